@@ -1,0 +1,36 @@
+//! `public/arch-arm.h`: the guest's physical memory map and its interrupts.
+
+/// `GUEST_GICD_BASE` (GICv2).
+pub const GUEST_GICD_BASE: u64 = 0x0300_1000;
+/// `GUEST_GICC_BASE` (GICv2).
+pub const GUEST_GICC_BASE: u64 = 0x0300_2000;
+/// `GUEST_GICC_SIZE`.
+pub const GUEST_GICC_SIZE: u64 = 0x2000;
+/// `GUEST_GICV3_GICD_BASE`.
+pub const GUEST_GICV3_GICD_BASE: u64 = 0x0300_1000;
+/// `GUEST_GICV3_GICR0_BASE`.
+pub const GUEST_GICV3_GICR0_BASE: u64 = 0x0302_0000;
+/// `GUEST_GICV3_GICR0_SIZE`.
+pub const GUEST_GICV3_GICR0_SIZE: u64 = 0x0100_0000;
+/// `GUEST_PL011_BASE`.
+pub const GUEST_PL011_BASE: u64 = 0x2200_0000;
+/// `GUEST_RAM0_BASE`.
+pub const GUEST_RAM0_BASE: u64 = 0x4000_0000;
+/// `GUEST_RAM0_SIZE`.
+pub const GUEST_RAM0_SIZE: u64 = 0xc000_0000;
+/// `GUEST_RAM1_BASE`.
+pub const GUEST_RAM1_BASE: u64 = 0x2_0000_0000;
+/// `GUEST_RAM1_SIZE`.
+pub const GUEST_RAM1_SIZE: u64 = 0xfe_0000_0000;
+/// `GUEST_TIMER_VIRT_PPI`.
+pub const GUEST_TIMER_VIRT_PPI: u32 = 27;
+/// `GUEST_TIMER_PHYS_S_PPI`.
+pub const GUEST_TIMER_PHYS_S_PPI: u32 = 29;
+/// `GUEST_TIMER_PHYS_NS_PPI`.
+pub const GUEST_TIMER_PHYS_NS_PPI: u32 = 30;
+/// `GUEST_EVTCHN_PPI`.
+pub const GUEST_EVTCHN_PPI: u32 = 31;
+/// `GUEST_VPL011_SPI`.
+pub const GUEST_VPL011_SPI: u32 = 32;
+/// `GUEST_MAX_VCPUS`.
+pub const GUEST_MAX_VCPUS: u32 = 128;

@@ -1,0 +1,94 @@
+//! A plan as text: host memory owner by owner, each domain's map, and the hypervisor's budget.
+
+use std::fmt::Write as _;
+
+use plan::{Bytes, Domain, Plan, Range};
+
+use crate::desk::Desk;
+
+/// Draws the whole plan.
+pub(crate) fn draw(plan: &Plan, desk: &Desk) -> String {
+    let mut out = format!("{}\n\n", desk.assumptions());
+    host_memory(&mut out, plan, desk);
+    for domain in &plan.domains {
+        guest(&mut out, domain);
+    }
+    budget(&mut out, plan);
+    out
+}
+
+/// One line of a map.
+fn line(out: &mut String, range: Range, owner: &str) {
+    let size = Bytes(range.size).to_string();
+    // Writing to a string does not fail.
+    let _ = writeln!(out, "  {:#014x}  {:#014x}  {size:>12}  {owner}", range.base, range.end());
+}
+
+fn host_memory(out: &mut String, plan: &Plan, desk: &Desk) {
+    let mut owners: Vec<(Range, String)> = Vec::new();
+    let mut add = |ranges: &[Range], owner: &str| {
+        owners.extend(ranges.iter().map(|range| (*range, owner.to_owned())));
+    };
+    add(&[desk.image], "image");
+    add(&[plan.heap], "heap");
+    let in_ram = |range: &&Range| plan.board.memory.iter().any(|bank| bank.overlaps(range));
+    let reserved: Vec<Range> = plan.board.reserved.iter().filter(in_ram).copied().collect();
+    add(&reserved, "reserved");
+    add(&plan.boot_only, "modules (free after boot)");
+    add(&plan.free, "free");
+    for domain in &plan.domains {
+        for piece in &domain.memory {
+            let range = Range { base: piece.host, size: piece.size };
+            add(&[range], &format!("domain {} at {:#x}", domain.id, piece.guest));
+        }
+    }
+    owners.sort();
+    let total: u64 = plan.board.memory.iter().map(|bank| bank.size).sum();
+    let _ = writeln!(out, "host memory: {} in {} banks", Bytes(total), plan.board.memory.len());
+    owners.iter().for_each(|(range, owner)| line(out, *range, owner));
+}
+
+fn guest(out: &mut String, domain: &Domain) {
+    let console = if domain.vpl011 { "UART" } else { "no UART" };
+    let map = if domain.direct_map { ", direct map" } else { "" };
+    let _ = writeln!(
+        out,
+        "\ndomain {} {}: {} vCPUs, {} SPIs, {console}{map}, {} table frames",
+        domain.id, domain.path, domain.vcpus, domain.spis, domain.table_frames
+    );
+    let mut places: Vec<(Range, String)> = Vec::new();
+    for piece in &domain.memory {
+        let owner = format!("RAM from host {:#x}", piece.host);
+        places.push((Range { base: piece.guest, size: piece.size }, owner));
+    }
+    let kernel = &domain.kernel;
+    let packed = if kernel.gzip { " (gzip)" } else { "" };
+    let placed = [(Some(kernel.placed), format!("kernel{packed}")), (domain.ramdisk, "ramdisk".to_owned())];
+    for (placed, what) in placed {
+        let Some(placed) = placed else { continue };
+        let owner = format!("  {what} from host {:#x}", placed.module.base);
+        places.push((Range { base: placed.guest, size: placed.size }, owner));
+    }
+    let tree = u64::try_from(domain.tree.len()).unwrap_or(u64::MAX);
+    places.push((Range { base: domain.tree_at, size: tree }, "  device tree".to_owned()));
+    let layout = &domain.layout;
+    places.push((Range { base: layout.distributor, size: 0x1000 }, "interrupt distributor".to_owned()));
+    let interface = Range { base: layout.cpu_interface, size: layout.cpu_interface_size };
+    places.push((interface, "interrupt CPU interface or redistributors".to_owned()));
+    if domain.vpl011 {
+        places.push((
+            Range { base: layout.uart, size: 0x1000 },
+            format!("UART, INTID {}", layout.uart_interrupt),
+        ));
+    }
+    // RAM before what lies in it.
+    places.sort_by_key(|(range, _)| (range.base, core::cmp::Reverse(range.size)));
+    places.iter().for_each(|(range, owner)| line(out, *range, owner));
+}
+
+fn budget(out: &mut String, plan: &Plan) {
+    let _ = writeln!(out, "\nheap: {} for", Bytes(plan.heap.size));
+    for entry in &plan.budget {
+        let _ = writeln!(out, "  {:>12}  {}", Bytes(entry.bytes).to_string(), entry.what);
+    }
+}

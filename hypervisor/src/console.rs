@@ -1,0 +1,308 @@
+//! One console for everybody: lines of domains and of the hypervisor, and who is typed to.
+//!
+//! Output goes through a ring that the UART's interrupt empties, so nobody waits for the wire with
+//! interrupts masked. A domain's line appears when it is whole, behind `DOM<n>: `; the domain that has
+//! the input focus is shown as it writes, without a prefix, and when somebody else's line comes between,
+//! its unfinished line is shown again below. Where the ring has no room for a guest, the guest's UART
+//! says that it is full: a flood slows the one who makes it.
+
+pub mod ring;
+
+use core::fmt::{self, Write};
+
+use machine::contract::{Machine, Ticks};
+use model::arm64::uart::Uart;
+use ring::Ring;
+
+/// Longest line of a guest that is kept together.
+const LINE: usize = 256;
+/// Room that is kept for the hypervisor's own lines.
+const RESERVE: usize = 4096;
+/// The ring's size as a power of two.
+const RING_ORDER: u32 = 14;
+/// Times that the switch character is typed to move the focus.
+const SWITCH_COUNT: u8 = 3;
+
+/// Who is typed to, and shown unprefixed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Focus {
+    /// The hypervisor itself.
+    Hypervisor,
+    /// The domain with this index.
+    Domain(usize),
+}
+
+/// What a typed byte means.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Typed {
+    /// Nothing yet.
+    Nothing,
+    /// The focus moves on.
+    Switch,
+    /// So many switch characters that were none, and then this byte, go to the focus.
+    Bytes(u8, u8),
+}
+
+/// A short text without allocation; what does not fit is cut.
+#[derive(Debug)]
+pub struct Text {
+    bytes: [u8; LINE],
+    length: usize,
+}
+
+impl Text {
+    /// No text.
+    pub const fn new() -> Self {
+        Text { bytes: [0; LINE], length: 0 }
+    }
+
+    /// Appends a byte; false where it is full.
+    pub fn push(&mut self, byte: u8) -> bool {
+        let Some(slot) = self.bytes.get_mut(self.length) else { return false };
+        *slot = byte;
+        self.length = self.length.wrapping_add(1);
+        true
+    }
+
+    /// The text.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.length).unwrap_or_default()
+    }
+
+    /// Forgets it.
+    pub fn clear(&mut self) {
+        self.length = 0;
+    }
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Text::new()
+    }
+}
+
+impl Write for Text {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        for byte in text.bytes() {
+            self.push(byte);
+        }
+        Ok(())
+    }
+}
+
+/// A domain's end of the console.
+#[derive(Debug)]
+pub struct DomainConsole {
+    /// The UART that the guest sees.
+    pub uart: Uart,
+    line: Text,
+    /// The line is whole, and waits for room.
+    whole: bool,
+}
+
+impl DomainConsole {
+    /// A UART that nobody has touched.
+    pub fn new() -> Self {
+        DomainConsole { uart: Uart::new(), line: Text::new(), whole: false }
+    }
+
+    /// Output waits for room.
+    pub fn stalled(&self) -> bool {
+        self.whole
+    }
+}
+
+impl Default for DomainConsole {
+    fn default() -> Self {
+        DomainConsole::new()
+    }
+}
+
+/// The hypervisor's end.
+#[derive(Debug)]
+pub struct Console {
+    ring: Ring,
+    focus: Focus,
+    /// What the focused domain has written since its last line end.
+    open: Text,
+    switch: Option<u8>,
+    switches: u8,
+    /// Nobody will empty the ring later: do it now.
+    immediate: bool,
+    waiting: bool,
+    /// Hypervisor lines carry the time.
+    timestamps: Option<u64>,
+}
+
+impl Console {
+    /// A console that writes at once, until [`Console::use_interrupts`]. `frequency` stamps lines.
+    pub fn try_new(switch: Option<u8>, timestamps: Option<u64>) -> Option<Self> {
+        Some(Console {
+            ring: Ring::try_new(RING_ORDER)?,
+            focus: Focus::Hypervisor,
+            open: Text::new(),
+            switch,
+            switches: 0,
+            immediate: true,
+            waiting: false,
+            timestamps,
+        })
+    }
+
+    /// From now on the UART's interrupt empties the ring.
+    pub fn use_interrupts(&mut self) {
+        self.immediate = false;
+    }
+
+    /// Nobody will empty the ring later: everything is written at once from now on.
+    pub fn use_polling(&mut self) {
+        self.immediate = true;
+    }
+
+    /// Who is typed to.
+    pub fn focus(&self) -> Focus {
+        self.focus
+    }
+
+    /// Moves the focus.
+    pub fn set_focus(&mut self, focus: Focus) {
+        self.close_line();
+        self.open.clear();
+        self.focus = focus;
+    }
+
+    /// A line of the hypervisor. It appears whatever happens: where the ring is full, it is waited for.
+    pub fn say(&mut self, machine: &impl Machine, now: Ticks, text: &[u8]) {
+        while self.ring.room() < LINE.saturating_mul(3) && self.ring.waiting() > 0 {
+            self.drain(machine);
+        }
+        self.close_line();
+        self.put(b"(XEN) ");
+        if let Some(frequency) = self.timestamps {
+            let mut stamp = Text::new();
+            let seconds = now.checked_div(frequency).unwrap_or(0);
+            let micros = now.checked_rem(frequency).unwrap_or(0).saturating_mul(1_000_000).checked_div(frequency);
+            let _ = write!(stamp, "[{seconds:5}.{:06}] ", micros.unwrap_or(0));
+            self.put(stamp.as_bytes());
+        }
+        self.put(text);
+        self.put(b"\r\n");
+        self.reopen_line();
+        self.drain(machine);
+    }
+
+    /// A byte that a guest transmits. The UART is told where it has to wait.
+    pub fn transmit(&mut self, machine: &impl Machine, id: u16, index: usize, guest: &mut DomainConsole, byte: u8) {
+        if guest.whole && !self.flush(machine, id, index, guest) {
+            // It was told that there is no room, and writes all the same: as on a real wire, it is lost.
+            return;
+        }
+        if self.focus == Focus::Domain(index) {
+            guest.line.push(byte);
+            guest.whole = true;
+        } else if byte == b'\n' {
+            guest.whole = true;
+        } else if byte != b'\r' {
+            // A line end is ours to write; a lone carriage return says nothing.
+            guest.line.push(byte);
+            guest.whole = guest.line.as_bytes().len() >= LINE;
+        }
+        if guest.whole {
+            self.flush(machine, id, index, guest);
+        }
+    }
+
+    /// Shows what a guest has written, if it is whole and there is room. True where nothing waits now.
+    pub fn flush(&mut self, machine: &impl Machine, id: u16, index: usize, guest: &mut DomainConsole) -> bool {
+        if guest.whole {
+            if self.ring.room() < RESERVE {
+                self.drain(machine);
+            }
+            if self.ring.room() >= RESERVE {
+                self.show(id, index, guest.line.as_bytes());
+                guest.line.clear();
+                guest.whole = false;
+                self.drain(machine);
+            }
+        }
+        guest.uart.set_transmit_full(guest.whole);
+        !guest.whole
+    }
+
+    fn show(&mut self, id: u16, index: usize, line: &[u8]) {
+        if self.focus != Focus::Domain(index) {
+            let mut prefix = Text::new();
+            let _ = write!(prefix, "DOM{id}: ");
+            self.close_line();
+            self.put(prefix.as_bytes());
+            self.put(line);
+            self.put(b"\r\n");
+            self.reopen_line();
+            return;
+        }
+        self.put(line);
+        for byte in line {
+            if *byte == b'\n' || !self.open.push(*byte) {
+                self.open.clear();
+            }
+        }
+    }
+
+    /// Sends what the UART takes.
+    pub fn drain(&mut self, machine: &impl Machine) {
+        loop {
+            let oldest = self.ring.oldest();
+            if oldest.is_empty() {
+                break;
+            }
+            let sent = machine.console_write(oldest);
+            self.ring.advance(sent);
+            if sent == 0 && !self.immediate {
+                break;
+            }
+        }
+        let waiting = self.ring.waiting() > 0;
+        if waiting != self.waiting {
+            self.waiting = waiting;
+            machine.console_wait(waiting);
+        }
+    }
+
+    /// What a typed byte means.
+    pub fn typed(&mut self, byte: u8) -> Typed {
+        if self.switch == Some(byte) {
+            self.switches = self.switches.saturating_add(1);
+            if self.switches < SWITCH_COUNT {
+                return Typed::Nothing;
+            }
+            self.switches = 0;
+            return Typed::Switch;
+        }
+        Typed::Bytes(core::mem::take(&mut self.switches), byte)
+    }
+
+    /// The switch character.
+    pub fn switch_character(&self) -> u8 {
+        self.switch.unwrap_or(0)
+    }
+
+    fn close_line(&mut self) {
+        if !self.open.as_bytes().is_empty() {
+            self.put(b"\r\n");
+        }
+    }
+
+    fn reopen_line(&mut self) {
+        for index in 0..self.open.as_bytes().len() {
+            if let Some(byte) = self.open.as_bytes().get(index).copied() {
+                self.ring.push(byte);
+            }
+        }
+    }
+
+    fn put(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.ring.push(*byte);
+        }
+    }
+}

@@ -1,0 +1,294 @@
+//! From a plan and the hardware that it names to domains that can run.
+//!
+//! Every table gets its final size here. What fails now fails before any guest has run, with the name of
+//! the domain that it failed for; after construction nothing is missing.
+
+use alloc::boxed::Box;
+use alloc::vec::Vec;
+use core::fmt;
+use core::sync::atomic::{AtomicBool, AtomicUsize};
+
+use machine::contract::Construction;
+use machine::frames::{ClaimError, FramePool, FrameRange};
+use machine::lock::{Lock, Rank};
+use machine::stage2::MapError;
+use model::arm64::gic::{Gic, Version};
+use model::arm64::identity::{HostIdentity, Identity, IdentityOptions};
+use plan::gzip::{GzipError, Inflater};
+use plan::{GicRegions, Plan, Range, Sizes};
+
+use crate::arch;
+use crate::console::{Console, DomainConsole};
+use crate::domain::Domain;
+use crate::hypervisor::{Hypervisor, Processor};
+use crate::schedule::{Scheduler, fair::Fair, null::Null};
+use crate::timer::Deadlines;
+use crate::vcpu::{Power, Start, Vcpu};
+
+/// Length of a time slice in milliseconds, where vCPUs wait for each other.
+const SLICE_MILLISECONDS: u64 = 4;
+/// The virtual timer's interrupt as guests know it (`GUEST_TIMER_VIRT_PPI`).
+const GUEST_VIRTUAL_TIMER: u32 = abi::arch_arm::GUEST_TIMER_VIRT_PPI;
+/// The physical timer's (`GUEST_TIMER_PHYS_NS_PPI`).
+const GUEST_PHYSICAL_TIMER: u32 = abi::arch_arm::GUEST_TIMER_PHYS_NS_PPI;
+
+/// What the hypervisor's objects cost, for the plan's budget.
+pub fn sizes<M: Construction>() -> Sizes {
+    // Rounding, and what the allocator cannot use, beside each object.
+    const SLACK: u64 = 1024;
+    const STACK: u64 = 20 << 10;
+    const CONSOLE: u64 = 64 << 10;
+    let of = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(SLACK);
+    Sizes {
+        fixed: of(size_of::<Hypervisor<M>>()).saturating_add(CONSOLE),
+        processor: of(size_of::<Processor>()).saturating_add(STACK),
+        // A concatenated root may need one table more to be aligned.
+        domain: of(size_of::<Domain<M>>()).saturating_add(of(size_of::<DomainConsole>())).saturating_add(4096),
+        vcpu: of(size_of::<Vcpu>()).saturating_add(of(Gic::BYTES_PER_VCPU)),
+        spi: u64::try_from(Gic::BYTES_PER_SPI).unwrap_or(u64::MAX),
+        boot_heap: 0,
+    }
+}
+
+/// Why a system could not be constructed.
+#[derive(Debug)]
+pub enum Failure {
+    /// The heap that the plan sized was too small: a fault of ours.
+    OutOfMemory(&'static str),
+    /// A domain's memory could not be taken.
+    Claim(u16, ClaimError),
+    /// A domain's map could not be made.
+    Map(u16, MapError),
+    /// A module did not fit where the plan put it, or could not be read.
+    Load(u16, &'static str),
+    /// A packed kernel is damaged.
+    Unpack(u16, GzipError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Failure::OutOfMemory(what) => write!(f, "no memory for {what}"),
+            Failure::Claim(id, error) => write!(f, "d{id}: its memory cannot be taken: {error:?}"),
+            Failure::Map(id, error) => write!(f, "d{id}: its memory cannot be mapped: {error:?}"),
+            Failure::Load(id, what) => write!(f, "d{id}: {what} cannot be loaded"),
+            Failure::Unpack(id, error) => write!(f, "d{id}: its kernel cannot be unpacked: {error:?}"),
+        }
+    }
+}
+
+/// Guest RAM that is being filled.
+struct Ram<'m, M: Construction> {
+    machine: &'m M,
+    id: u16,
+    pieces: Vec<(u64, FrameRange)>,
+}
+
+impl<'m, M: Construction> Ram<'m, M> {
+    /// Takes a domain's frames, and clears them.
+    fn take(machine: &'m M, frames: &mut FramePool, domain: &plan::Domain) -> Result<Self, Failure> {
+        let mut pieces = Vec::new();
+        for memory in &domain.memory {
+            let range = Range { base: memory.host, size: memory.size };
+            let mut piece = frames.claim(range).map_err(|error| Failure::Claim(domain.id, error))?;
+            if !machine.clear(&mut piece) {
+                return Err(Failure::Load(domain.id, "its memory"));
+            }
+            pieces.push((memory.guest, piece));
+        }
+        Ok(Ram { machine, id: domain.id, pieces })
+    }
+
+    /// Calls `act` for each piece of `[guest, guest + size)`: frames, offset in them, offset in the
+    /// range, bytes. False where the range is not all RAM or `act` says so.
+    fn each(&mut self, guest: u64, size: u64, mut act: impl FnMut(&M, &mut FrameRange, [u64; 3]) -> bool) -> bool {
+        let mut done = 0_u64;
+        for (base, frames) in &mut self.pieces {
+            let at = guest.saturating_add(done);
+            let Some(offset) = at.checked_sub(*base).filter(|offset| *offset < frames.size()) else { continue };
+            let bytes = size.saturating_sub(done).min(frames.size().saturating_sub(offset));
+            if bytes > 0 && !act(self.machine, frames, [offset, done, bytes]) {
+                return false;
+            }
+            done = done.saturating_add(bytes);
+        }
+        done == size
+    }
+
+    fn write(&mut self, guest: u64, bytes: &[u8]) -> bool {
+        let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        self.each(guest, size, |machine, frames, [offset, from, count]| {
+            let part = usize::try_from(from).ok().zip(usize::try_from(from.saturating_add(count)).ok());
+            part.and_then(|(from, to)| bytes.get(from..to)).is_some_and(|part| machine.write(frames, offset, part))
+        })
+    }
+
+    fn copy(&mut self, guest: u64, module: Range) -> bool {
+        self.each(guest, module.size, |machine, frames, [offset, from, size]| {
+            machine.copy(frames, offset, Range { base: module.base.saturating_add(from), size })
+        })
+    }
+
+    fn load_kernel(&mut self, kernel: &plan::Kernel) -> Result<(), Failure> {
+        let (module, guest) = (kernel.placed.module, kernel.placed.guest);
+        if !kernel.gzip {
+            return if self.copy(guest, module) { Ok(()) } else { Err(Failure::Load(self.id, "its kernel")) };
+        }
+        let machine = self.machine;
+        let mut read = 0_u64;
+        let mut input = |into: &mut [u8]| {
+            let room = u64::try_from(into.len()).unwrap_or(0);
+            let count = module.size.saturating_sub(read).min(room);
+            let part = usize::try_from(count).ok().and_then(|count| into.get_mut(..count));
+            let at = module.base.saturating_add(read);
+            let Some(part) = part.filter(|part| !part.is_empty()) else { return 0 };
+            if !machine.read(at, part) {
+                return 0;
+            }
+            read = read.saturating_add(count);
+            part.len()
+        };
+        let mut written = 0_u64;
+        let id = self.id;
+        let mut output = |bytes: &[u8]| {
+            let at = guest.saturating_add(written);
+            written = written.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
+            self.write(at, bytes)
+        };
+        Inflater::new().unpack(&mut input, &mut output).map_err(|error| Failure::Unpack(id, error))?;
+        Ok(())
+    }
+
+    /// Puts kernel, ramdisk and tree in place.
+    fn load(&mut self, domain: &plan::Domain) -> Result<(), Failure> {
+        self.load_kernel(&domain.kernel)?;
+        if let Some(ramdisk) = &domain.ramdisk
+            && !self.copy(ramdisk.guest, ramdisk.module)
+        {
+            return Err(Failure::Load(domain.id, "its ramdisk"));
+        }
+        if self.write(domain.tree_at, &domain.tree) {
+            Ok(())
+        } else {
+            Err(Failure::Load(domain.id, "its device tree"))
+        }
+    }
+
+    /// Shows it all to the guest.
+    fn map(self, map: &mut M::GuestMap) -> Result<(), Failure> {
+        for (guest, frames) in self.pieces {
+            self.machine.map(map, guest, frames).map_err(|error| Failure::Map(self.id, error))?;
+        }
+        Ok(())
+    }
+}
+
+fn construct_domain<M: Construction>(
+    machine: &M,
+    frames: &mut FramePool,
+    plan: &Plan,
+    domain: &plan::Domain,
+    first_vcpu: usize,
+) -> Result<Domain<M>, Failure> {
+    let tables = usize::try_from(domain.table_frames).unwrap_or(0);
+    let mut map = machine
+        .guest_map(domain.id, tables, domain.layout.cpu_interface)
+        .map_err(|error| Failure::Map(domain.id, error))?;
+    let mut ram = Ram::take(machine, frames, domain)?;
+    ram.load(domain)?;
+    ram.map(&mut map)?;
+    let version = match plan.board.gic {
+        GicRegions::V2 { .. } => Version::V2,
+        GicRegions::V3 { .. } => Version::V3,
+    };
+    let (vcpus, spis) = (usize::from(domain.vcpus), usize::from(domain.spis));
+    let gic = Gic::try_new(version, vcpus, spis, machine.list_registers())
+        .map_err(|_| Failure::OutOfMemory("an interrupt controller"))?;
+    let console = domain.vpl011.then(|| Lock::new(Rank::Uart, DomainConsole::new()));
+    Ok(Domain::new(domain, first_vcpu, Lock::new(Rank::Interrupts, gic), console, map))
+}
+
+fn construct_vcpus<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Vcpu>, Failure> {
+    let count = plan.domains.iter().map(|domain| usize::from(domain.vcpus)).sum();
+    let mut vcpus = Vec::new();
+    vcpus.try_reserve_exact(count).map_err(|_| Failure::OutOfMemory("the vCPUs"))?;
+    let start_of_time = machine.now();
+    for (number, domain) in plan.domains.iter().enumerate() {
+        for index in 0..usize::from(domain.vcpus) {
+            let id = u32::try_from(vcpus.len()).unwrap_or(u32::MAX);
+            vcpus.push(Vcpu::new(id, number, index, arch::reset_registers(index, start_of_time)));
+        }
+    }
+    Ok(vcpus)
+}
+
+fn construct_scheduler<M: Construction>(
+    machine: &M,
+    plan: &Plan,
+    vcpus: usize,
+) -> Result<Box<dyn Scheduler>, Failure> {
+    let cpus = plan.board.cpus.len();
+    let missing = Failure::OutOfMemory("the scheduler");
+    let slice = machine.frequency().saturating_mul(SLICE_MILLISECONDS).checked_div(1000).unwrap_or(1);
+    Ok(match plan.options.scheduler {
+        plan::Scheduler::Fair => Box::new(Fair::try_new(vcpus, cpus, slice).ok_or(missing)?),
+        plan::Scheduler::Null => Box::new(Null::try_new(cpus).ok_or(missing)?),
+    })
+}
+
+/// Constructs everything.
+///
+/// # Errors
+/// See [`Failure`].
+pub fn construct<M: Construction>(
+    machine: M,
+    mut frames: FramePool,
+    plan: &Plan,
+) -> Result<Hypervisor<M>, Failure> {
+    let vcpus = construct_vcpus(&machine, plan)?;
+    let mut domains = Vec::new();
+    let mut first_vcpu = 0_usize;
+    for domain in &plan.domains {
+        domains.push(construct_domain(&machine, &mut frames, plan, domain, first_vcpu)?);
+        first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
+    }
+    let mut processors = Vec::new();
+    for _ in &plan.board.cpus {
+        let deadlines = Deadlines::try_new(vcpus.len()).ok_or(Failure::OutOfMemory("deadlines"))?;
+        // Each asks the scheduler first.
+        processors.push(Processor { deadlines, reschedule: AtomicBool::new(true) });
+    }
+    let scheduler = construct_scheduler(&machine, plan, vcpus.len())?;
+    let stamps = plan.options.console_timestamps.then(|| machine.frequency());
+    let console =
+        Console::try_new(plan.options.console_switch, stamps).ok_or(Failure::OutOfMemory("the console"))?;
+    let gic_v3 = matches!(plan.board.gic, GicRegions::V3 { .. });
+    let host = HostIdentity::new(|register| machine.identity(register));
+    Ok(Hypervisor {
+        identity: Identity::sanitised(&host, IdentityOptions { gic_v3 }),
+        alive: AtomicUsize::new(domains.len()),
+        domains,
+        vcpus,
+        processors,
+        scheduler: Lock::new(Rank::Scheduler, scheduler),
+        console: Lock::new(Rank::Console, console),
+        options: plan.options.clone(),
+        virtual_timer: plan.board.virtual_timer,
+        guest_timers: [GUEST_VIRTUAL_TIMER, GUEST_PHYSICAL_TIMER],
+        gic_v3,
+        machine,
+    })
+}
+
+impl<M: Construction> Hypervisor<M> {
+    /// Lets the first vCPU of every domain run.
+    pub fn start_domains(&self, plan: &Plan) {
+        for (domain, planned) in self.domains.iter().zip(&plan.domains) {
+            let Some(vcpu) = self.vcpu_of(domain, 0) else { continue };
+            let start = Start { entry: planned.kernel.entry, argument: planned.tree_at };
+            *vcpu.power.lock() = Power::On(Some(start));
+            domain.online.store(1, core::sync::atomic::Ordering::Release);
+            self.make_runnable(vcpu, 0);
+        }
+    }
+}

@@ -1,0 +1,164 @@
+//! A priority queue of numbered things: smallest key first, any member removable by its number.
+//!
+//! A binary heap with a back index. All memory is taken when it is made; nothing here can fail later,
+//! and every operation is logarithmic in the number of members. Deadlines and run queues are both this.
+
+use alloc::vec::Vec;
+
+const ABSENT: u32 = u32::MAX;
+
+/// The queue; members are the numbers below the count that it was made for.
+#[derive(Debug)]
+pub struct IndexedHeap {
+    order: Vec<u32>,
+    position: Vec<u32>,
+    key: Vec<u64>,
+}
+
+impl IndexedHeap {
+    /// An empty queue for members 0 to `members` - 1. `None` where there is no memory for it.
+    pub fn try_new(members: usize) -> Option<Self> {
+        let mut heap = IndexedHeap { order: Vec::new(), position: Vec::new(), key: Vec::new() };
+        heap.order.try_reserve_exact(members).ok()?;
+        heap.position.try_reserve_exact(members).ok()?;
+        heap.key.try_reserve_exact(members).ok()?;
+        heap.position.resize(members, ABSENT);
+        heap.key.resize(members, 0);
+        Some(heap)
+    }
+
+    /// The member with the smallest key (the lower number on a tie), and the key.
+    pub fn first(&self) -> Option<(u32, u64)> {
+        let member = *self.order.first()?;
+        Some((member, self.key_of(member)))
+    }
+
+    /// Number of members that are in.
+    pub fn len(&self) -> usize {
+        self.order.len()
+    }
+
+    /// Nobody is in.
+    pub fn is_empty(&self) -> bool {
+        self.order.is_empty()
+    }
+
+    /// Is this member in?
+    pub fn contains(&self, member: u32) -> bool {
+        self.place(member).is_some()
+    }
+
+    /// Puts a member in, or gives it another key. A number beyond the count is ignored.
+    pub fn insert(&mut self, member: u32, key: u64) {
+        self.remove(member);
+        let (Some(slot), at) = (self.key.get_mut(index(member)), self.order.len()) else { return };
+        *slot = key;
+        self.order.push(member);
+        self.set_place(member, at);
+        self.rise(at);
+    }
+
+    /// Takes a member out, if it is in.
+    pub fn remove(&mut self, member: u32) {
+        let Some(at) = self.place(member) else { return };
+        if let Some(slot) = self.position.get_mut(index(member)) {
+            *slot = ABSENT;
+        }
+        let Some(last) = self.order.pop() else { return };
+        if last != member {
+            if let Some(slot) = self.order.get_mut(at) {
+                *slot = last;
+            }
+            self.set_place(last, at);
+            self.sink(at);
+            self.rise(at);
+        }
+    }
+
+    fn key_of(&self, member: u32) -> u64 {
+        self.key.get(index(member)).copied().unwrap_or(u64::MAX)
+    }
+
+    fn place(&self, member: u32) -> Option<usize> {
+        self.position.get(index(member)).filter(|place| **place != ABSENT).map(|place| index(*place))
+    }
+
+    fn set_place(&mut self, member: u32, at: usize) {
+        if let (Some(slot), Ok(at)) = (self.position.get_mut(index(member)), u32::try_from(at)) {
+            *slot = at;
+        }
+    }
+
+    /// Does the member at `a` come before the one at `b`?
+    fn before(&self, a: usize, b: usize) -> bool {
+        match (self.order.get(a), self.order.get(b)) {
+            (Some(a), Some(b)) => (self.key_of(*a), a) < (self.key_of(*b), b),
+            _ => false,
+        }
+    }
+
+    fn swap(&mut self, a: usize, b: usize) {
+        let (Some(&first), Some(&second)) = (self.order.get(a), self.order.get(b)) else { return };
+        self.order.swap(a, b);
+        self.set_place(first, b);
+        self.set_place(second, a);
+    }
+
+    fn rise(&mut self, mut at: usize) {
+        while at > 0 {
+            let above = at.wrapping_sub(1) >> 1;
+            if !self.before(at, above) {
+                return;
+            }
+            self.swap(at, above);
+            at = above;
+        }
+    }
+
+    fn sink(&mut self, mut at: usize) {
+        loop {
+            let left = at.wrapping_mul(2).wrapping_add(1);
+            let right = left.wrapping_add(1);
+            let below = if self.before(right, left) { right } else { left };
+            if !self.before(below, at) {
+                return;
+            }
+            self.swap(below, at);
+            at = below;
+        }
+    }
+}
+
+/// A member's number as an index; on a 64-bit machine nothing is lost.
+fn index(member: u32) -> usize {
+    usize::try_from(member).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+
+    proptest! {
+        #[test]
+        fn a_heap_agrees_with_a_sorted_set(steps in prop::collection::vec((0u32..20, 0u64..50, any::<bool>()), 0..300)) {
+            let mut heap = IndexedHeap::try_new(16).unwrap();
+            let mut plain: BTreeSet<(u64, u32)> = BTreeSet::new();
+            for (member, key, insert) in steps {
+                plain.retain(|(_, known)| *known != member);
+                if insert {
+                    heap.insert(member, key);
+                    if member < 16 {
+                        plain.insert((key, member));
+                    }
+                } else {
+                    heap.remove(member);
+                }
+                prop_assert_eq!(heap.first(), plain.first().map(|(key, member)| (*member, *key)));
+                prop_assert_eq!(heap.len(), plain.len());
+                prop_assert!((0..20).all(|m| heap.contains(m) == plain.iter().any(|(_, p)| *p == m)));
+            }
+        }
+    }
+}

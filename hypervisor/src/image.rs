@@ -1,0 +1,70 @@
+//! Boot on the board. Nothing is taken before the whole tree has been read and found good.
+#![expect(unsafe_code, reason = "the symbol that the entry code calls")]
+
+extern crate alloc;
+
+use alloc::boxed::Box;
+
+use hypervisor::construct::{self, construct};
+use hypervisor::hypervisor::{Hypervisor, Level};
+use hypervisor::{VERSION, report};
+use machine::arm64::{self, Board, Boot, Taken};
+use plan::{Input, Plan};
+
+#[unsafe(no_mangle)]
+fn xenite_start(boot: Boot) -> ! {
+    arm64::set_version(VERSION);
+    let (tree_at, tree) = match boot.device_tree() {
+        Ok(tree) => tree,
+        Err(_) => boot.stop(),
+    };
+    if let Some(uart) = plan::console(tree) {
+        boot.open_console(uart);
+    }
+    boot.say(format_args!("(XEN) Xenite {VERSION}: Xen 4.17's interfaces, arm64"));
+    if boot.level() != 2 {
+        boot.say(format_args!("(XEN) entered at EL{}, but a hypervisor needs EL2", boot.level()));
+        boot.say(format_args!("(XEN)   hint: with QEMU, -machine virt,virtualization=on"));
+        boot.stop();
+    }
+    let image = boot.image();
+    let facts = boot.facts(tree, construct::sizes::<Board>());
+    let plan = match plan::read(&Input { tree, tree_at, image, modules: &boot, facts }) {
+        Ok(plan) => plan,
+        Err(refusals) => refuse(&boot, &refusals),
+    };
+    for warning in &plan.warnings {
+        boot.say(format_args!("(XEN) warning: {warning}"));
+    }
+    arm64::set_noreboot(plan.options.noreboot);
+    report::describe(&plan, |line| boot.say(format_args!("(XEN) {line}")));
+    match boot.take(&plan, tree_at) {
+        Ok(taken) => run(taken, &plan),
+        Err(words) => arm64::stop(format_args!("(XEN) Boot stops: {words}")),
+    }
+}
+
+fn refuse(boot: &Boot, refusals: &[plan::Refusal]) -> ! {
+    for refusal in refusals {
+        boot.say(format_args!("(XEN) refused: {refusal}"));
+    }
+    boot.say(format_args!("(XEN) Boot stops: {} errors, and no guest has run", refusals.len()));
+    boot.stop()
+}
+
+fn run(taken: Taken, plan: &Plan) -> ! {
+    let Taken { board, frames } = taken;
+    let hypervisor: &'static Hypervisor<Board> = match construct(board, frames, plan) {
+        Ok(hypervisor) => Box::leak(Box::new(hypervisor)),
+        Err(failure) => arm64::stop(format_args!("(XEN) Boot stops: {failure}")),
+    };
+    let processors = Box::leak(Box::new(|cpu| hypervisor.run(cpu)));
+    hypervisor.machine.start_processors(processors, |cpu, error| {
+        hypervisor.say(Level::Error, format_args!("processor {cpu} does not start: firmware says {error}"));
+    });
+    arm64::seal();
+    hypervisor.console().use_interrupts();
+    hypervisor.start_domains(plan);
+    hypervisor.run(0);
+    arm64::stop(format_args!("(XEN) the loop has ended"))
+}

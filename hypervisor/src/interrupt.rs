@@ -1,0 +1,137 @@
+//! A physical interrupt becomes what it is for: a deadline, a call, a typed byte, a guest's interrupt.
+
+use core::sync::atomic::Ordering;
+
+use machine::contract::{CpuIndex, Interrupt, Machine};
+
+use crate::console::{Focus, Typed};
+use crate::cpu::Local;
+use crate::hypervisor::Hypervisor;
+
+/// Bytes that are taken from the console at a time.
+const TYPED_AT_ONCE: usize = 32;
+
+impl<M: Machine> Hypervisor<M> {
+    /// Takes one pending interrupt and does what it asks.
+    pub fn interrupt(&self, local: &mut Local<'_, M>) {
+        match self.machine.acknowledge(local.index) {
+            // A kick is its own message: the loop looks at its flags before it enters a guest.
+            None | Some(Interrupt::Kick) => {}
+            Some(Interrupt::Deadline) => self.deadline(local),
+            Some(Interrupt::VirtualTimer) => self.virtual_timer(local),
+            Some(Interrupt::Maintenance) => local.refill(),
+            Some(Interrupt::Console) => self.console_interrupt(local.index),
+            // Nobody owns it yet: it stays switched off, and this one ends.
+            Some(Interrupt::Device(intid)) => self.machine.release(local.index, intid),
+        }
+    }
+
+    fn deadline(&self, local: &mut Local<'_, M>) {
+        let now = self.machine.now();
+        local.deadline_has_passed();
+        while let Some(id) = local.processor.deadlines.expired(now) {
+            if let Some(vcpu) = self.vcpu(id) {
+                vcpu.take_deadline();
+                self.wake(vcpu, local.index);
+            }
+        }
+        if local.limit.is_some_and(|limit| limit <= now) {
+            local.processor.reschedule.store(true, Ordering::Relaxed);
+        }
+        self.update_physical_timer(local, now);
+    }
+
+    /// The running vCPU's timer has fired: its interrupt is handed on, tied to the physical one.
+    fn virtual_timer(&self, local: &mut Local<'_, M>) {
+        let Some(current) = local.current.as_mut() else {
+            self.machine.release(local.index, self.virtual_timer);
+            return;
+        };
+        current.state.registers.timer.in_flight = true;
+        let [intid, _] = self.guest_timers;
+        let index = current.vcpu.index;
+        let attention = current.domain.interrupts.lock().inject_physical(index, intid, self.virtual_timer);
+        if attention.contains(index) {
+            local.refill();
+        }
+    }
+
+    /// Brings the emulated timer's line to the guest, where it has changed.
+    pub fn update_physical_timer(&self, local: &mut Local<'_, M>, now: u64) {
+        let Some(current) = local.current.as_mut() else { return };
+        let [_, intid] = self.guest_timers;
+        let high = current.state.physical_timer.output(now);
+        if high == current.state.physical_line {
+            return;
+        }
+        current.state.physical_line = high;
+        let index = current.vcpu.index;
+        let attention = current.domain.interrupts.lock().set_line(intid, index, high);
+        if attention.contains(index) {
+            local.refill();
+        }
+    }
+
+    fn console_interrupt(&self, cpu: CpuIndex) {
+        for _ in 0..TYPED_AT_ONCE {
+            let Some(byte) = self.machine.console_read() else { break };
+            self.typed(byte, cpu);
+        }
+        self.console().drain(&self.machine);
+        self.resume_writers(cpu);
+    }
+
+    fn typed(&self, byte: u8, cpu: CpuIndex) {
+        let (typed, focus, switch) = {
+            let mut console = self.console();
+            (console.typed(byte), console.focus(), console.switch_character())
+        };
+        match typed {
+            Typed::Nothing => {}
+            Typed::Switch => self.switch_focus(focus),
+            Typed::Bytes(switches, byte) => {
+                for _ in 0..switches {
+                    self.deliver(focus, switch, cpu);
+                }
+                self.deliver(focus, byte, cpu);
+            }
+        }
+    }
+
+    fn deliver(&self, focus: Focus, byte: u8, cpu: CpuIndex) {
+        let Focus::Domain(index) = focus else {
+            self.key(byte);
+            return;
+        };
+        let Some(domain) = self.domains.get(index) else { return };
+        let Some(console) = &domain.console else { return };
+        let line = {
+            let mut console = console.lock();
+            // A byte for which its FIFO has no room is lost, as on a wire.
+            let _ = console.uart.receive(byte);
+            console.uart.output()
+        };
+        self.set_uart_line(domain, line, cpu);
+    }
+
+    /// Gives domains whose output waited for room another chance.
+    fn resume_writers(&self, cpu: CpuIndex) {
+        for (index, domain) in self.domains.iter().enumerate() {
+            let Some(console) = &domain.console else { continue };
+            let line = {
+                let mut console = console.lock();
+                if !console.stalled() || !self.console().flush(&self.machine, domain.id, index, &mut console) {
+                    continue;
+                }
+                console.uart.output()
+            };
+            self.set_uart_line(domain, line, cpu);
+        }
+    }
+
+    /// Brings a UART's interrupt line to the domain's controller.
+    pub fn set_uart_line(&self, domain: &crate::domain::Domain<M>, high: bool, cpu: CpuIndex) {
+        let attention = domain.interrupts.lock().set_line(domain.layout.uart_interrupt, 0, high);
+        self.notify(domain, attention, cpu);
+    }
+}

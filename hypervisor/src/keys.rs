@@ -1,0 +1,76 @@
+//! What can be typed to the hypervisor itself: the focus, and a few questions.
+
+use machine::contract::Machine;
+
+use crate::console::Focus;
+use crate::hypervisor::{Hypervisor, Level};
+use crate::vcpu::Power;
+
+impl<M: Machine> Hypervisor<M> {
+    /// A key that was typed while the hypervisor has the focus.
+    pub fn key(&self, key: u8) {
+        match key {
+            b'h' | b'?' => self.show_keys(),
+            b'q' => self.show_domains(),
+            b'R' => {
+                self.say(Level::Error, format_args!("'R': the machine starts anew"));
+                self.empty_console();
+                self.machine.reset();
+            }
+            _ => {}
+        }
+    }
+
+    fn show_keys(&self) {
+        for line in ["h  these lines", "q  the domains and their vCPUs", "R  restart the machine"] {
+            self.say(Level::Error, format_args!("  {line}"));
+        }
+    }
+
+    fn show_domains(&self) {
+        for domain in &self.domains {
+            match domain.end() {
+                Some(end) => self.say(Level::Error, format_args!("d{}: has {end}", domain.id)),
+                None => self.say(Level::Error, format_args!("d{}: {} vCPUs", domain.id, domain.vcpus.len())),
+            }
+            for vcpu in self.vcpus.get(domain.vcpus.clone()).unwrap_or_default() {
+                let power = *vcpu.power.lock();
+                match (vcpu.running_on(), power) {
+                    (Some(cpu), _) => {
+                        self.say(Level::Error, format_args!("  v{}: on processor {cpu}", vcpu.index));
+                    }
+                    (None, Power::Off) => self.say(Level::Error, format_args!("  v{}: off", vcpu.index)),
+                    (None, Power::On(_)) => self.say(Level::Error, format_args!("  v{}: waits", vcpu.index)),
+                }
+            }
+        }
+    }
+
+    /// Moves the input focus to the next domain that can be typed to, or back to the hypervisor.
+    pub fn switch_focus(&self, focus: Focus) {
+        let start = match focus {
+            Focus::Hypervisor => 0,
+            Focus::Domain(index) => index.saturating_add(1),
+        };
+        let next = self
+            .domains
+            .iter()
+            .enumerate()
+            .skip(start)
+            .find(|(_, domain)| domain.console.is_some() && domain.lives());
+        let (focus, id) = match next {
+            Some((index, domain)) => (Focus::Domain(index), Some(domain.id)),
+            None => (Focus::Hypervisor, None),
+        };
+        let control = {
+            let mut console = self.console();
+            console.set_focus(focus);
+            char::from(console.switch_character().wrapping_add(b'a').wrapping_sub(1))
+        };
+        let how = format_args!("(type 'CTRL-{control}' three times to switch input)");
+        match id {
+            Some(id) => self.say(Level::Error, format_args!("*** Serial input to DOM{id} {how}")),
+            None => self.say(Level::Error, format_args!("*** Serial input to Xenite {how}")),
+        }
+    }
+}

@@ -1,0 +1,34 @@
+//! What boot says of the plan that it follows.
+
+use core::fmt;
+
+use plan::{GicRegions, Plan};
+
+/// Calls `say` for each line of a short account of the plan.
+pub fn describe(plan: &Plan, mut say: impl FnMut(fmt::Arguments<'_>)) {
+    let memory: u64 = plan.board.memory.iter().map(|bank| bank.size).sum();
+    let free: u64 = plan.free.iter().map(|range| range.size).sum();
+    let gic = match plan.board.gic {
+        GicRegions::V2 { .. } => 2,
+        GicRegions::V3 { .. } => 3,
+    };
+    say(format_args!(
+        "{} processors, GICv{gic}, {} MiB of RAM, {} MiB of it free",
+        plan.board.cpus.len(),
+        memory >> 20,
+        free >> 20
+    ));
+    for domain in &plan.domains {
+        let size: u64 = domain.memory.iter().map(|memory| memory.size).sum();
+        say(format_args!(
+            "d{}: {}: {} vCPUs, {} KiB of RAM in {} pieces, kernel at {:#x}, tree at {:#x}",
+            domain.id,
+            domain.path,
+            domain.vcpus,
+            size >> 10,
+            domain.memory.len(),
+            domain.kernel.placed.guest,
+            domain.tree_at
+        ));
+    }
+}

@@ -1,0 +1,185 @@
+//! Preemptive and fair: every vCPU gets time by its weight.
+//!
+//! Each vCPU has a virtual run time that grows while it runs, the slower the heavier it is; the one with
+//! the least runs next. One queue serves all processors, so fairness holds across them. A vCPU that
+//! wakes starts no further behind than one slice: sleeping earns a quick turn and not a hoard. A running
+//! vCPU gets a time limit only while the queue has somebody in it.
+
+use alloc::vec::Vec;
+
+use machine::contract::{CpuIndex, Ticks};
+
+use super::{Choice, Leaving, Scheduler, VcpuId};
+use crate::heap::IndexedHeap;
+
+/// The weight of a vCPU whose domain says nothing (Xen's default, 256).
+pub const DEFAULT_WEIGHT: u32 = 256;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Asleep,
+    Queued,
+    Running,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    virtual_time: u64,
+    weight: u32,
+    state: State,
+    /// It was woken while it was on its way to sleep.
+    woken: bool,
+    /// Where it ran last.
+    cpu: CpuIndex,
+}
+
+#[derive(Clone, Copy, Debug, Default)]
+struct Processor {
+    running: Option<VcpuId>,
+    since: Ticks,
+    /// The running vCPU has a time limit.
+    limited: bool,
+    /// Told to ask again, and has not yet.
+    called: bool,
+}
+
+/// The scheduler behind `sched=credit2`.
+#[derive(Debug)]
+pub struct Fair {
+    entries: Vec<Entry>,
+    processors: Vec<Processor>,
+    queue: IndexedHeap,
+    /// No runnable vCPU is behind this virtual time; it never decreases.
+    floor: u64,
+    slice: Ticks,
+}
+
+impl Fair {
+    /// For so many vCPUs and processors, with slices of `slice` ticks. `None` where there is no memory.
+    pub fn try_new(vcpus: usize, cpus: usize, slice: Ticks) -> Option<Self> {
+        let asleep =
+            Entry { virtual_time: 0, weight: DEFAULT_WEIGHT, state: State::Asleep, woken: false, cpu: 0 };
+        let (mut entries, mut processors) = (Vec::new(), Vec::new());
+        entries.try_reserve_exact(vcpus).ok()?;
+        entries.resize(vcpus, asleep);
+        processors.try_reserve_exact(cpus).ok()?;
+        processors.resize(cpus, Processor::default());
+        Some(Fair { entries, processors, queue: IndexedHeap::try_new(vcpus)?, floor: 0, slice })
+    }
+
+    /// Gives a vCPU another weight.
+    pub fn set_weight(&mut self, vcpu: VcpuId, weight: u32) {
+        if let Some(entry) = self.entry(vcpu) {
+            entry.weight = weight.max(1);
+        }
+    }
+
+    fn entry(&mut self, vcpu: VcpuId) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(vcpu).ok()?)
+    }
+
+    fn enqueue(&mut self, vcpu: VcpuId) {
+        let earliest = self.floor.saturating_sub(self.slice);
+        let Some(entry) = self.entry(vcpu) else { return };
+        entry.virtual_time = entry.virtual_time.max(earliest);
+        entry.state = State::Queued;
+        entry.woken = false;
+        let key = entry.virtual_time;
+        self.queue.insert(vcpu, key);
+    }
+
+    /// Charges what has run since the processor last asked.
+    fn charge(&mut self, cpu: CpuIndex, now: Ticks) {
+        let Some(processor) = self.processors.get_mut(cpu) else { return };
+        let ran = now.saturating_sub(processor.since);
+        processor.since = now;
+        let Some(vcpu) = processor.running else { return };
+        let Some(entry) = self.entry(vcpu) else { return };
+        let scaled = ran.saturating_mul(u64::from(DEFAULT_WEIGHT)).checked_div(u64::from(entry.weight));
+        entry.virtual_time = entry.virtual_time.saturating_add(scaled.unwrap_or(ran));
+    }
+
+    /// Puts back what the processor ran, unless it sleeps.
+    fn put_back(&mut self, cpu: CpuIndex, leaving: Leaving) {
+        let Some(vcpu) = self.processors.get_mut(cpu).and_then(|processor| processor.running.take()) else {
+            return;
+        };
+        let behind = self.queue.first().map_or(0, |(_, key)| key.saturating_add(1));
+        let Some(entry) = self.entry(vcpu) else { return };
+        entry.cpu = cpu;
+        if leaving == Leaving::Blocked && !entry.woken {
+            entry.state = State::Asleep;
+            return;
+        }
+        if leaving == Leaving::Yielding {
+            entry.virtual_time = entry.virtual_time.max(behind);
+        }
+        self.enqueue(vcpu);
+    }
+
+    /// The processor that should take a vCPU which has just been queued.
+    fn processor_for(&mut self, vcpu: VcpuId, now: Ticks) -> Option<CpuIndex> {
+        let (last, key) = self.entry(vcpu).map(|entry| (entry.cpu, entry.virtual_time))?;
+        let idle = |processor: &Processor| processor.running.is_none() && !processor.called;
+        if self.processors.get(last).is_some_and(idle) {
+            return Some(last);
+        }
+        if let Some(cpu) = self.processors.iter().position(idle) {
+            return Some(cpu);
+        }
+        for cpu in 0..self.processors.len() {
+            self.charge(cpu, now);
+        }
+        // All are busy: the one that has had most yields at once if it is far ahead, else at its limit.
+        let mut ahead: Option<(u64, CpuIndex, bool)> = None;
+        for (cpu, processor) in self.processors.iter().enumerate().filter(|(_, processor)| !processor.called) {
+            let Some(running) = processor.running.and_then(|running| usize::try_from(running).ok()) else { continue };
+            let Some(entry) = self.entries.get(running) else { continue };
+            if ahead.is_none_or(|(most, ..)| entry.virtual_time > most) {
+                ahead = Some((entry.virtual_time, cpu, processor.limited));
+            }
+        }
+        let (most, cpu, limited) = ahead?;
+        (!limited || most > key.saturating_add(self.slice >> 1)).then_some(cpu)
+    }
+}
+
+impl Scheduler for Fair {
+    fn wake(&mut self, vcpu: VcpuId, now: Ticks) -> Option<CpuIndex> {
+        let entry = self.entry(vcpu)?;
+        match entry.state {
+            State::Queued => return None,
+            State::Running => {
+                entry.woken = true;
+                return None;
+            }
+            State::Asleep => {}
+        }
+        self.enqueue(vcpu);
+        let cpu = self.processor_for(vcpu, now)?;
+        self.processors.get_mut(cpu)?.called = true;
+        Some(cpu)
+    }
+
+    fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice {
+        self.charge(cpu, now);
+        self.put_back(cpu, leaving);
+        let chosen = self.queue.first();
+        if let Some((vcpu, key)) = chosen {
+            self.queue.remove(vcpu);
+            self.floor = self.floor.max(key);
+            if let Some(entry) = self.entry(vcpu) {
+                entry.state = State::Running;
+                entry.cpu = cpu;
+            }
+        }
+        let limited = chosen.is_some() && !self.queue.is_empty();
+        let Some(processor) = self.processors.get_mut(cpu) else { return Choice::default() };
+        let running = chosen.map(|(vcpu, _)| vcpu);
+        *processor = Processor { running, since: now, limited, called: false };
+        Choice { vcpu: running, until: limited.then(|| now.saturating_add(self.slice)) }
+    }
+}
+
+#[cfg(test)]
+mod tests;

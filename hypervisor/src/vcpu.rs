@@ -1,0 +1,131 @@
+//! A virtual processor: its registers, and the flags by which others reach it.
+//!
+//! The registers belong to the processor that runs it: that one holds their lock for as long as they are
+//! loaded. Everybody else sets a flag and, where it matters now, kicks that processor.
+
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use machine::contract::{CpuIndex, Ticks};
+use machine::lock::{Lock, Rank};
+use model::arm64::Registers;
+use model::arm64::timer::PhysicalTimer;
+
+use crate::schedule::VcpuId;
+use crate::timer::{NO_CPU, restored, stored};
+
+/// What the running processor owns.
+#[derive(Debug)]
+pub struct State {
+    /// Registers of the guest.
+    pub registers: Registers,
+    /// The emulated physical timer.
+    pub physical_timer: PhysicalTimer,
+    /// The emulated timer's interrupt line, as the interrupt controller knows it.
+    pub physical_line: bool,
+}
+
+impl State {
+    /// When the emulated timer's line will rise, if it is low.
+    pub fn pending_physical_deadline(&self) -> Option<Ticks> {
+        if self.physical_line { None } else { self.physical_timer.deadline() }
+    }
+}
+
+/// Whether a vCPU is on, in the sense of PSCI.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Power {
+    /// Off.
+    Off,
+    /// On, or about to be: the orders wait for the processor that runs it first.
+    On(Option<Start>),
+}
+
+/// Where a vCPU starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Start {
+    /// Guest address of its first instruction.
+    pub entry: u64,
+    /// X0.
+    pub argument: u64,
+}
+
+/// One virtual processor.
+#[derive(Debug)]
+pub struct Vcpu {
+    /// Its number in the machine.
+    pub id: VcpuId,
+    /// Index of its domain.
+    pub domain: usize,
+    /// Its number in the domain.
+    pub index: usize,
+    /// Its state; see the module's text.
+    pub state: Lock<State>,
+    /// On or off.
+    pub power: Lock<Power>,
+    attention: AtomicBool,
+    blocked: AtomicBool,
+    running_on: AtomicU32,
+    deadline_on: AtomicU32,
+}
+
+impl Vcpu {
+    /// A vCPU that is off.
+    pub fn new(id: VcpuId, domain: usize, index: usize, registers: Registers) -> Self {
+        Vcpu {
+            id,
+            domain,
+            index,
+            state: Lock::new(Rank::Registers, State { registers, physical_timer: PhysicalTimer::default(), physical_line: false }),
+            power: Lock::new(Rank::Power, Power::Off),
+            attention: AtomicBool::new(false),
+            blocked: AtomicBool::new(false),
+            running_on: AtomicU32::new(NO_CPU),
+            deadline_on: AtomicU32::new(NO_CPU),
+        }
+    }
+
+    /// Says that its interrupt controller has news. Answers with the processor that runs it.
+    pub fn call(&self) -> Option<CpuIndex> {
+        self.attention.store(true, Ordering::SeqCst);
+        restored(self.running_on.load(Ordering::SeqCst))
+    }
+
+    /// Is there news? Forgets it.
+    #[inline]
+    pub fn called(&self) -> bool {
+        self.attention.load(Ordering::SeqCst) && self.attention.swap(false, Ordering::SeqCst)
+    }
+
+    /// Is on its way to sleep, or asleep, from now on.
+    pub fn block(&self) {
+        self.blocked.store(true, Ordering::SeqCst);
+    }
+
+    /// Ends that; answers whether it was so. Exactly one caller hears yes.
+    pub fn unblock(&self) -> bool {
+        self.blocked.load(Ordering::SeqCst) && self.blocked.swap(false, Ordering::SeqCst)
+    }
+
+    /// Is loaded on `cpu`, or on none.
+    pub fn set_running_on(&self, cpu: Option<CpuIndex>) {
+        self.running_on.store(cpu.map_or(NO_CPU, stored), Ordering::SeqCst);
+    }
+
+    /// The processor that it is loaded on.
+    pub fn running_on(&self) -> Option<CpuIndex> {
+        restored(self.running_on.load(Ordering::SeqCst))
+    }
+
+    /// The processor whose queue holds its deadline; `None` from now on.
+    pub fn take_deadline(&self) -> Option<CpuIndex> {
+        if self.deadline_on.load(Ordering::Relaxed) == NO_CPU {
+            return None;
+        }
+        restored(self.deadline_on.swap(NO_CPU, Ordering::AcqRel))
+    }
+
+    /// Its deadline is in this processor's queue.
+    pub fn set_deadline_on(&self, cpu: CpuIndex) {
+        self.deadline_on.store(stored(cpu), Ordering::Release);
+    }
+}

@@ -1,0 +1,29 @@
+//! The Arm64 board: one of the two machines.
+//!
+//! `boot.s` brings the processor to Rust, [`Boot`] reads the untrusted tree and modules before anything
+//! is taken, and [`Boot::take`] turns a checked plan into a [`Board`] (the machine of the contract) and a
+//! pool of frames. `vectors.s` enters the guest and comes back with its trap.
+
+mod board;
+mod boot;
+mod device;
+mod fault;
+mod firmware;
+mod gic;
+mod gic_v2;
+mod gic_v3;
+mod heap;
+mod identity;
+mod memory;
+mod processor;
+mod secondary;
+pub(crate) mod spin;
+mod symbols;
+mod system;
+mod translation;
+mod uart;
+
+pub use board::{Board, GuestMap};
+pub use boot::{Boot, Taken, stop};
+pub use fault::{set_noreboot, set_version};
+pub use heap::{allocations, seal};

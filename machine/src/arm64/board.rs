@@ -1,0 +1,308 @@
+//! The board as the contract wants it.
+#![expect(unsafe_code, reason = "timer registers")]
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use alloc::vec::Vec;
+use model::arm64::{Registers as GuestRegisters, SystemRegister, Trap};
+use plan::{GicRegions, Plan, Range};
+
+use super::device::Registers;
+use super::gic::{Gic, KICK, SPURIOUS};
+use super::system::{barrier, counter, read, wait_for_interrupt, write};
+use super::uart::Uart;
+use super::{fault, firmware, memory, processor, secondary, system, translation};
+use crate::contract::{Construction, CpuIndex, Interrupt, Machine, Ticks};
+use crate::frames::FrameRange;
+use crate::stage2::{MapError, Stage2};
+
+static HEAP_AT: AtomicU64 = AtomicU64::new(0);
+static HEAP_PHYSICAL: AtomicU64 = AtomicU64::new(0);
+
+/// Tells where the heap is, for [`physical`].
+pub(crate) fn set_heap(heap: Range, address: u64) {
+    HEAP_AT.store(address, Ordering::Relaxed);
+    HEAP_PHYSICAL.store(heap.base, Ordering::Release);
+}
+
+/// Host-physical address of something of ours, in the image or in the heap.
+pub(crate) fn physical(address: *const u8) -> u64 {
+    let address = address as u64;
+    if address < translation::HEAP {
+        return translation::physical_of_image(address);
+    }
+    HEAP_PHYSICAL.load(Ordering::Acquire).wrapping_add(address.wrapping_sub(HEAP_AT.load(Ordering::Relaxed)))
+}
+
+/// A domain's stage 2 map and the number by which translation caches know it.
+#[derive(Debug)]
+pub struct GuestMap {
+    tables: Stage2,
+    vmid: u16,
+}
+
+/// The board: satisfies [`Machine`].
+#[derive(Debug)]
+pub struct Board {
+    gic: Gic,
+    uart: Option<Uart>,
+    processors: Vec<u64>,
+    psci: bool,
+    console_interrupt: u32,
+    maintenance: u32,
+    virtual_timer: u32,
+    hypervisor_timer: u32,
+    frequency: u64,
+    native_wait: bool,
+    ipa_bits: u8,
+    virtual_interface: Option<Range>,
+}
+
+impl Board {
+    pub(crate) fn take(plan: &Plan) -> Result<Board, &'static str> {
+        let board = &plan.board;
+        let gic = Gic::take(&board.gic, board.cpus.len()).ok_or("the interrupt controller cannot be mapped")?;
+        let (GicRegions::V2 { maintenance, .. } | GicRegions::V3 { maintenance, .. }) = &board.gic;
+        let uart = board.uart.and_then(|uart| Registers::map(uart.registers)).map(Uart::new);
+        let console_interrupt = board.uart.and_then(|uart| uart.interrupt).unwrap_or(SPURIOUS);
+        let virtual_interface = match &board.gic {
+            GicRegions::V2 { virtual_interface, .. } => Some(*virtual_interface),
+            GicRegions::V3 { .. } => None,
+        };
+        if let Some(uart) = uart
+            && console_interrupt < SPURIOUS
+        {
+            uart.listen();
+        }
+        Ok(Board {
+            gic,
+            uart,
+            processors: board.cpus.iter().map(|cpu| cpu.mpidr).collect(),
+            psci: board.psci,
+            console_interrupt,
+            maintenance: *maintenance,
+            virtual_timer: board.virtual_timer,
+            hypervisor_timer: board.hypervisor_timer,
+            frequency: read!("cntfrq_el0"),
+            native_wait: plan.options.native_wfi,
+            ipa_bits: processor::physical_bits().min(40),
+            virtual_interface,
+        })
+    }
+
+    /// MPIDR affinities of the processors, in index order.
+    pub(crate) fn processors(&self) -> &[u64] {
+        &self.processors
+    }
+
+    /// Sets the calling processor up.
+    pub(crate) fn start_processor(&self, index: CpuIndex) {
+        processor::start(self.ipa_bits, self.native_wait);
+        let own = 1 << KICK | bit(self.maintenance) | bit(self.virtual_timer) | bit(self.hypervisor_timer);
+        let mpidr = self.processors.get(index).copied().unwrap_or(0);
+        if !self.gic.start_processor(index, mpidr, own) {
+            fault::say(format_args!("(XEN) no interrupt controller interface for processor {mpidr:#x}"));
+            system::halt();
+        }
+        if index == 0 && self.console_interrupt < SPURIOUS {
+            self.gic.own(self.console_interrupt);
+        }
+    }
+
+    /// Starts all other processors into `act`; `failed` hears of those that firmware will not start.
+    pub fn start_processors(&'static self, act: &'static (dyn Fn(CpuIndex) + Sync), failed: impl FnMut(CpuIndex, i64)) {
+        secondary::start_all(self, act, failed);
+    }
+}
+
+impl GuestMap {
+    /// Stage 2 tables in use.
+    pub fn tables_used(&self) -> usize {
+        self.tables.tables_used()
+    }
+}
+
+fn bit(intid: u32) -> u32 {
+    1_u32.checked_shl(intid).unwrap_or(0)
+}
+
+impl Machine for Board {
+    type GuestMap = GuestMap;
+
+    fn list_registers(&self) -> usize {
+        self.gic.list_registers()
+    }
+
+    fn frequency(&self) -> u64 {
+        self.frequency
+    }
+
+    #[inline]
+    fn now(&self) -> Ticks {
+        counter()
+    }
+
+    fn load(&self, cpu: CpuIndex, registers: &mut GuestRegisters, map: &GuestMap) {
+        processor::load(registers, &map.tables, map.vmid);
+        if registers.timer.in_flight {
+            self.gic.set_private_active(cpu, self.virtual_timer, true);
+        }
+        self.gic.load(&registers.lists);
+    }
+
+    fn save(&self, cpu: CpuIndex, registers: &mut GuestRegisters) {
+        self.gic.save(&mut registers.lists);
+        processor::save(registers);
+        if registers.timer.in_flight {
+            self.gic.set_private_active(cpu, self.virtual_timer, false);
+        }
+    }
+
+    #[inline]
+    fn run(&self, _cpu: CpuIndex, registers: &mut GuestRegisters) -> Trap {
+        processor::run(registers)
+    }
+
+    fn read_lists(&self, registers: &mut GuestRegisters) {
+        self.gic.read_lists(&mut registers.lists);
+    }
+
+    fn write_lists(&self, registers: &GuestRegisters) {
+        self.gic.write_lists(&registers.lists);
+    }
+
+    fn read_exception_registers(&self, registers: &mut GuestRegisters) {
+        processor::read_exception_registers(&mut registers.system);
+    }
+
+    fn write_exception_registers(&self, registers: &GuestRegisters) {
+        processor::write_exception_registers(&registers.system);
+    }
+
+    fn idle(&self, _cpu: CpuIndex) {
+        wait_for_interrupt();
+    }
+
+    fn acknowledge(&self, _cpu: CpuIndex) -> Option<Interrupt> {
+        let acknowledged = self.gic.acknowledge();
+        let intid = acknowledged & 0xff_ffff & if matches!(self.gic, Gic::V2(_)) { 0x3ff } else { 0xff_ffff };
+        if (SPURIOUS..8192).contains(&intid) {
+            return None;
+        }
+        if intid == self.virtual_timer {
+            return Some(Interrupt::VirtualTimer);
+        }
+        let reason = if intid == KICK {
+            Interrupt::Kick
+        } else if intid == self.hypervisor_timer {
+            write!("cnthp_ctl_el2", 0);
+            barrier!("isb");
+            Interrupt::Deadline
+        } else if intid == self.maintenance {
+            Interrupt::Maintenance
+        } else if intid == self.console_interrupt {
+            if let Some(uart) = &self.uart {
+                uart.acknowledge();
+            }
+            Interrupt::Console
+        } else {
+            return Some(Interrupt::Device(intid));
+        };
+        self.gic.deactivate(acknowledged);
+        Some(reason)
+    }
+
+    fn release(&self, _cpu: CpuIndex, intid: u32) {
+        self.gic.deactivate(intid);
+    }
+
+    fn set_deadline(&self, _cpu: CpuIndex, deadline: Option<Ticks>) {
+        match deadline {
+            Some(ticks) => {
+                write!("cnthp_cval_el2", ticks);
+                write!("cnthp_ctl_el2", 1);
+            }
+            None => write!("cnthp_ctl_el2", 0),
+        }
+        barrier!("isb");
+    }
+
+    fn kick(&self, cpu: CpuIndex) {
+        self.gic.kick(cpu);
+    }
+
+    fn console_write(&self, bytes: &[u8]) -> usize {
+        self.uart.map_or(bytes.len(), |uart| uart.send(bytes))
+    }
+
+    fn console_read(&self) -> Option<u8> {
+        self.uart?.receive()
+    }
+
+    fn console_wait(&self, waiting: bool) {
+        if let Some(uart) = &self.uart
+            && self.console_interrupt < SPURIOUS
+        {
+            uart.wait_for_room(waiting);
+        }
+    }
+
+    fn power_off(&self) -> ! {
+        if self.psci {
+            firmware::power_off();
+        }
+        system::halt()
+    }
+
+    fn reset(&self) -> ! {
+        if self.psci {
+            firmware::reset();
+        }
+        system::halt()
+    }
+
+    fn halt(&self) -> ! {
+        system::halt()
+    }
+}
+
+impl Construction for Board {
+    fn guest_map(&self, domain: u16, table_frames: usize, cpu_interface: u64) -> Result<GuestMap, MapError> {
+        if domain > 255 && !processor::wide_vmids() {
+            return Err(MapError::OutOfRange);
+        }
+        let mut tables = Stage2::new(table_frames, self.ipa_bits, physical)?;
+        if let Some(virtual_interface) = self.virtual_interface {
+            tables.map_device(cpu_interface, Range { base: virtual_interface.base, size: 0x2000 })?;
+        }
+        Ok(GuestMap { tables, vmid: domain })
+    }
+
+    fn map(&self, map: &mut GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
+        map.tables.map(ipa, frames)
+    }
+
+    fn clear(&self, frames: &mut FrameRange) -> bool {
+        memory::clear(frames)
+    }
+
+    fn write(&self, frames: &mut FrameRange, offset: u64, bytes: &[u8]) -> bool {
+        memory::write(frames, offset, bytes)
+    }
+
+    fn copy(&self, frames: &mut FrameRange, offset: u64, from: Range) -> bool {
+        memory::copy(frames, offset, from)
+    }
+
+    fn read(&self, at: u64, into: &mut [u8]) -> bool {
+        memory::read(at, into)
+    }
+
+    fn identity(&self, register: SystemRegister) -> u64 {
+        super::identity::read(register)
+    }
+
+    fn heap_free(&self) -> usize {
+        super::heap::free()
+    }
+}

@@ -1,0 +1,158 @@
+//! The end: a panic or an exception of the hypervisor's own.
+//!
+//! Says what happened, where, by which road (frame pointers and the symbol table), and in which version;
+//! then stops, or restarts the machine, as `noreboot` says. Writes to the UART directly and takes no
+//! lock: whoever held one will not come back.
+#![expect(unsafe_code, reason = "reads the stack that led here")]
+
+use core::fmt::{self, Write};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+
+use super::system::{halt, read};
+use super::uart::Uart;
+use super::{firmware, symbols};
+
+static NOREBOOT: AtomicBool = AtomicBool::new(true);
+static FAULTED: AtomicBool = AtomicBool::new(false);
+static CONSOLE: AtomicUsize = AtomicUsize::new(0);
+static VERSION: AtomicU64 = AtomicU64::new(0);
+static VERSION_LENGTH: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether the machine stays as it is after a fault (`noreboot`).
+pub fn set_noreboot(stay: bool) {
+    NOREBOOT.store(stay, Ordering::Relaxed);
+}
+
+/// The version that a fault names.
+pub fn set_version(version: &'static str) {
+    VERSION.store(version.as_ptr() as u64, Ordering::Relaxed);
+    VERSION_LENGTH.store(version.len(), Ordering::Release);
+}
+
+/// Where a fault is told.
+pub(crate) fn set_console(uart: &'static Uart) {
+    CONSOLE.store(core::ptr::from_ref(uart) as usize, Ordering::Release);
+}
+
+/// The console, without its lock.
+struct Raw;
+
+impl Write for Raw {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let uart = CONSOLE.load(Ordering::Acquire) as *const Uart;
+        // SAFETY: null, or the address of a static that `set_console` was given.
+        let Some(uart) = (unsafe { uart.as_ref() }) else { return Ok(()) };
+        for byte in text.bytes() {
+            if byte == b'\n' {
+                while uart.send(b"\r") == 0 {}
+            }
+            while uart.send(&[byte]) == 0 {}
+        }
+        Ok(())
+    }
+}
+
+/// Writes a line to the console before there is a hypervisor.
+pub(crate) fn say(text: fmt::Arguments<'_>) {
+    let _ = writeln!(Raw, "{text}");
+}
+
+/// Registers at a fault, as `vectors.s` stores them.
+#[repr(C)]
+struct Frame {
+    x: [u64; 31],
+    sp: u64,
+    vector: u64,
+    pc: u64,
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn report_fault(frame: &Frame) -> ! {
+    let kind = match frame.vector % 4 {
+        0 => "synchronous exception",
+        1 => "interrupt",
+        2 => "fast interrupt",
+        _ => "system error",
+    };
+    say(format_args!("\n(XEN) Xenite {}: {kind} in the hypervisor, processor {:#x}", version(), super::system::mpidr()));
+    say(format_args!("(XEN) esr {:#018x} far {:#018x} hpfar {:#018x}", read!("esr_el2"), read!("far_el2"), read!("hpfar_el2")));
+    say(format_args!("(XEN) pc  {:#018x} sp  {:#018x}", frame.pc, frame.sp));
+    for (index, pair) in frame.x.chunks(3).enumerate() {
+        let _ = write!(Raw, "(XEN) ");
+        for (offset, value) in pair.iter().enumerate() {
+            let _ = write!(Raw, "x{:<2} {value:#018x} ", index * 3 + offset);
+        }
+        say(format_args!(""));
+    }
+    backtrace(frame.pc, frame.x[29]);
+    end()
+}
+
+#[panic_handler]
+fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
+    if FAULTED.swap(true, Ordering::AcqRel) {
+        halt();
+    }
+    say(format_args!("\n(XEN) Xenite {}: {info}", version()));
+    let frame: u64;
+    // SAFETY: reads a register.
+    unsafe { core::arch::asm!("mov {}, x29", out(reg) frame, options(nomem, nostack)) };
+    backtrace(0, frame);
+    end()
+}
+
+fn end() -> ! {
+    if NOREBOOT.load(Ordering::Relaxed) {
+        say(format_args!("(XEN) Stopped ('noreboot', or the command line was not yet known)"));
+        halt();
+    }
+    say(format_args!("(XEN) Restarting the machine"));
+    firmware::reset()
+}
+
+/// Follows the frame pointers, as long as they go up within one stack.
+fn backtrace(pc: u64, mut frame: u64) {
+    const STACK: u64 = 64 << 10;
+    say(format_args!("(XEN) Backtrace:"));
+    if pc != 0 {
+        name(pc);
+    }
+    for _ in 0..32 {
+        if frame == 0 || !frame.is_multiple_of(8) || !plausible(frame) {
+            return;
+        }
+        let record = frame as *const [u64; 2];
+        // SAFETY: inside the image's or the stacks' area and above the last record, so mapped.
+        let [next, caller] = unsafe { record.read_volatile() };
+        if caller == 0 {
+            return;
+        }
+        name(caller.wrapping_sub(4));
+        if next <= frame || next - frame > STACK {
+            return;
+        }
+        frame = next;
+    }
+}
+
+/// Is this in the writable part of the image, or in a stack?
+fn plausible(frame: u64) -> bool {
+    frame >> 24 == super::translation::image().0 >> 24
+}
+
+fn name(address: u64) {
+    match symbols::resolve(address) {
+        Some((name, offset)) => say(format_args!("(XEN)   {address:#x} {name}+{offset:#x}")),
+        None => say(format_args!("(XEN)   {address:#x}")),
+    }
+}
+
+fn version() -> &'static str {
+    let length = VERSION_LENGTH.load(Ordering::Acquire);
+    if length == 0 {
+        return "";
+    }
+    let start = VERSION.load(Ordering::Relaxed) as *const u8;
+    // SAFETY: both came from one `&'static str`; the length is stored last.
+    unsafe { core::str::from_utf8_unchecked(core::slice::from_raw_parts(start, length)) }
+}

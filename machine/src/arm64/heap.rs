@@ -1,0 +1,188 @@
+//! The hypervisor's own heap: a first-fit list of free pieces, sorted by address.
+//!
+//! It starts with a piece of the image's own memory, enough to read the device tree and plan; then the
+//! range that the plan chose is added. After construction it is sealed: from then on an allocation is a
+//! fault of ours, and is refused and counted.
+#![expect(unsafe_code, reason = "the global allocator")]
+
+use core::alloc::{GlobalAlloc, Layout};
+use core::ptr::null_mut;
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use crate::lock::{Lock, Rank};
+
+const EARLY: usize = 1024 << 10;
+const GRAIN: usize = 16;
+
+#[repr(C, align(4096))]
+struct Early([u8; EARLY]);
+
+static mut EARLY_MEMORY: Early = Early([0; EARLY]);
+
+#[global_allocator]
+static HEAP: Heap = Heap { list: Lock::new(Rank::Machine, List { first: null_mut(), free: 0 }) };
+
+static SEALED: AtomicBool = AtomicBool::new(false);
+static AFTER_SEAL: AtomicU64 = AtomicU64::new(0);
+
+struct Heap {
+    list: Lock<List>,
+}
+
+/// The head of a free piece lies in the piece.
+struct Piece {
+    size: usize,
+    next: *mut Piece,
+}
+
+struct List {
+    first: *mut Piece,
+    free: usize,
+}
+
+// SAFETY: the pieces belong to the list alone, and the list is behind the lock.
+unsafe impl Send for List {}
+
+/// Gives the heap its first piece. Called once, by the boot processor.
+pub(crate) fn start() {
+    // SAFETY: nothing else names this memory.
+    unsafe { add(core::ptr::addr_of_mut!(EARLY_MEMORY).cast(), EARLY) };
+}
+
+/// Gives the heap more memory.
+///
+/// # Safety
+/// `[base, base + size)` is mapped, writable, and used by nobody else, for ever.
+pub(crate) unsafe fn add(base: *mut u8, size: usize) {
+    // SAFETY: passed on.
+    unsafe { HEAP.list.lock().give(base, size & !(GRAIN - 1)) };
+}
+
+/// From now on nothing is allocated.
+pub fn seal() {
+    SEALED.store(true, Ordering::Release);
+}
+
+/// Number of allocations that were asked for after the seal, and refused.
+pub fn allocations() -> u64 {
+    AFTER_SEAL.load(Ordering::Relaxed)
+}
+
+/// Bytes that are free.
+pub(crate) fn free() -> usize {
+    HEAP.list.lock().free
+}
+
+// SAFETY: a piece is on the list or handed out, never both, and is aligned as asked.
+unsafe impl GlobalAlloc for Heap {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if SEALED.load(Ordering::Acquire) {
+            AFTER_SEAL.fetch_add(1, Ordering::Relaxed);
+            return null_mut();
+        }
+        // SAFETY: the layout is the caller's promise.
+        unsafe { self.list.lock().take(rounded(layout.size()), layout.align().max(GRAIN)) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: by the trait's contract the block came from `alloc` with this layout.
+        unsafe { self.list.lock().give(pointer, rounded(layout.size())) };
+    }
+}
+
+const fn rounded(size: usize) -> usize {
+    if size == 0 { GRAIN } else { size.next_multiple_of(GRAIN) }
+}
+
+impl List {
+    /// # Safety
+    /// The list's pieces are free memory of ours.
+    unsafe fn take(&mut self, size: usize, align: usize) -> *mut u8 {
+        let mut link: *mut *mut Piece = &raw mut self.first;
+        loop {
+            // SAFETY: `link` is the list's head or the link in a piece.
+            let piece = unsafe { *link };
+            if piece.is_null() {
+                return null_mut();
+            }
+            // SAFETY: a piece on the list has a head.
+            let Piece { size: have, next } = unsafe { piece.read() };
+            let start = piece as usize;
+            let at = start.next_multiple_of(align);
+            let gap = at - start;
+            if have >= size && gap <= have - size {
+                self.free -= size;
+                let rest = have - gap - size;
+                // SAFETY: both remainders lie inside the piece, and are multiples of the grain.
+                unsafe { *link = split(piece, gap, (at + size) as *mut Piece, rest, next) };
+                return at as *mut u8;
+            }
+            // SAFETY: as above.
+            link = unsafe { &raw mut (*piece).next };
+        }
+    }
+
+    /// # Safety
+    /// The block is free memory of ours, not on the list, in whole grains.
+    unsafe fn give(&mut self, block: *mut u8, size: usize) {
+        self.free += size;
+        let block: *mut Piece = block.cast();
+        let mut link: *mut *mut Piece = &raw mut self.first;
+        let mut before: *mut Piece = null_mut();
+        // SAFETY: links and pieces of the list, as in `take`.
+        unsafe {
+            while !(*link).is_null() && *link < block {
+                before = *link;
+                link = &raw mut (*before).next;
+            }
+        }
+        // SAFETY: as above.
+        let after = unsafe { *link };
+        // SAFETY: the block is ours to write.
+        unsafe { block.write(Piece { size, next: after }) };
+        // SAFETY: the link is the list's.
+        unsafe { *link = block };
+        // SAFETY: neighbours on the list; joined where they touch.
+        unsafe { join(block, after) };
+        // SAFETY: as above.
+        unsafe { join(before, block) };
+    }
+}
+
+/// Makes what is left of a piece free again: `gap` bytes before, `rest` after. Returns the new link.
+///
+/// # Safety
+/// Both parts are free memory of ours.
+unsafe fn split(piece: *mut Piece, gap: usize, after: *mut Piece, rest: usize, next: *mut Piece) -> *mut Piece {
+    let mut link = next;
+    if rest > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { after.write(Piece { size: rest, next: link }) };
+        link = after;
+    }
+    if gap > 0 {
+        // SAFETY: the caller's promise.
+        unsafe { piece.write(Piece { size: gap, next: link }) };
+        link = piece;
+    }
+    link
+}
+
+/// Joins `second` to `first` where it follows directly.
+///
+/// # Safety
+/// Both are null or on the list, `second` behind `first`.
+unsafe fn join(first: *mut Piece, second: *mut Piece) {
+    if first.is_null() || second.is_null() {
+        return;
+    }
+    // SAFETY: on the list.
+    let Piece { size, .. } = unsafe { first.read() };
+    if first as usize + size != second as usize {
+        return;
+    }
+    // SAFETY: on the list.
+    let Piece { size: more, next } = unsafe { second.read() };
+    // SAFETY: on the list.
+    unsafe { first.write(Piece { size: size + more, next }) };
+}

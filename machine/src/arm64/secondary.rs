@@ -1,0 +1,80 @@
+//! The other processors: started by firmware, brought up by boot.s, handed to the hypervisor's loop.
+#![expect(unsafe_code, reason = "hands a processor its stack")]
+
+use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+
+use alloc::boxed::Box;
+
+use super::board::Board;
+use super::{firmware, translation};
+use super::system::barrier;
+
+unsafe extern "C" {
+    fn secondary_start();
+}
+
+/// What boot.s reads at the secondary entry, uncached.
+#[repr(C, align(64))]
+struct Orders {
+    stack_top: u64,
+    index: u64,
+}
+
+/// The hypervisor's loop, for all processors.
+pub(crate) type Loop = &'static (dyn Fn(usize) + Sync);
+
+static LOOP: AtomicPtr<Loop> = AtomicPtr::new(core::ptr::null_mut());
+static BOARD: AtomicPtr<Board> = AtomicPtr::new(core::ptr::null_mut());
+static READY: AtomicUsize = AtomicUsize::new(1);
+
+#[repr(C, align(4096))]
+struct Stack([u8; translation::STACK_SIZE as usize]);
+
+/// Starts every processor but the first; each runs `act` with its index. Calls `failed` with the index
+/// and the firmware's answer for one that will not start.
+pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut(usize, i64)) {
+    LOOP.store(Box::leak(Box::new(act)), Ordering::Release);
+    BOARD.store(core::ptr::from_ref(board).cast_mut(), Ordering::Release);
+    for (index, mpidr) in board.processors().iter().enumerate().skip(1) {
+        match start(index, *mpidr) {
+            Ok(()) => {
+                while READY.load(Ordering::Acquire) != index + 1 {
+                    core::hint::spin_loop();
+                }
+            }
+            Err(error) => {
+                READY.store(index + 1, Ordering::Release);
+                failed(index, error);
+            }
+        }
+    }
+}
+
+fn start(index: usize, mpidr: u64) -> Result<(), i64> {
+    let stack: *mut Stack = Box::leak(Box::new_uninit()).as_mut_ptr();
+    let physical = super::board::physical(stack.cast());
+    let stack_top = translation::map_stack(index, physical).ok_or(-1_i64)?;
+    let orders: &'static Orders = Box::leak(Box::new(Orders { stack_top, index: index as u64 }));
+    clean(core::ptr::from_ref(orders) as usize);
+    let entry = translation::physical_of_image(secondary_start as *const () as u64);
+    firmware::start(mpidr, entry, super::board::physical(core::ptr::from_ref(orders).cast()))
+}
+
+/// Writes a cache line back to memory.
+fn clean(address: usize) {
+    // SAFETY: cleaning a line of ours changes nothing that Rust sees.
+    unsafe { core::arch::asm!("dc cvac, {}", in(reg) address, options(nostack)) };
+    barrier!("dsb sy");
+}
+
+#[unsafe(no_mangle)]
+extern "C" fn secondary_processor(index: usize) -> ! {
+    // SAFETY: both were set, to values that live for ever, before this processor was started.
+    let board = unsafe { &*BOARD.load(Ordering::Acquire) };
+    // SAFETY: as above.
+    let act = unsafe { &*LOOP.load(Ordering::Acquire) };
+    board.start_processor(index);
+    READY.store(index + 1, Ordering::Release);
+    act(index);
+    super::system::halt()
+}

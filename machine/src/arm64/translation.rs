@@ -1,0 +1,246 @@
+//! EL2's own address space after boot: what is mapped where, and the changes to it.
+//!
+//! | virtual | what |
+//! |---|---|
+//! | 0x7f80_0000_0000 | the image (boot.s), 2 MiB |
+//! | 0x7f80_0020_0000 | processor stacks, a 64 KiB slot each, guard below |
+//! | 0x7f80_4000_0000 | device registers |
+//! | 0x7f80_8000_0000 | the heap, after the plan is known |
+//! | 0x7f80_c000_0000 | the window onto memory that is not ours, during construction |
+//!
+//! Tables beyond those of `boot.s` come from a fixed pool. Only the boot processor changes mappings, and
+//! only during construction; the lock says so to the compiler.
+#![expect(unsafe_code, reason = "the hypervisor's own translation tables")]
+
+use core::ptr::{addr_of, addr_of_mut};
+
+use plan::Range;
+
+use super::system::barrier;
+use crate::lock::{Lock, Rank};
+
+unsafe extern "C" {
+    static mut image_l1: [u64; 512];
+    static mut image_l3: [u64; 512];
+    static __image_start: u8;
+    static __image_end: u8;
+    static boot_stack_guard: u8;
+}
+
+const PAGE: u64 = 4096;
+const BLOCK: u64 = 2 << 20;
+const TABLES: usize = 40;
+/// Where the heap appears.
+pub(crate) const HEAP: u64 = 0x7f80_8000_0000;
+const STACKS: u64 = 0x7f80_0020_0000;
+const DEVICES: u64 = 0x7f80_4000_0000;
+const WINDOW: u64 = 0x7f80_c000_0000;
+const AREA: u64 = 1 << 30;
+
+/// What kind of memory a mapping shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Memory {
+    /// Ours: write-back, read and write.
+    Normal,
+    /// Registers: Device-nGnRE.
+    Device,
+    /// Not ours: write-back, read only.
+    ReadOnly,
+    /// Guest RAM while it is filled: not cached, so that a guest with its MMU off sees it.
+    Uncached,
+}
+
+impl Memory {
+    const fn attributes(self) -> u64 {
+        const NEVER_EXECUTE: u64 = 1 << 54;
+        const ACCESSED: u64 = 1 << 10;
+        const SHARED: u64 = 0b11 << 8;
+        const ONE: u64 = 1 << 6;
+        let kind = match self {
+            Memory::Normal => SHARED,
+            Memory::Device => 3 << 2,
+            Memory::ReadOnly => SHARED | 1 << 7,
+            Memory::Uncached => SHARED | 2 << 2,
+        };
+        NEVER_EXECUTE | ACCESSED | ONE | kind
+    }
+}
+
+#[repr(C, align(4096))]
+struct Pool([[u64; 512]; TABLES]);
+
+/// Outside of [`SPACE`], so that the image's file does not carry its zeros.
+static mut POOL: Pool = Pool([[0; 512]; TABLES]);
+
+/// How far the pool of tables and the device area are used.
+struct Space {
+    used: usize,
+    devices: u64,
+    /// Physical minus virtual address of the image.
+    offset: u64,
+}
+
+static SPACE: Lock<Space> =
+    Lock::new(Rank::Machine, Space { used: 0, devices: DEVICES, offset: 0 });
+
+/// The image's virtual range.
+pub(crate) fn image() -> (u64, u64) {
+    (addr_of!(__image_start) as u64, addr_of!(__image_end) as u64)
+}
+
+/// Tells where the image was loaded, and takes the guard page under the boot stack away.
+pub(crate) fn start(image_at: u64) {
+    let guard = addr_of!(boot_stack_guard) as u64;
+    let mut space = SPACE.lock();
+    space.offset = image_at.wrapping_sub(image().0);
+    let slot = addr_of_mut!(image_l3).cast::<u64>();
+    let index = ((guard >> 12) & 511) as usize;
+    // SAFETY: the table has 512 entries; the page is used by nobody.
+    unsafe { slot.add(index).write_volatile(0) };
+    flush();
+}
+
+/// Physical address of something in the image or the heap.
+pub(crate) fn physical_of_image(address: u64) -> u64 {
+    address.wrapping_add(SPACE.lock().offset)
+}
+
+/// Maps a device's registers for good; its virtual address.
+pub(crate) fn map_device(range: Range, memory: Memory) -> Option<usize> {
+    let mut space = SPACE.lock();
+    let start = range.base & !(PAGE - 1);
+    let end = range.base.checked_add(range.size)?.next_multiple_of(PAGE);
+    // Equal offsets into 2 MiB let a large region take blocks.
+    let base = (space.devices.next_multiple_of(BLOCK)) + (start % BLOCK);
+    let base = if end - start < BLOCK { space.devices } else { base };
+    if base + (end - start) > DEVICES + AREA {
+        return None;
+    }
+    space.map(base, start, end - start, memory)?;
+    space.devices = base + (end - start);
+    usize::try_from(base + range.base % PAGE).ok()
+}
+
+/// Maps the heap.
+pub(crate) fn map_heap(range: Range) -> Option<()> {
+    SPACE.lock().map(HEAP + range.base % BLOCK, range.base, range.size, Memory::Normal)
+}
+
+/// Maps a processor's stack of 16 KiB at the top of its slot; the virtual address of its top.
+pub(crate) fn map_stack(cpu: usize, physical: u64) -> Option<u64> {
+    const SLOT: u64 = 64 << 10;
+    let top = STACKS + (cpu as u64 + 1) * SLOT;
+    SPACE.lock().map(top - STACK_SIZE, physical, STACK_SIZE, Memory::Normal)?;
+    Some(top)
+}
+
+/// Bytes of a processor's stack.
+pub(crate) const STACK_SIZE: u64 = 16 << 10;
+
+/// Lets `act` see physical memory through the window, as a virtual address; at most 512 MiB at a time.
+pub(crate) fn with_window<R>(range: Range, memory: Memory, act: impl FnOnce(usize) -> R) -> Option<R> {
+    let mut space = SPACE.lock();
+    let start = range.base & !(PAGE - 1);
+    let end = range.base.checked_add(range.size)?.next_multiple_of(PAGE);
+    let base = WINDOW + start % BLOCK;
+    if end - start > AREA / 2 {
+        return None;
+    }
+    let mapped = space.map(base, start, end - start, memory);
+    let result = mapped.map(|()| act((base + range.base % PAGE) as usize));
+    space.unmap(base, end - start);
+    result
+}
+
+/// Completes table writes and drops stale translations on all processors.
+fn flush() {
+    barrier!("dsb ishst");
+    barrier!("tlbi alle2is");
+    barrier!("dsb ish");
+    barrier!("isb");
+}
+
+impl Space {
+    /// Maps `[va, va + size)`, whole pages, in blocks where both addresses allow.
+    fn map(&mut self, va: u64, physical: u64, size: u64, memory: Memory) -> Option<()> {
+        let mut done = 0;
+        while done < size {
+            let (at, to) = (va + done, physical + done);
+            let block = at.is_multiple_of(BLOCK) && to.is_multiple_of(BLOCK) && size - done >= BLOCK;
+            let table = self.level2(at)?;
+            let index = ((at >> 21) & 511) as usize;
+            if block {
+                write_entry(table, index, to | memory.attributes() | 0b01);
+                done += BLOCK;
+            } else {
+                let table = self.level3(table, index)?;
+                write_entry(table, ((at >> 12) & 511) as usize, to | memory.attributes() | 0b11);
+                done += PAGE;
+            }
+        }
+        flush();
+        Some(())
+    }
+
+    /// Takes a mapping away again; its tables stay.
+    fn unmap(&mut self, va: u64, size: u64) {
+        let mut at = va;
+        while at < va + size {
+            let Some(table) = self.level2(at) else { return };
+            let index = ((at >> 21) & 511) as usize;
+            let entry = read_entry(table, index);
+            if entry & 0b11 == 0b11 {
+                write_entry(self.virtual_of(entry), ((at >> 12) & 511) as usize, 0);
+                at += PAGE;
+            } else {
+                write_entry(table, index, 0);
+                at = (at & !(BLOCK - 1)) + BLOCK;
+            }
+        }
+        flush();
+    }
+
+    fn level2(&mut self, va: u64) -> Option<*mut u64> {
+        let index = ((va >> 30) & 511) as usize;
+        self.below(addr_of_mut!(image_l1).cast(), index)
+    }
+
+    fn level3(&mut self, level2: *mut u64, index: usize) -> Option<*mut u64> {
+        let entry = read_entry(level2, index);
+        // A block left by nobody can be here: the window is empty before and after each use.
+        if entry & 0b11 == 0b01 {
+            return None;
+        }
+        self.below(level2, index)
+    }
+
+    /// The table that an entry points to, made where there is none.
+    fn below(&mut self, table: *mut u64, index: usize) -> Option<*mut u64> {
+        let entry = read_entry(table, index);
+        if entry & 1 != 0 {
+            return Some(self.virtual_of(entry));
+        }
+        if self.used == TABLES {
+            return None;
+        }
+        let next = addr_of_mut!(POOL).cast::<u64>().wrapping_add(self.used * 512);
+        self.used += 1;
+        write_entry(table, index, (next as u64).wrapping_add(self.offset) | 0b11);
+        Some(next)
+    }
+
+    fn virtual_of(&self, entry: u64) -> *mut u64 {
+        (entry & 0x0000_ffff_ffff_f000).wrapping_sub(self.offset) as *mut u64
+    }
+}
+
+fn read_entry(table: *mut u64, index: usize) -> u64 {
+    // SAFETY: `table` is one of boot.s's or the pool's tables, and every index is masked to 511.
+    unsafe { table.add(index & 511).read_volatile() }
+}
+
+fn write_entry(table: *mut u64, index: usize, value: u64) {
+    // SAFETY: as in `read_entry`; what the entry shows is decided by the callers in this file, which
+    // keep to the areas of the table above.
+    unsafe { table.add(index & 511).write_volatile(value) };
+}

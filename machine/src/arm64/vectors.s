@@ -1,0 +1,181 @@
+// Into the guest and back out: `enter_guest` is a function call whose return is the guest's next trap.
+//
+// `Registers` (model/src/arm64/registers.rs): x0..x30 at 0, pc at 248, pstate at 256. Its address waits
+// in TPIDR_EL2 while the guest runs. Exceptions of the hypervisor itself are faults: they go to one
+// emergency stack, because the ordinary one may be the cause.
+
+.section .text.vectors, "ax"
+.balign 64
+.global enter_guest
+enter_guest:
+    stp     x29, x30, [sp, #-96]!
+    stp     x19, x20, [sp, #16]
+    stp     x21, x22, [sp, #32]
+    stp     x23, x24, [sp, #48]
+    stp     x25, x26, [sp, #64]
+    stp     x27, x28, [sp, #80]
+    msr     tpidr_el2, x0
+    ldp     x1, x2, [x0, #248]
+    msr     elr_el2, x1
+    msr     spsr_el2, x2
+    ldp     x2, x3, [x0, #16]
+    ldp     x4, x5, [x0, #32]
+    ldp     x6, x7, [x0, #48]
+    ldp     x8, x9, [x0, #64]
+    ldp     x10, x11, [x0, #80]
+    ldp     x12, x13, [x0, #96]
+    ldp     x14, x15, [x0, #112]
+    ldp     x16, x17, [x0, #128]
+    ldp     x18, x19, [x0, #144]
+    ldp     x20, x21, [x0, #160]
+    ldp     x22, x23, [x0, #176]
+    ldp     x24, x25, [x0, #192]
+    ldp     x26, x27, [x0, #208]
+    ldp     x28, x29, [x0, #224]
+    ldr     x30, [x0, #240]
+    ldp     x0, x1, [x0]
+    eret
+    // nothing is to be speculated past an exception return
+    dsb     nsh
+    isb
+
+.macro leave_guest cause
+    stp     x0, x1, [sp, #-16]!
+    mrs     x0, tpidr_el2
+    stp     x2, x3, [x0, #16]
+    stp     x4, x5, [x0, #32]
+    stp     x6, x7, [x0, #48]
+    stp     x8, x9, [x0, #64]
+    stp     x10, x11, [x0, #80]
+    stp     x12, x13, [x0, #96]
+    stp     x14, x15, [x0, #112]
+    stp     x16, x17, [x0, #128]
+    stp     x18, x19, [x0, #144]
+    stp     x20, x21, [x0, #160]
+    stp     x22, x23, [x0, #176]
+    stp     x24, x25, [x0, #192]
+    stp     x26, x27, [x0, #208]
+    stp     x28, x29, [x0, #224]
+    str     x30, [x0, #240]
+    mov     w1, #\cause
+    b       left_guest
+.endm
+
+.balign 64
+left_guest:
+    ldp     x2, x3, [sp], #16
+    stp     x2, x3, [x0]
+    mrs     x2, elr_el2
+    mrs     x3, spsr_el2
+    stp     x2, x3, [x0, #248]
+    mov     w0, w1
+    ldp     x19, x20, [sp, #16]
+    ldp     x21, x22, [sp, #32]
+    ldp     x23, x24, [sp, #48]
+    ldp     x25, x26, [sp, #64]
+    ldp     x27, x28, [sp, #80]
+    ldp     x29, x30, [sp], #96
+    ret
+
+.macro fault kind
+    msr     tpidr_el2, x0
+    mov     x0, #\kind
+    b       hypervisor_fault
+.endm
+
+.macro slot body:vararg
+    .balign 128
+    \body
+.endm
+
+.balign 2048
+.global vectors
+vectors:
+    slot fault 0
+    slot fault 1
+    slot fault 2
+    slot fault 3
+    slot fault 4
+    slot fault 5
+    slot fault 6
+    slot fault 7
+    slot leave_guest 0
+    slot leave_guest 1
+    slot leave_guest 1
+    slot leave_guest 2
+    slot leave_guest 0
+    slot leave_guest 1
+    slot leave_guest 1
+    slot leave_guest 2
+
+// The hypervisor has faulted. x0 = vector number, the true x0 in TPIDR_EL2. The first processor to come
+// here owns the emergency stack for good; any other stops.
+.balign 64
+hypervisor_fault:
+    msr     tpidrro_el0, x1        // the guest's: lost, and nobody will miss it
+    msr     tpidr_el0, x2
+    msr     tpidr_el1, x0
+    ldr     x1, =fault_taken
+1:  ldaxr   w2, [x1]
+    cbnz    w2, 9f
+    add     w2, w2, #1
+    stxr    w0, w2, [x1]
+    cbnz    w0, 1b
+    mov     x1, sp
+    ldr     x2, =emergency_stack_top
+    mov     sp, x2
+    sub     sp, sp, #288
+    str     x1, [sp, #248]         // sp at the fault
+    mrs     x0, tpidr_el1
+    str     x0, [sp, #256]         // vector
+    mrs     x0, tpidr_el2
+    mrs     x1, tpidrro_el0
+    mrs     x2, tpidr_el0
+    stp     x0, x1, [sp]
+    stp     x2, x3, [sp, #16]
+    stp     x4, x5, [sp, #32]
+    stp     x6, x7, [sp, #48]
+    stp     x8, x9, [sp, #64]
+    stp     x10, x11, [sp, #80]
+    stp     x12, x13, [sp, #96]
+    stp     x14, x15, [sp, #112]
+    stp     x16, x17, [sp, #128]
+    stp     x18, x19, [sp, #144]
+    stp     x20, x21, [sp, #160]
+    stp     x22, x23, [sp, #176]
+    stp     x24, x25, [sp, #192]
+    stp     x26, x27, [sp, #208]
+    stp     x28, x29, [sp, #224]
+    str     x30, [sp, #240]
+    mrs     x0, elr_el2
+    str     x0, [sp, #264]
+    mov     x0, sp
+    bl      report_fault
+9:  wfe
+    b       9b
+.ltorg
+
+.section .bss.fault, "aw", %nobits
+.balign 4
+fault_taken: .space 4
+
+// Copies and clears. One instruction a line of 64 bytes: the registers used are the guests', and no
+// guest has run when these do.
+.section .text.bulk, "ax"
+.arch_extension fp
+.arch_extension simd
+// x0 = destination (64-byte aligned), x1 = bytes (a multiple of 4096)
+.balign 64
+.global clear_frames
+clear_frames:
+    movi    v0.16b, #0
+    movi    v1.16b, #0
+    movi    v2.16b, #0
+    movi    v3.16b, #0
+1:
+.rept 64
+    st1     {v0.16b, v1.16b, v2.16b, v3.16b}, [x0], #64
+.endr
+    subs    x1, x1, #4096
+    b.hi    1b
+    ret

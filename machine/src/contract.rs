@@ -1,0 +1,126 @@
+//! The contract: what a machine must be able to do for the hypervisor above it.
+//!
+//! A machine is a board with its processors. The hypervisor calls it and is never called by it: a guest
+//! that traps, and an interrupt that arrives, are *return values* of [`Machine::run`] and
+//! [`Machine::idle`]. Interrupts are masked whenever the hypervisor runs, so nothing here needs to be
+//! re-entrant on one processor; every method may be called on several processors at once.
+//!
+//! Two machines satisfy the contract: `arm64` (the board) and `sim` (closures for guests, a vector for
+//! RAM and a clock that is moved by hand).
+
+use model::arm64::{Registers, SystemRegister, Trap};
+use plan::Range;
+
+use crate::frames::FrameRange;
+use crate::stage2::MapError;
+
+/// Index of a physical processor in `plan::Board::cpus`.
+pub type CpuIndex = usize;
+
+/// Time in ticks of the system counter.
+pub type Ticks = u64;
+
+/// Why [`Machine::run`] or [`Machine::idle`] came back, where the reason is a physical interrupt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Another processor wants this one to look around (see [`Machine::kick`]).
+    Kick,
+    /// The deadline set by [`Machine::set_deadline`] has passed.
+    Deadline,
+    /// The running vCPU's virtual timer fired. It stays active until the guest ends it, or
+    /// [`Machine::release`] does.
+    VirtualTimer,
+    /// The list registers need attention.
+    Maintenance,
+    /// The console has received bytes, or can take more.
+    Console,
+    /// A device's interrupt, by INTID; active until the guest ends it.
+    Device(u32),
+}
+
+/// A board with its processors. See the module's text for the rules.
+pub trait Machine: Sync + core::fmt::Debug {
+    /// A domain's stage 2 map; its drop gives back what it held.
+    type GuestMap: Send + Sync + core::fmt::Debug;
+
+    /// Number of list registers of each processor, 1 to 16.
+    fn list_registers(&self) -> usize;
+    /// Counter frequency in Hz.
+    fn frequency(&self) -> u64;
+    /// The clock.
+    fn now(&self) -> Ticks;
+
+    /// Makes a vCPU's state that of this processor: EL1 registers, FP/SIMD, timer, list registers, map.
+    fn load(&self, cpu: CpuIndex, registers: &mut Registers, map: &Self::GuestMap);
+    /// Takes the vCPU's state out of this processor again. Undoes `load`.
+    fn save(&self, cpu: CpuIndex, registers: &mut Registers);
+    /// Enters the loaded guest; returns when it traps or an interrupt arrives.
+    fn run(&self, cpu: CpuIndex, registers: &mut Registers) -> Trap;
+    /// Copies the hardware's list registers into `registers.lists` (of the loaded vCPU).
+    fn read_lists(&self, registers: &mut Registers);
+    /// Copies `registers.lists` into the hardware.
+    fn write_lists(&self, registers: &Registers);
+
+    /// Copies what taking an exception to EL1 reads and writes (VBAR, ELR, SPSR, ESR, FAR, SCTLR of EL1)
+    /// from this processor into `registers.system`, for the loaded vCPU.
+    fn read_exception_registers(&self, registers: &mut Registers);
+    /// Copies them back.
+    fn write_exception_registers(&self, registers: &Registers);
+
+    /// Sleeps until an interrupt is pending. Returns without acknowledging it.
+    fn idle(&self, cpu: CpuIndex);
+    /// Acknowledges the most urgent pending interrupt; `None` where there is none (any more).
+    fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt>;
+
+    /// Ends a physical interrupt that no guest will end: a private one of this processor, or a device's.
+    fn release(&self, cpu: CpuIndex, intid: u32);
+
+    /// Wakes this processor at `deadline`, or never.
+    fn set_deadline(&self, cpu: CpuIndex, deadline: Option<Ticks>);
+    /// Interrupts another processor.
+    fn kick(&self, cpu: CpuIndex);
+
+    /// Writes as many bytes as the console takes without waiting; returns how many.
+    fn console_write(&self, bytes: &[u8]) -> usize;
+    /// One received byte.
+    fn console_read(&self) -> Option<u8>;
+    /// Asks for an [`Interrupt::Console`] when the console can take more bytes, or stops asking.
+    fn console_wait(&self, waiting: bool);
+
+    /// Ends the machine.
+    fn power_off(&self) -> !;
+    /// Starts the machine anew.
+    fn reset(&self) -> !;
+    /// Stops this processor for ever, the machine staying as it is.
+    fn halt(&self) -> !;
+}
+
+/// What a machine does while domains are constructed, before any guest runs.
+pub trait Construction: Machine {
+    /// An empty map for a domain: `table_frames` stage 2 tables, root included; where guests reach the
+    /// virtual CPU interface by memory (GICv2) it is at `cpu_interface`.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    fn guest_map(&self, domain: u16, table_frames: usize, cpu_interface: u64) -> Result<Self::GuestMap, MapError>;
+
+    /// Shows RAM to the guest at `ipa`; the map owns the frames from now on.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    fn map(&self, map: &mut Self::GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError>;
+
+    /// Makes all frames read as zero. False where they cannot be reached.
+    fn clear(&self, frames: &mut FrameRange) -> bool;
+    /// Copies bytes of ours into frames. False where they do not fit.
+    fn write(&self, frames: &mut FrameRange, offset: u64, bytes: &[u8]) -> bool;
+    /// Copies host memory that is not ours into frames. False where it does not fit.
+    fn copy(&self, frames: &mut FrameRange, offset: u64, from: Range) -> bool;
+    /// Copies host memory that is not ours out. False where it cannot be reached.
+    fn read(&self, at: u64, into: &mut [u8]) -> bool;
+
+    /// An identification register of the processors (op0 3, op1 0, CRn 0).
+    fn identity(&self, register: SystemRegister) -> u64;
+    /// Bytes of our heap that are free.
+    fn heap_free(&self) -> usize;
+}

@@ -1,0 +1,221 @@
+//! Stage 2: which host frame stands behind which guest address (IPA).
+//!
+//! The tables of a domain are one allocation of exactly the frames that the plan counted, so building a
+//! map can run out of tables but never of memory. Frames come in as [`FrameRange`] handles and stay: a
+//! map owns what it shows. Leaves are as large as both addresses allow (1 GiB, 2 MiB, 4 KiB). Nothing
+//! here touches hardware; the same code runs on the board and on a host, where it is tested against a
+//! plain model.
+//!
+//! Format: Arm ARM D8.3, 4 KiB granule, start at level 1 with one or two concatenated root tables.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use crate::frames::{FRAME_SIZE, FrameRange};
+use plan::Range;
+
+const ENTRIES: usize = 512;
+const VALID: u64 = 1;
+const TABLE: u64 = 0b11;
+const LEAF_PAGE: u64 = 0b11;
+const LEAF_BLOCK: u64 = 0b01;
+const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
+/// Access flag, inner shareable, read and write, normal write-back memory.
+const NORMAL: u64 = (1 << 10) | (0b11 << 8) | (0b11 << 6) | (0b1111 << 2);
+/// Access flag, read and write, Device-nGnRE, never executable.
+const DEVICE: u64 = (1 << 54) | (1 << 10) | (0b11 << 6) | (0b0001 << 2);
+
+/// One table; its alignment is the architecture's.
+#[derive(Debug)]
+#[repr(C, align(4096))]
+struct Table([AtomicU64; ENTRIES]);
+
+/// Why a map could not be made or changed. Nothing has changed then, but for tables that were used up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MapError {
+    /// An address is not a multiple of the frame size.
+    Unaligned,
+    /// The guest address is beyond what the tables can translate.
+    OutOfRange,
+    /// Something is mapped there.
+    Occupied,
+    /// The domain's tables are used up.
+    OutOfTables,
+    /// No memory for the tables.
+    OutOfMemory,
+}
+
+/// The stage 2 map of one domain.
+#[derive(Debug)]
+pub struct Stage2 {
+    tables: Vec<Table>,
+    /// Host-physical address of `tables`.
+    tables_at: u64,
+    /// Index of the root, even where the root is two tables.
+    root: usize,
+    /// The tables before this index (and after `root`) are used.
+    used: usize,
+    root_tables: usize,
+    owned: Vec<FrameRange>,
+}
+
+impl Stage2 {
+    /// An empty map of `frames` tables for addresses of `ipa_bits` bits (32 to 40).
+    ///
+    /// `physical` gives the host-physical address of an object of ours.
+    ///
+    /// # Errors
+    /// [`MapError::OutOfMemory`], or [`MapError::OutOfTables`] where `frames` does not even hold the root.
+    pub fn new(frames: usize, ipa_bits: u8, physical: impl Fn(*const u8) -> u64) -> Result<Self, MapError> {
+        let root_tables = if ipa_bits > 39 { 2 } else { 1 };
+        if frames < root_tables {
+            return Err(MapError::OutOfTables);
+        }
+        let mut tables = Vec::new();
+        let count = frames.saturating_add(root_tables - 1);
+        tables.try_reserve_exact(count).map_err(|_| MapError::OutOfMemory)?;
+        tables.extend((0..count).map(|_| Table([const { AtomicU64::new(0) }; ENTRIES])));
+        let tables_at = physical(tables.as_ptr().cast());
+        // A concatenated root is aligned to its own size; the spare table makes that possible.
+        let root = usize::from(root_tables == 2 && tables_at & FRAME_SIZE != 0);
+        Ok(Stage2 { tables, tables_at, root, used: root.saturating_add(root_tables), root_tables, owned: Vec::new() })
+    }
+
+    /// Host-physical address of the root, for VTTBR_EL2.
+    pub fn root_address(&self) -> u64 {
+        self.table_address(self.root)
+    }
+
+    /// Number of tables that are in use.
+    pub fn tables_used(&self) -> usize {
+        self.used.saturating_sub(self.root)
+    }
+
+    /// Bytes of guest RAM.
+    pub fn owned_bytes(&self) -> u64 {
+        self.owned.iter().map(FrameRange::size).sum()
+    }
+
+    /// Shows RAM to the guest at `ipa`; the map owns the frames from now on.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    pub fn map(&mut self, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
+        self.owned.try_reserve(1).map_err(|_| MapError::OutOfMemory)?;
+        self.map_range(ipa, frames.base(), frames.size(), NORMAL)?;
+        self.owned.push(frames);
+        Ok(())
+    }
+
+    /// Shows device registers to the guest at `ipa`.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    pub fn map_device(&mut self, ipa: u64, registers: Range) -> Result<(), MapError> {
+        self.map_range(ipa, registers.base, registers.size, DEVICE)
+    }
+
+    /// What stands behind `ipa`: the host address, and whether it is RAM (and not a device).
+    pub fn translate(&self, ipa: u64) -> Option<(u64, bool)> {
+        let mut table = self.root.checked_add(usize::try_from(ipa >> 39).ok()?)?;
+        if table >= self.root.checked_add(self.root_tables)? {
+            return None;
+        }
+        for level in 1..=3_u32 {
+            let size = leaf_size(level);
+            let entry = self.entry(table, index(ipa, level))?.load(Ordering::Relaxed);
+            if entry & VALID == 0 {
+                return None;
+            }
+            if level == 3 || entry & 0b10 == 0 {
+                let host = (entry & ADDRESS & !(size - 1)) | (ipa & (size - 1));
+                return Some((host, entry & (0b1111 << 2) == 0b1111 << 2));
+            }
+            table = self.table_index(entry)?;
+        }
+        None
+    }
+
+    fn map_range(&mut self, ipa: u64, host: u64, size: u64, attributes: u64) -> Result<(), MapError> {
+        if !(ipa | host | size).is_multiple_of(FRAME_SIZE) {
+            return Err(MapError::Unaligned);
+        }
+        let limit = (self.root_tables as u64) << 39;
+        if ipa.checked_add(size).is_none_or(|end| end > limit) || host.checked_add(size).is_none() {
+            return Err(MapError::OutOfRange);
+        }
+        let mut done = 0;
+        while done < size {
+            let level = leaf_level(ipa + done, host + done, size - done);
+            self.set_leaf(ipa + done, host + done, level, attributes)?;
+            done += leaf_size(level);
+        }
+        Ok(())
+    }
+
+    fn set_leaf(&mut self, ipa: u64, host: u64, leaf: u32, attributes: u64) -> Result<(), MapError> {
+        let mut table = self.root + usize::try_from(ipa >> 39).map_err(|_| MapError::OutOfRange)?;
+        for level in 1..leaf {
+            table = self.descend(table, index(ipa, level))?;
+        }
+        let kind = if leaf == 3 { LEAF_PAGE } else { LEAF_BLOCK };
+        let entry = self.entry(table, index(ipa, leaf)).ok_or(MapError::OutOfRange)?;
+        if entry.load(Ordering::Relaxed) & VALID != 0 {
+            return Err(MapError::Occupied);
+        }
+        entry.store(host | attributes | kind, Ordering::Release);
+        Ok(())
+    }
+
+    /// The table below an entry, made where there is none.
+    fn descend(&mut self, table: usize, index: usize) -> Result<usize, MapError> {
+        let entry = self.entry(table, index).ok_or(MapError::OutOfRange)?.load(Ordering::Relaxed);
+        if entry & VALID != 0 {
+            return if entry & 0b10 == 0 { Err(MapError::Occupied) } else { self.table_index(entry).ok_or(MapError::OutOfRange) };
+        }
+        let next = self.used;
+        if next >= self.tables.len() {
+            return Err(MapError::OutOfTables);
+        }
+        self.used = next + 1;
+        let address = self.table_address(next);
+        self.entry(table, index).ok_or(MapError::OutOfRange)?.store(address | TABLE, Ordering::Release);
+        Ok(next)
+    }
+
+    fn entry(&self, table: usize, index: usize) -> Option<&AtomicU64> {
+        self.tables.get(table)?.0.get(index)
+    }
+
+    fn table_address(&self, index: usize) -> u64 {
+        self.tables_at + index as u64 * FRAME_SIZE
+    }
+
+    fn table_index(&self, entry: u64) -> Option<usize> {
+        usize::try_from((entry & ADDRESS).checked_sub(self.tables_at)? / FRAME_SIZE).ok()
+    }
+}
+
+/// Bytes that a leaf of `level` covers.
+fn leaf_size(level: u32) -> u64 {
+    FRAME_SIZE << (9 * (3 - level))
+}
+
+fn index(ipa: u64, level: u32) -> usize {
+    ((ipa / leaf_size(level)) % ENTRIES as u64) as usize
+}
+
+/// The largest leaf for what is left of a range.
+fn leaf_level(ipa: u64, host: u64, left: u64) -> u32 {
+    let fits = |level| (ipa | host).is_multiple_of(leaf_size(level)) && left >= leaf_size(level);
+    if fits(1) {
+        1
+    } else if fits(2) {
+        2
+    } else {
+        3
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+//! The interrupts that a vCPU is owed: a bitmap by INTID with a summary word.
+
+use crate::bits::{Ones, index};
+
+/// Words of 64 INTIDs; INTIDs end at 1019.
+const WORDS: usize = 16;
+
+/// A set of INTIDs below 1024.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Owed {
+    words: [u64; WORDS],
+    /// Bit n: word n is not zero.
+    summary: u64,
+}
+
+impl Owed {
+    #[inline]
+    pub(super) const fn is_empty(&self) -> bool {
+        self.summary == 0
+    }
+
+    #[inline]
+    pub(super) fn insert(&mut self, intid: usize) {
+        let (place, bit) = split(intid);
+        if let Some(word) = self.words.get_mut(place) {
+            *word |= bit;
+            self.summary |= summary_bit(place);
+        }
+    }
+
+    #[inline]
+    pub(super) fn remove(&mut self, intid: usize) {
+        let (place, bit) = split(intid);
+        if let Some(word) = self.words.get_mut(place) {
+            *word &= !bit;
+            if *word == 0 {
+                self.summary &= !summary_bit(place);
+            }
+        }
+    }
+
+    /// The INTIDs, lowest first.
+    #[inline]
+    pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
+        Ones(self.summary).flat_map(|place| {
+            let word = self.words.get(index(place)).copied().unwrap_or(0);
+            Ones(word).map(move |bit| index(place.wrapping_shl(6) | bit))
+        })
+    }
+}
+
+/// The word of an INTID and its bit there.
+#[inline]
+const fn split(intid: usize) -> (usize, u64) {
+    let [low, ..] = intid.to_le_bytes();
+    (intid >> 6, 1_u64.rotate_left(low_six(low)))
+}
+
+/// Bits 5 to 0.
+const fn low_six(byte: u8) -> u32 {
+    u32::from_le_bytes([byte & 63, 0, 0, 0])
+}
+
+#[inline]
+const fn summary_bit(place: usize) -> u64 {
+    let [low, ..] = place.to_le_bytes();
+    1_u64.rotate_left(low_six(low))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+    use std::collections::BTreeSet;
+    use std::vec::Vec;
+
+    proptest! {
+        #[test]
+        fn it_is_a_set(steps in proptest::collection::vec((any::<bool>(), 0_usize..1100), 0..300)) {
+            let mut owed = Owed::default();
+            let mut model = BTreeSet::new();
+            for (insert, intid) in steps {
+                if insert {
+                    owed.insert(intid);
+                    if intid < 1024 {
+                        model.insert(intid);
+                    }
+                } else {
+                    owed.remove(intid);
+                    model.remove(&intid);
+                }
+                prop_assert_eq!(owed.is_empty(), model.is_empty());
+            }
+            prop_assert_eq!(owed.iter().collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
+        }
+    }
+}

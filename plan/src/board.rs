@@ -1,0 +1,228 @@
+//! The board: what the host's device tree says about memory, processors, the interrupt controller, the timer,
+//! the console and the firmware.
+//!
+//! One walk over the tree finds the nodes of interest, each reader then looks at its own.
+
+mod cpus;
+mod gic;
+mod interrupt;
+mod memory;
+mod timer;
+mod uart;
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use crate::fdt::{Fdt, Node, Trail};
+use crate::options::CommandLine;
+use crate::range::RangeSet;
+use crate::report::{Report, quoted};
+use crate::shape::{Board, GicRegions, Options, Pl011, Range};
+
+pub use gic::{GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES};
+
+/// Most RAM banks, and most reserved ranges, that are read.
+pub const MOST_BANKS: usize = 256;
+/// Most physical processors.
+pub const MOST_PROCESSORS: usize = 128;
+
+/// What a reader needs beside the node that it reads.
+pub(crate) struct Survey<'a, 'r> {
+    pub(crate) fdt: Fdt<'a>,
+    pub(crate) report: &'r mut Report,
+}
+
+/// The board, with what of it only placement needs.
+pub(crate) struct Surveyed {
+    pub(crate) board: Board,
+    pub(crate) ram: RangeSet,
+    pub(crate) reserved: RangeSet,
+}
+
+/// The nodes that one walk finds.
+#[derive(Default)]
+struct Found<'a> {
+    gic: Option<Node<'a>>,
+    timer: Option<Node<'a>>,
+    psci: Option<Node<'a>>,
+}
+
+impl<'a> Found<'a> {
+    fn walk(fdt: &Fdt<'a>) -> Self {
+        let main_gic = fdt.root().property("interrupt-parent").and_then(|value| value.u32());
+        let mut found = Found::default();
+        for (_, node) in fdt.walk() {
+            let Some(compatible) = node.property("compatible") else { continue };
+            let first = |place: &mut Option<Node<'a>>| {
+                if place.is_none() && node.is_enabled() {
+                    *place = Some(node);
+                }
+            };
+            for name in compatible.strings() {
+                if gic::is_controller(name) {
+                    // A secondary controller hangs on the main one; the root names the main one.
+                    if main_gic.is_some() && node.phandle() == main_gic {
+                        found.gic = Some(node);
+                    }
+                    first(&mut found.gic);
+                } else if timer::is_timer(name) {
+                    first(&mut found.timer);
+                } else if name.starts_with("arm,psci") {
+                    first(&mut found.psci);
+                }
+            }
+        }
+        found
+    }
+}
+
+/// Reads the board. `None` where so much is missing that nothing can be planned; the report then says why.
+pub(crate) fn survey<'a>(
+    fdt: Fdt<'a>,
+    line: &CommandLine<'a>,
+    options: &Options,
+    boot_mpidr: u64,
+    report: &mut Report,
+) -> Option<Surveyed> {
+    let found = Found::walk(&fdt);
+    let mut survey = Survey { fdt, report };
+    let ram = memory::ram(&mut survey);
+    let reserved = memory::reserved(&mut survey);
+    let psci = psci(&mut survey, found.psci);
+    let processors = cpus::read(&mut survey, boot_mpidr, psci, options);
+    let gic = gic::read(&mut survey, found.gic);
+    let timer = timer::read(&mut survey, found.timer);
+    let uart = uart::read(&mut survey, line);
+    let (processors, gic, timer) = (processors?, gic?, timer?);
+    devices_outside_ram(&mut survey, &gic, uart.as_ref(), &ram);
+    Some(Surveyed {
+        board: Board {
+            memory: ram.iter().copied().collect(),
+            reserved: reserved.iter().copied().collect(),
+            cpus: processors.cpus,
+            cpu_compatible: processors.compatible,
+            cpu_frequency: processors.frequency,
+            timer_frequency: timer.frequency,
+            gic,
+            virtual_timer: timer.virtual_timer,
+            hypervisor_timer: timer.hypervisor_timer,
+            uart,
+            psci,
+        },
+        ram,
+        reserved,
+    })
+}
+
+/// The console alone, for whoever must say why the rest was refused: the UART that `dtuart=` or
+/// `stdout-path` names, else the first PL011 of the tree.
+#[must_use]
+pub fn console(tree: &[u8]) -> Option<Pl011> {
+    let fdt = Fdt::open(tree).ok()?;
+    let line = crate::options::command_line(&fdt);
+    let mut report = Report::default();
+    let mut survey = Survey { fdt, report: &mut report };
+    uart::read(&mut survey, &line).or_else(|| uart::first(&mut survey))
+}
+
+/// The interrupt controller's distributor alone, for whoever must ask it how many lines it has.
+#[must_use]
+pub fn distributor(tree: &[u8]) -> Option<Range> {
+    let fdt = Fdt::open(tree).ok()?;
+    let node = Found::walk(&fdt).gic;
+    let mut report = Report::default();
+    let mut survey = Survey { fdt, report: &mut report };
+    match gic::read(&mut survey, node)? {
+        GicRegions::V2 { distributor, .. } | GicRegions::V3 { distributor, .. } => Some(distributor),
+    }
+}
+
+/// Whether firmware can be called.
+fn psci(survey: &mut Survey<'_, '_>, node: Option<Node<'_>>) -> bool {
+    let Some(node) = node else {
+        survey.report.warn("/", "no arm,psci-0.2 or arm,psci-1.0 node: one processor only, and no power-off");
+        return false;
+    };
+    let path = path_of(&node);
+    if !node.is_compatible("arm,psci-0.2") && !node.is_compatible("arm,psci-1.0") {
+        survey.report.warn(&path, "PSCI 0.1 is not supported: one processor only, and no power-off");
+        return false;
+    }
+    let method = node.property("method").and_then(|method| method.text()).unwrap_or("");
+    if method != "smc" {
+        let text = format!(
+            "method is {}, but a hypervisor calls firmware by \"smc\": one processor only, and no power-off",
+            quoted(method)
+        );
+        survey.report.warn(&path, &text);
+    }
+    method == "smc"
+}
+
+/// Registers inside RAM would be given away as RAM.
+fn devices_outside_ram(survey: &mut Survey<'_, '_>, gic: &GicRegions, uart: Option<&Pl011>, ram: &RangeSet) {
+    let mut registers: Vec<Range> = Vec::new();
+    match gic {
+        GicRegions::V2 { distributor, cpu_interface, control, virtual_interface, .. } => {
+            registers.extend_from_slice(&[*distributor, *cpu_interface, *control, *virtual_interface]);
+        }
+        GicRegions::V3 { distributor, redistributors, .. } => {
+            registers.push(*distributor);
+            registers.extend_from_slice(redistributors);
+        }
+    }
+    registers.extend(uart.map(|uart| uart.registers));
+    for range in registers {
+        if let Some(bank) = ram.overlapping(&range) {
+            let reason = format!("device registers {range} lie inside RAM {bank}");
+            survey.report.refuse("", "reg", reason, "devices and memory nodes must not overlap");
+        }
+    }
+}
+
+/// The path of a node of the tree, for a message.
+pub(crate) fn path_of(node: &Node<'_>) -> alloc::string::String {
+    Trail::of(node).map(|trail| trail.path()).unwrap_or_default()
+}
+
+/// The `reg` of a node as ranges in the processor's address space, at most `limit` of them. Faults are
+/// reported. Entries of size 0 come out as `None`.
+pub(crate) fn registers(survey: &mut Survey<'_, '_>, node: &Node<'_>, limit: usize) -> Vec<Option<Range>> {
+    let Some(trail) = Trail::of(node) else { return Vec::new() };
+    let path = trail.path();
+    let Some(reg) = node.property("reg") else {
+        survey.report.refuse(&path, "reg", "is missing", "give address and size");
+        return Vec::new();
+    };
+    let cells = trail.cells();
+    let Some(entries) = reg.reg(cells) else {
+        let reason = format!(
+            "has {} bytes, which is no list of {} address and {} size cells",
+            reg.value.len(),
+            cells.address,
+            cells.size
+        );
+        survey.report.refuse(&path, "reg", reason, "cells are those of the parent node; 1 and 2 can be read");
+        return Vec::new();
+    };
+    let mut ranges = Vec::new();
+    for (address, size) in entries.take(limit) {
+        let Some(translated) = trail.translate(address, size) else {
+            let reason = format!("{address:#x} does not pass through the ranges of the buses above");
+            survey.report.refuse(
+                &path,
+                "reg",
+                reason,
+                "each parent bus needs a ranges property that covers it",
+            );
+            return Vec::new();
+        };
+        let range = Range::new(translated, size);
+        if range.is_none() && size != 0 {
+            let reason = format!("{translated:#x} + {size:#x} is beyond the 64-bit address space");
+            survey.report.refuse(&path, "reg", reason, "");
+        }
+        ranges.push(range);
+    }
+    ranges
+}

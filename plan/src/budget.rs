@@ -1,0 +1,47 @@
+//! What the hypervisor's heap must hold, line by line.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::input::Sizes;
+use crate::placement::HEAP_GRANULE;
+use crate::range::{FRAME_BYTES, align_up};
+use crate::shape::BudgetLine;
+
+/// What one domain costs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Cost {
+    pub(crate) vcpus: u16,
+    pub(crate) spis: u16,
+    pub(crate) table_frames: u32,
+    pub(crate) tree_bytes: u64,
+}
+
+/// The lines of the budget, for domains in order.
+pub(crate) fn lines(sizes: &Sizes, processors: usize, domains: &[Cost]) -> Vec<BudgetLine> {
+    let mut lines = Vec::new();
+    let mut line = |what: String, bytes: u64| lines.push(BudgetLine { what, bytes });
+    let processors = u64::try_from(processors).unwrap_or(u64::MAX);
+    line(String::from("the hypervisor's own tables"), sizes.fixed);
+    line(format!("{processors} processors"), processors.saturating_mul(sizes.processor));
+    for (id, cost) in (1..=u64::MAX).zip(domains) {
+        let objects = u64::from(cost.vcpus)
+            .saturating_mul(sizes.vcpu)
+            .saturating_add(u64::from(cost.spis).saturating_mul(sizes.spi))
+            .saturating_add(sizes.domain);
+        line(format!("objects of domain {id}"), objects);
+        line(
+            format!("stage 2 tables of domain {id}"),
+            u64::from(cost.table_frames).saturating_mul(FRAME_BYTES),
+        );
+        line(format!("device tree of domain {id}"), cost.tree_bytes);
+    }
+    lines
+}
+
+/// Bytes of a heap with room for all `lines`.
+pub(crate) fn heap_bytes(lines: &[BudgetLine]) -> u64 {
+    let sum = lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.bytes));
+    align_up(sum.max(1), HEAP_GRANULE).unwrap_or(u64::MAX)
+}

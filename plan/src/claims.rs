@@ -1,0 +1,158 @@
+//! Who lies where in host memory before anything is placed: the image, the tree, reserved ranges, modules,
+//! and static memory. No two may overlap, except that domains may share a module.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::board::Surveyed;
+use crate::domains::Wanted;
+use crate::input::Input;
+use crate::modules::{Kind, Module};
+use crate::range::{FRAME_BYTES, RangeSet};
+use crate::report::Report;
+use crate::shape::Range;
+
+/// A range that is spoken for.
+#[derive(Clone, Copy)]
+struct Claim<'w> {
+    range: Range,
+    owner: Owner<'w>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner<'w> {
+    Image,
+    Tree,
+    Reserved,
+    Module(Kind, &'w str),
+    Static(&'w str),
+}
+
+impl Claim<'_> {
+    fn describe(&self) -> String {
+        let range = self.range;
+        match self.owner {
+            Owner::Image => format!("the hypervisor's image at {range}"),
+            Owner::Tree => format!("the device tree at {range}"),
+            Owner::Reserved => format!("reserved memory at {range}"),
+            Owner::Module(_, path) => format!("the module {path} at {range}"),
+            Owner::Static(path) => format!("xen,static-mem of {path} at {range}"),
+        }
+    }
+}
+
+/// RAM that is left after all that has its place, and what of the rest is free once the domains exist.
+pub(crate) struct Ground {
+    /// RAM in which heap and domains are placed.
+    pub(crate) open: RangeSet,
+    /// RAM that modules and the tree take during construction.
+    pub(crate) boot_only: RangeSet,
+}
+
+/// Checks all claims against RAM and each other, and gives what is left.
+pub(crate) fn check(
+    input: &Input<'_>,
+    surveyed: &Surveyed,
+    wanted: &[Wanted<'_>],
+    report: &mut Report,
+) -> Ground {
+    let mut claims = Vec::new();
+    for range in surveyed.reserved.iter() {
+        claims.push(Claim { range: *range, owner: Owner::Reserved });
+    }
+    image(input, surveyed, &claims, report);
+    claims.push(Claim { range: input.image, owner: Owner::Image });
+    claims.push(Claim { range: input.tree_at, owner: Owner::Tree });
+    for domain in wanted {
+        module(&domain.kernel, Kind::Kernel, surveyed, &mut claims, report);
+        if let Some(ramdisk) = &domain.ramdisk {
+            module(ramdisk, Kind::Ramdisk, surveyed, &mut claims, report);
+        }
+    }
+    for domain in wanted {
+        for range in &domain.static_memory {
+            static_range(domain, *range, surveyed, &mut claims, report);
+        }
+    }
+    ground(surveyed, &claims)
+}
+
+fn image(input: &Input<'_>, surveyed: &Surveyed, reserved: &[Claim<'_>], report: &mut Report) {
+    let image = input.image;
+    if !surveyed.ram.contains(&image.outward(FRAME_BYTES)) {
+        let reason = format!("the hypervisor's image at {image} does not lie in RAM");
+        report.refuse("/", "memory", reason, "a memory node must cover it");
+    }
+    if let Some(claim) = reserved.iter().find(|claim| claim.range.overlaps(&image)) {
+        let reason = format!("the hypervisor's image at {image} overlaps {}", claim.describe());
+        report.refuse("/reserved-memory", "reg", reason, "load the image elsewhere");
+    }
+}
+
+fn module<'w>(
+    module: &'w Module<'_>,
+    kind: Kind,
+    surveyed: &Surveyed,
+    claims: &mut Vec<Claim<'w>>,
+    report: &mut Report,
+) {
+    let range = module.range;
+    let is_shared = |claim: &&Claim<'_>| {
+        claim.range == range && matches!(claim.owner, Owner::Module(other, _) if other == kind)
+    };
+    if claims.iter().find(is_shared).is_some() {
+        return;
+    }
+    if !surveyed.ram.contains(&range) {
+        report.refuse(
+            &module.path,
+            "reg",
+            format!("{range} does not lie in RAM"),
+            "a loader puts modules into RAM",
+        );
+    }
+    if let Some(claim) = claims.iter().find(|claim| claim.range.overlaps(&range)) {
+        let reason = format!("{range} overlaps {}", claim.describe());
+        report.refuse(&module.path, "reg", reason, "load the module elsewhere, or mend address and size");
+    }
+    claims.push(Claim { range, owner: Owner::Module(kind, &module.path) });
+}
+
+fn static_range<'w>(
+    domain: &'w Wanted<'_>,
+    range: Range,
+    surveyed: &Surveyed,
+    claims: &mut Vec<Claim<'w>>,
+    report: &mut Report,
+) {
+    const NAME: &str = "xen,static-mem";
+    if !surveyed.ram.contains(&range) {
+        report.refuse(&domain.path, NAME, format!("{range} does not lie in RAM"), "see the memory nodes");
+    }
+    if let Some(claim) = claims.iter().find(|claim| claim.range.outward(FRAME_BYTES).overlaps(&range)) {
+        let reason = format!("{range} overlaps {}", claim.describe());
+        report.refuse(&domain.path, NAME, reason, "static memory must be nobody else's");
+    }
+    claims.push(Claim { range, owner: Owner::Static(&domain.path) });
+}
+
+fn ground(surveyed: &Surveyed, claims: &[Claim<'_>]) -> Ground {
+    let mut open = surveyed.ram.clone();
+    let mut boot_only = RangeSet::new();
+    for claim in claims {
+        let frames = claim.range.outward(FRAME_BYTES);
+        open.remove(frames);
+        if matches!(claim.owner, Owner::Module(..) | Owner::Tree) {
+            boot_only.insert(frames);
+        }
+    }
+    // What lies beside RAM, or is reserved anyway, does not become free.
+    for claim in claims.iter().filter(|claim| matches!(claim.owner, Owner::Reserved | Owner::Image)) {
+        boot_only.remove(claim.range.outward(FRAME_BYTES));
+    }
+    let mut outside = boot_only.clone();
+    surveyed.ram.iter().for_each(|bank| outside.remove(*bank));
+    outside.iter().for_each(|range| boot_only.remove(*range));
+    Ground { open, boot_only }
+}

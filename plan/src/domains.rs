@@ -1,0 +1,218 @@
+//! `/chosen` and its domains: what the owner wants.
+//!
+//! A property of a later version is refused rather than ignored, because half a system is worse than none; a
+//! property that nobody knows is named in a warning, as Xen would ignore it.
+
+mod properties;
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use crate::fdt::{Cells, Fdt, Node};
+use crate::modules::{self, Kind, Module};
+use crate::report::{Report, quoted};
+use crate::shape::Range;
+
+/// Most domains. Domain ids have 16 bits; the bound keeps the plan small.
+pub const MOST_DOMAINS: usize = 1023;
+/// Most vCPUs of a domain: what the virtual interrupt controllers can number.
+pub const MOST_VCPUS: u32 = 128;
+/// Most shared peripheral interrupts of a domain.
+pub const MOST_SPIS: u32 = 960;
+
+const CHOSEN: &str = "/chosen";
+
+/// A domain as its node asks for it, each value checked by itself.
+#[derive(Debug)]
+pub(crate) struct Wanted<'a> {
+    pub(crate) path: String,
+    /// Bytes of RAM, whole frames.
+    pub(crate) memory: u64,
+    pub(crate) vcpus: u16,
+    pub(crate) vpl011: bool,
+    /// `nr_spis`, if it is there.
+    pub(crate) spis: Option<u32>,
+    pub(crate) direct_map: bool,
+    /// `xen,static-mem`, in its order; empty if it is not there.
+    pub(crate) static_memory: Vec<Range>,
+    pub(crate) kernel: Module<'a>,
+    pub(crate) ramdisk: Option<Module<'a>>,
+}
+
+/// What `/chosen` asks for.
+#[derive(Debug, Default)]
+pub(crate) struct Chosen<'a> {
+    /// The domains that could be read.
+    pub(crate) domains: Vec<Wanted<'a>>,
+}
+
+/// Reads `/chosen`; faults are reported, and domains with faults left out.
+pub(crate) fn read<'a>(fdt: &Fdt<'a>, report: &mut Report) -> Chosen<'a> {
+    let mut chosen = Chosen::default();
+    let Some(node) = fdt.find(CHOSEN) else {
+        report.refuse(CHOSEN, "", "the node is missing", "it holds the domains");
+        return chosen;
+    };
+    check_own_properties(&node, report);
+    let root_cells = fdt.root().cells(Cells::DEFAULT);
+    let cells = node.cells(root_cells);
+    let mut count: usize = 0;
+    for child in node.children() {
+        if child.is_compatible("xen,domain") {
+            count = count.saturating_add(1);
+            if count <= MOST_DOMAINS {
+                chosen.domains.extend(domain(&child, cells, report));
+            }
+        } else {
+            check_other_child(&child, report);
+        }
+    }
+    if count > MOST_DOMAINS {
+        report.refuse(CHOSEN, "", format!("has {count} domains"), "at most 1023 are supported");
+    }
+    if count == 0 {
+        let hint = "at least one child of /chosen with compatible = \"xen,domain\"";
+        report.refuse(CHOSEN, "", "has no domains", hint);
+    }
+    chosen
+}
+
+const LATER: &str = "is not supported yet by this version";
+
+fn check_own_properties(node: &Node<'_>, report: &mut Report) {
+    if node.property("xen,static-heap").is_some() {
+        report.refuse(
+            CHOSEN,
+            "xen,static-heap",
+            String::from(LATER),
+            "remove it; the heap is placed by itself",
+        );
+    }
+    if node.property("linux,initrd-start").is_some() {
+        report.warn(CHOSEN, "linux,initrd-start is dom0's ramdisk and there is no dom0: it is ignored");
+    }
+}
+
+/// A child of `/chosen` that is no domain.
+fn check_other_child(child: &Node<'_>, report: &mut Report) {
+    let path = format!("{CHOSEN}/{}", child.name());
+    match Kind::of(child) {
+        Some(Kind::Later(name)) => {
+            report.refuse(&path, "compatible", format!("{name} {LATER}"), "remove the node");
+        }
+        Some(_) => {
+            let reason = "a module directly in /chosen is dom0's, and dom0 is not supported yet";
+            report.refuse(&path, "compatible", reason, "put the module into a xen,domain node");
+        }
+        None => refuse_later_nodes(child, &path, report),
+    }
+}
+
+/// Nodes of features that are to come. Gives whether `child` is one.
+fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
+    for name in ["xen,cpupool", "xen,domain-shared-memory-v1", "xen,evtchn-v1", "xen,evtchn"] {
+        if child.is_compatible(name) {
+            report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
+        }
+    }
+}
+
+fn domain<'a>(node: &Node<'a>, chosen_cells: Cells, report: &mut Report) -> Option<Wanted<'a>> {
+    let path = format!("{CHOSEN}/{}", node.name());
+    let own_cells = node.cells(chosen_cells);
+    properties::check_names(node, &path, report);
+    let memory = properties::memory(node, &path, report);
+    let vcpus = properties::vcpus(node, &path, report);
+    let spis = properties::spis(node, &path, report);
+    let static_memory = properties::static_memory(node, &path, chosen_cells, report);
+    let direct_map = node.property("direct-map").is_some();
+    if direct_map && node.property("xen,static-mem").is_none() {
+        let hint = "xen,static-mem says which host memory is mapped one to one";
+        report.refuse(&path, "direct-map", "needs xen,static-mem", hint);
+    }
+    if let (Some(memory), Some(ranges)) = (memory, &static_memory)
+        && !ranges.is_empty()
+    {
+        properties::compare_sum(memory, ranges, &path, report);
+        if own_cells != chosen_cells {
+            let text =
+                "xen,static-mem is read with the cells of /chosen, which are not those in the domain's node";
+            report.warn(&path, text);
+        }
+    }
+    let (kernel, ramdisk) = domain_modules(node, &path, own_cells, report);
+    Some(Wanted {
+        memory: memory?,
+        vcpus: vcpus?,
+        vpl011: node.property("vpl011").is_some(),
+        spis: spis?,
+        direct_map,
+        static_memory: static_memory?,
+        kernel: kernel?,
+        ramdisk,
+        path,
+    })
+}
+
+/// Kernel and ramdisk among the children of a domain's node.
+fn domain_modules<'a>(
+    node: &Node<'a>,
+    path: &str,
+    cells: Cells,
+    report: &mut Report,
+) -> (Option<Module<'a>>, Option<Module<'a>>) {
+    let (mut kernel, mut ramdisk) = (Slot::default(), Slot::default());
+    let mut guesses = [Kind::Kernel, Kind::Ramdisk].into_iter();
+    for child in node.children() {
+        let child_path = format!("{path}/{}", child.name());
+        let Some(kind) = Kind::of(&child) else {
+            refuse_later_nodes(&child, &child_path, report);
+            if child
+                .property("compatible")
+                .is_none_or(|names| !names.strings().any(|name| name.starts_with("xen,")))
+            {
+                report.warn(&child_path, &format!("unknown node {} is ignored", quoted(child.name())));
+            }
+            continue;
+        };
+        let meant = if kind == Kind::Unknown { guesses.next() } else { Some(kind) };
+        match meant {
+            Some(Kind::Kernel) => kernel.fill(&child, child_path, cells, report),
+            Some(Kind::Ramdisk) => ramdisk.fill(&child, child_path, cells, report),
+            Some(Kind::Later(name)) => {
+                report.refuse(&child_path, "compatible", format!("{name} {LATER}"), "remove the node");
+            }
+            Some(Kind::Unknown) | None => {
+                let reason = "a third module that does not say what it is";
+                report.refuse(&child_path, "compatible", reason, "multiboot,kernel or multiboot,ramdisk");
+            }
+        }
+    }
+    if !kernel.is_filled {
+        let hint = "a child with compatible = \"multiboot,kernel\", \"multiboot,module\"";
+        report.refuse(path, "", "has no kernel", hint);
+    }
+    (kernel.module, ramdisk.module)
+}
+
+/// The place of the one kernel, or of the one ramdisk.
+#[derive(Default)]
+struct Slot<'a> {
+    module: Option<Module<'a>>,
+    /// A node came, good or bad.
+    is_filled: bool,
+}
+
+impl<'a> Slot<'a> {
+    fn fill(&mut self, child: &Node<'a>, path: String, cells: Cells, report: &mut Report) {
+        if self.is_filled {
+            let reason = "the domain has another module of this kind already";
+            let hint = "one kernel and one ramdisk; a node with multiboot,module alone is first a kernel, then a ramdisk";
+            report.refuse(&path, "compatible", reason, hint);
+            return;
+        }
+        self.is_filled = true;
+        self.module = modules::read(child, path, cells, report);
+    }
+}

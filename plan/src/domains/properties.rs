@@ -1,0 +1,151 @@
+//! The properties of a domain's node, one by one.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use super::{LATER, MOST_SPIS, MOST_VCPUS};
+use crate::board::MOST_BANKS;
+use crate::fdt::{Cells, Node};
+use crate::range::{BLOCK_2_MIB, Bytes, FRAME_BYTES, is_aligned};
+use crate::report::{Report, quoted};
+use crate::shape::Range;
+
+/// Properties that belong to features to come.
+const LATER_PROPERTIES: [&str; 3] = ["domain-cpupool", "xen,domain-p2m-mem-mb", "xsm-policy"];
+
+/// Properties that are read, here or elsewhere.
+const KNOWN: [&str; 12] = [
+    "compatible",
+    "memory",
+    "cpus",
+    "vpl011",
+    "nr_spis",
+    "#address-cells",
+    "#size-cells",
+    "direct-map",
+    "xen,static-mem",
+    "xen,enhanced",
+    "phandle",
+    "linux,phandle",
+];
+
+/// Looks for what is not supported and what is not known.
+pub(super) fn check_names(node: &Node<'_>, path: &str, report: &mut Report) {
+    for property in node.properties() {
+        let name = property.name;
+        if LATER_PROPERTIES.contains(&name) {
+            report.refuse(path, name, String::from(LATER), "remove it");
+        } else if name == "xen,enhanced" && property.text() != Some("disabled") {
+            report.refuse(path, name, String::from(LATER), "remove it, or write \"disabled\"");
+        } else if !KNOWN.contains(&name) {
+            report.warn(path, &format!("unknown property {} is ignored", quoted(name)));
+        }
+    }
+}
+
+/// `memory` in bytes.
+pub(super) fn memory(node: &Node<'_>, path: &str, report: &mut Report) -> Option<u64> {
+    let hint = "memory = <0 65536>; is 64 MiB: KiB, in two cells";
+    let Some(property) = node.property("memory") else {
+        report.refuse(path, "memory", "is missing", hint);
+        return None;
+    };
+    let Some(kib) = property.u64() else {
+        let reason = format!("has {} bytes, not the 8 of two cells", property.value.len());
+        report.refuse(path, "memory", reason, hint);
+        return None;
+    };
+    let bytes = kib.checked_mul(1024).filter(|bytes| *bytes != 0 && is_aligned(*bytes, FRAME_BYTES));
+    if bytes.is_none() {
+        let reason = format!("{kib} KiB is zero, too much, or no multiple of 4 KiB");
+        report.refuse(path, "memory", reason, hint);
+    }
+    bytes
+}
+
+/// `cpus`.
+pub(super) fn vcpus(node: &Node<'_>, path: &str, report: &mut Report) -> Option<u16> {
+    let hint = "cpus = <2>; 1 to 128 virtual processors, in one cell";
+    let Some(property) = node.property("cpus") else {
+        report.refuse(path, "cpus", "is missing", hint);
+        return None;
+    };
+    let Some(count) = property.u32() else {
+        let reason = format!("has {} bytes, not the 4 of one cell", property.value.len());
+        report.refuse(path, "cpus", reason, hint);
+        return None;
+    };
+    if count == 0 || count > MOST_VCPUS {
+        report.refuse(path, "cpus", format!("is {count}"), hint);
+        return None;
+    }
+    u16::try_from(count).ok()
+}
+
+/// `nr_spis`; the inner `None` where it is not there.
+pub(super) fn spis(node: &Node<'_>, path: &str, report: &mut Report) -> Option<Option<u32>> {
+    let Some(property) = node.property("nr_spis") else { return Some(None) };
+    let count = property.u32().filter(|count| *count <= MOST_SPIS);
+    if count.is_none() {
+        let reason = match property.u32() {
+            Some(count) => format!("is {count}"),
+            None => format!("has {} bytes, not the 4 of one cell", property.value.len()),
+        };
+        report.refuse(path, "nr_spis", reason, "0 to 960, in one cell");
+    }
+    count.map(Some)
+}
+
+/// `xen,static-mem`; empty where it is not there, `None` where it is wrong.
+pub(super) fn static_memory(
+    node: &Node<'_>,
+    path: &str,
+    cells: Cells,
+    report: &mut Report,
+) -> Option<Vec<Range>> {
+    const NAME: &str = "xen,static-mem";
+    let Some(property) = node.property(NAME) else { return Some(Vec::new()) };
+    let entries = property.reg(cells).filter(|_| !property.value.is_empty());
+    let Some(entries) = entries else {
+        let reason = format!(
+            "has {} bytes, which is no list of {} address and {} size cells",
+            property.value.len(),
+            cells.address,
+            cells.size
+        );
+        report.refuse(path, NAME, reason, "cells are those of /chosen");
+        return None;
+    };
+    let mut ranges = Vec::new();
+    for (base, size) in entries {
+        if ranges.len() >= MOST_BANKS {
+            report.refuse(path, NAME, format!("has more than {MOST_BANKS} ranges"), "merge neighbours");
+            return None;
+        }
+        let range = Range::new(base, size)
+            .filter(|range| is_aligned(range.base, FRAME_BYTES) && is_aligned(range.size, FRAME_BYTES));
+        let Some(range) = range else {
+            let reason =
+                format!("{base:#x} + {size:#x} is empty, not 4 KiB aligned, or beyond the address space");
+            report.refuse(path, NAME, reason, "base and size are multiples of 0x1000; 0x200000 is better");
+            return None;
+        };
+        if !is_aligned(range.base, BLOCK_2_MIB) || !is_aligned(range.size, BLOCK_2_MIB) {
+            let text = format!("{NAME}: {range} is not 2 MiB aligned: parts of it are mapped in 4 KiB pages");
+            report.warn(path, &text);
+        }
+        ranges.push(range);
+    }
+    Some(ranges)
+}
+
+/// `xen,static-mem` must give what `memory` asks for.
+pub(super) fn compare_sum(memory: u64, ranges: &[Range], path: &str, report: &mut Report) {
+    let sum = ranges.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size));
+    if sum != memory {
+        let reason = format!("the ranges have {}, but memory asks for {}", Bytes(sum), Bytes(memory));
+        let hint = format!("memory = <{:#x} {:#x}>; or other ranges", sum >> 42, (sum >> 10) & 0xffff_ffff);
+        report.refuse(path, "xen,static-mem", reason, &hint);
+    }
+}

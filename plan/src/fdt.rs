@@ -1,0 +1,406 @@
+//! Flattened device trees: a reader that trusts nothing, and (in [`writer`]) a maker of new ones.
+//!
+//! [`Fdt::open`] walks the whole blob once and checks its shape: header, blocks, tokens, names, nesting. All
+//! later steps may then be written plainly: nodes and properties are offsets into the checked blob, nothing
+//! is allocated, and an impossible token simply ends an iteration. Format: Devicetree Specification 0.4,
+//! chapter 5, version 17.
+//!
+//! Cells are those *seen* by a node: its parent's `#address-cells` and `#size-cells`, and where the parent
+//! has none, the next ancestor's that has them, else 2 and 1.
+
+pub mod trail;
+pub mod value;
+pub mod writer;
+
+mod check;
+
+pub use check::{Fault, FdtError};
+pub use trail::Trail;
+pub use value::{Cells, Property, RegEntries};
+pub use writer::Writer;
+
+/// Largest tree that is read, the limit of the arm64 boot protocol.
+pub const LARGEST_TREE_BYTES: usize = 2 << 20;
+/// Deepest nesting of nodes, the root included.
+pub const DEEPEST_NODE: usize = 64;
+/// Most nodes in a tree.
+pub const MOST_NODES: usize = 16_384;
+/// Longest name of a node or property.
+pub const LONGEST_NAME_BYTES: usize = 255;
+/// Most entries of the memory reservation block.
+pub const MOST_RESERVATIONS: usize = 256;
+
+/// The four bytes at `at`, as the big-endian number that every field of a tree is.
+fn big_endian_u32(bytes: &[u8], at: usize) -> Option<u32> {
+    let (_, rest) = bytes.split_at_checked(at)?;
+    rest.first_chunk().map(|chunk| u32::from_be_bytes(*chunk))
+}
+
+/// The eight bytes at `at`.
+fn big_endian_u64(bytes: &[u8], at: usize) -> Option<u64> {
+    let (_, rest) = bytes.split_at_checked(at)?;
+    rest.first_chunk().map(|chunk| u64::from_be_bytes(*chunk))
+}
+
+/// The bytes from `at` up to a NUL; `None` where none follows.
+fn bytes_to_nul(bytes: &[u8], at: usize) -> Option<&[u8]> {
+    let (_, rest) = bytes.split_at_checked(at)?;
+    let length = rest.iter().position(|byte| *byte == 0)?;
+    rest.get(..length)
+}
+
+/// `at` rounded up to the next token.
+const fn token_boundary(at: usize) -> usize {
+    at.saturating_add(3) & !3
+}
+
+/// A number of a tree as an index; out of reach where it does not fit.
+fn index(value: u32) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+/// A checked device tree. Cheap to copy.
+#[derive(Clone, Copy, Debug)]
+pub struct Fdt<'a> {
+    structure: &'a [u8],
+    strings: &'a [u8],
+    reservations: &'a [u8],
+}
+
+/// One token of the structure block.
+#[derive(Clone, Copy, Debug)]
+enum Token<'a> {
+    Begin { name: &'a [u8] },
+    End,
+    Property { name_at: usize, value: &'a [u8] },
+    Finish,
+}
+
+/// Walks the structure block token by token; `at` is the offset of the next one.
+#[derive(Clone, Copy, Debug)]
+struct Tokens<'a> {
+    structure: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Tokens<'a> {
+    /// The next token that is not a NOP, or what is wrong with it.
+    // One copy, like the other walkers below: inlined into every search they would be most of the crate.
+    #[inline(never)]
+    fn next(&mut self) -> Result<Token<'a>, Fault> {
+        loop {
+            let token = big_endian_u32(self.structure, self.at).ok_or(Fault::MissingEnd)?;
+            let body = self.at.saturating_add(4);
+            match token {
+                1 => {
+                    let name = bytes_to_nul(self.structure, body).ok_or(Fault::NameNotTerminated)?;
+                    self.at = token_boundary(body.saturating_add(name.len()).saturating_add(1));
+                    return Ok(Token::Begin { name });
+                }
+                2 => {
+                    self.at = body;
+                    return Ok(Token::End);
+                }
+                3 => return self.property(body),
+                4 => self.at = body,
+                9 => {
+                    self.at = body;
+                    return Ok(Token::Finish);
+                }
+                other => return Err(Fault::UnknownToken(other)),
+            }
+        }
+    }
+
+    fn property(&mut self, body: usize) -> Result<Token<'a>, Fault> {
+        let length = big_endian_u32(self.structure, body).ok_or(Fault::PropertyTooLong)?;
+        let name_at = big_endian_u32(self.structure, body.saturating_add(4)).ok_or(Fault::PropertyTooLong)?;
+        let start = body.saturating_add(8);
+        let end = start.saturating_add(index(length));
+        let value = self.structure.get(start..end).ok_or(Fault::PropertyTooLong)?;
+        self.at = token_boundary(end);
+        Ok(Token::Property { name_at: index(name_at), value })
+    }
+
+    /// Moves behind the end of the node in which `self` stands.
+    #[inline(never)]
+    fn leave_node(&mut self) {
+        let mut depth: usize = 1;
+        while depth > 0 {
+            match self.next() {
+                Ok(Token::Begin { .. }) => depth = depth.saturating_add(1),
+                Ok(Token::End) => depth = depth.saturating_sub(1),
+                Ok(Token::Property { .. }) => {}
+                Ok(Token::Finish) | Err(_) => return,
+            }
+        }
+    }
+}
+
+impl<'a> Fdt<'a> {
+    /// Checks `blob` and gives the tree in it. Bytes behind the header's `totalsize` are not looked at.
+    ///
+    /// # Errors
+    /// What is wrong, and at which byte.
+    pub fn open(blob: &'a [u8]) -> Result<Self, FdtError> {
+        check::open(blob)
+    }
+
+    /// The `totalsize` that the header in these first bytes of a blob states, if it is a tree's header and
+    /// the size is one that [`Fdt::open`] can take. For a loader that must find out how much to map.
+    #[must_use]
+    pub fn size_from_header(header: &[u8; 8]) -> Option<usize> {
+        check::size_from_header(header)
+    }
+
+    /// The root node.
+    #[must_use]
+    pub fn root(&self) -> Node<'a> {
+        let mut tokens = Tokens { structure: self.structure, at: 0 };
+        match tokens.next() {
+            Ok(Token::Begin { name }) => Node { fdt: *self, name, at: tokens.at },
+            _ => Node { fdt: *self, name: &[], at: usize::MAX },
+        }
+    }
+
+    /// The memory reservation block: base and size of each entry.
+    pub fn reservations(&self) -> impl Iterator<Item = (u64, u64)> + use<'a> {
+        self.reservations.as_chunks::<16>().0.iter().filter_map(|entry| {
+            let base = big_endian_u64(entry, 0)?;
+            let size = big_endian_u64(entry, 8)?;
+            Some((base, size))
+        })
+    }
+
+    /// All nodes, parents before their children, in tree order.
+    #[must_use]
+    pub fn walk(&self) -> Walk<'a> {
+        Walk { fdt: *self, tokens: Tokens { structure: self.structure, at: 0 }, depth: 0 }
+    }
+
+    /// The node at an absolute path. A component without a unit address also finds the first node of that
+    /// name with one.
+    #[must_use]
+    pub fn find(&self, path: &str) -> Option<Node<'a>> {
+        let mut node = self.root();
+        for component in path.strip_prefix('/')?.split('/').filter(|component| !component.is_empty()) {
+            node = node.child(component)?;
+        }
+        Some(node)
+    }
+
+    /// The node with this phandle.
+    #[must_use]
+    pub fn find_phandle(&self, phandle: u32) -> Option<Node<'a>> {
+        self.walk().map(|(_, node)| node).find(|node| node.phandle() == Some(phandle))
+    }
+
+    /// Whether the name at `at` of the strings block is `name`.
+    fn is_name_at(&self, at: usize, name: &str) -> bool {
+        let rest = self.strings.get(at..).and_then(|rest| rest.strip_prefix(name.as_bytes()));
+        rest.is_some_and(|rest| rest.first() == Some(&0))
+    }
+
+    fn name_at(&self, at: usize) -> &'a str {
+        bytes_to_nul(self.strings, at).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or("")
+    }
+}
+
+/// A node of a checked tree. Two values are equal if they are the same node of the same tree.
+#[derive(Clone, Copy, Debug)]
+pub struct Node<'a> {
+    fdt: Fdt<'a>,
+    name: &'a [u8],
+    /// Offset of what follows the name in the structure block; unlike for any other node of the tree.
+    at: usize,
+}
+
+impl PartialEq for Node<'_> {
+    fn eq(&self, other: &Self) -> bool {
+        self.at == other.at
+    }
+}
+
+impl Eq for Node<'_> {}
+
+impl<'a> Node<'a> {
+    /// The tree that the node belongs to.
+    #[must_use]
+    pub fn fdt(&self) -> Fdt<'a> {
+        self.fdt
+    }
+
+    /// Name with unit address, empty for the root.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        core::str::from_utf8(self.name).unwrap_or("")
+    }
+
+    /// What follows the `@` of the name.
+    #[must_use]
+    pub fn unit_address(&self) -> Option<&'a str> {
+        self.name().split_once('@').map(|(_, unit)| unit)
+    }
+
+    fn tokens(&self) -> Tokens<'a> {
+        Tokens { structure: self.fdt.structure, at: self.at }
+    }
+
+    /// The properties, in order.
+    #[must_use]
+    pub fn properties(&self) -> Properties<'a> {
+        Properties { fdt: self.fdt, tokens: self.tokens() }
+    }
+
+    /// The property of that name.
+    // One copy: this is asked for in a hundred places.
+    #[inline(never)]
+    #[must_use]
+    pub fn property(&self, name: &str) -> Option<Property<'a>> {
+        let mut tokens = self.tokens();
+        while let Ok(Token::Property { name_at, value }) = tokens.next() {
+            if self.fdt.is_name_at(name_at, name) {
+                return Some(Property { name: self.fdt.name_at(name_at), value });
+            }
+        }
+        None
+    }
+
+    /// The child nodes, in order.
+    #[must_use]
+    pub fn children(&self) -> Children<'a> {
+        Children { fdt: self.fdt, tokens: self.tokens() }
+    }
+
+    /// The child of that name; a name without `@` also finds the first child that has it before its `@`.
+    #[must_use]
+    pub fn child(&self, name: &str) -> Option<Node<'a>> {
+        let mut first = None;
+        for child in self.children() {
+            match child.name.strip_prefix(name.as_bytes()) {
+                Some([]) => return Some(child),
+                Some([b'@', ..]) => first = first.or(Some(child)),
+                _ => {}
+            }
+        }
+        first
+    }
+
+    /// Whether `compatible` lists `name`.
+    #[inline(never)]
+    #[must_use]
+    pub fn is_compatible(&self, name: &str) -> bool {
+        self.property("compatible").is_some_and(|list| list.lists(name))
+    }
+
+    /// Whether `status` is absent or says that the device may be used.
+    #[must_use]
+    pub fn is_enabled(&self) -> bool {
+        self.property("status")
+            .and_then(|status| status.text())
+            .is_none_or(|text| matches!(text, "okay" | "ok"))
+    }
+
+    /// `phandle`, or the older `linux,phandle`.
+    #[must_use]
+    pub fn phandle(&self) -> Option<u32> {
+        self.property("phandle").or_else(|| self.property("linux,phandle"))?.u32()
+    }
+
+    /// The cells that this node's children see, where it sees `inherited` itself.
+    #[inline(never)]
+    #[must_use]
+    pub fn cells(&self, inherited: Cells) -> Cells {
+        let cell = |name, fallback| self.property(name).and_then(|value| value.u32()).unwrap_or(fallback);
+        Cells {
+            address: cell("#address-cells", inherited.address),
+            size: cell("#size-cells", inherited.size),
+        }
+    }
+}
+
+/// Iterator over a node's properties.
+#[derive(Clone, Debug)]
+pub struct Properties<'a> {
+    fdt: Fdt<'a>,
+    tokens: Tokens<'a>,
+}
+
+impl<'a> Iterator for Properties<'a> {
+    type Item = Property<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Property<'a>> {
+        match self.tokens.next() {
+            Ok(Token::Property { name_at, value }) => {
+                Some(Property { name: self.fdt.name_at(name_at), value })
+            }
+            _ => {
+                self.tokens.at = usize::MAX;
+                None
+            }
+        }
+    }
+}
+
+/// Iterator over a node's children.
+#[derive(Clone, Debug)]
+pub struct Children<'a> {
+    fdt: Fdt<'a>,
+    tokens: Tokens<'a>,
+}
+
+impl<'a> Iterator for Children<'a> {
+    type Item = Node<'a>;
+
+    #[inline(never)]
+    fn next(&mut self) -> Option<Node<'a>> {
+        loop {
+            match self.tokens.next() {
+                Ok(Token::Property { .. }) => {}
+                Ok(Token::Begin { name }) => {
+                    let node = Node { fdt: self.fdt, name, at: self.tokens.at };
+                    self.tokens.leave_node();
+                    return Some(node);
+                }
+                _ => {
+                    self.tokens.at = usize::MAX;
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+/// Iterator over all nodes of a tree, with their depth (the root's is 0).
+#[derive(Clone, Debug)]
+pub struct Walk<'a> {
+    fdt: Fdt<'a>,
+    tokens: Tokens<'a>,
+    depth: usize,
+}
+
+impl<'a> Iterator for Walk<'a> {
+    type Item = (usize, Node<'a>);
+
+    fn next(&mut self) -> Option<(usize, Node<'a>)> {
+        loop {
+            match self.tokens.next() {
+                Ok(Token::Property { .. }) => {}
+                Ok(Token::End) => self.depth = self.depth.saturating_sub(1),
+                Ok(Token::Begin { name }) => {
+                    let depth = self.depth;
+                    self.depth = depth.saturating_add(1);
+                    return Some((depth, Node { fdt: self.fdt, name, at: self.tokens.at }));
+                }
+                Ok(Token::Finish) | Err(_) => {
+                    self.tokens.at = usize::MAX;
+                    return None;
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

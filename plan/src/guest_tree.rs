@@ -1,0 +1,163 @@
+//! The device tree that a guest is given: what Xen 4.17 gives, node by node and property by property.
+
+use alloc::format;
+use alloc::vec::Vec;
+
+use crate::fdt::Writer;
+use crate::kernel::Images;
+use crate::layout::BANK_0;
+use crate::shape::{Board, GicRegions, Layout, Range};
+
+/// Phandle of the guest's interrupt controller.
+const GIC_PHANDLE: u32 = 0xfde8;
+/// Interrupt flags: every processor, level, low active (a private interrupt).
+const PRIVATE_LEVEL_LOW: u32 = 0xf08;
+/// Interrupt flags: every processor, level, high active.
+const SHARED_LEVEL_HIGH: u32 = 0xf04;
+const SHARED: u32 = 0;
+const PRIVATE: u32 = 1;
+const FIRST_SPI: u32 = 32;
+
+/// What a guest's tree speaks of.
+pub(crate) struct Guest<'a> {
+    pub(crate) board: &'a Board,
+    pub(crate) bootargs: &'a str,
+    pub(crate) vcpus: u16,
+    pub(crate) vpl011: bool,
+    pub(crate) banks: &'a [Range],
+    pub(crate) layout: &'a Layout,
+    pub(crate) images: &'a Images,
+}
+
+/// Affinity fields of a vCPU's MPIDR_EL1: sixteen to a cluster, since a GICv3 target list has 16 bits.
+#[must_use]
+pub const fn vcpu_affinity(vcpu: u16) -> u32 {
+    let [low, high] = vcpu.to_le_bytes();
+    let vcpu = u32::from_le_bytes([low, high, 0, 0]);
+    (vcpu & 0xf) | ((vcpu >> 4) << 8)
+}
+
+/// An upper bound of the bytes that [`write`] takes.
+pub(crate) fn bound(guest: &Guest<'_>) -> u64 {
+    let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
+    let each_vcpu = count(guest.board.cpu_compatible.len()).saturating_add(128);
+    u64::from(guest.vcpus)
+        .saturating_mul(each_vcpu)
+        .saturating_add(count(guest.bootargs.len()))
+        .saturating_add(count(guest.banks.len()).saturating_mul(16))
+        .saturating_add(2048)
+}
+
+/// Writes the tree.
+pub(crate) fn write(guest: &Guest<'_>) -> Vec<u8> {
+    let mut tree = Writer::new();
+    tree.begin("");
+    tree.property_u32("#address-cells", 2);
+    tree.property_u32("#size-cells", 2);
+    chosen(&mut tree, guest);
+    psci(&mut tree);
+    cpus(&mut tree, guest);
+    memory(&mut tree, guest);
+    interrupt_controller(&mut tree, guest);
+    timer(&mut tree, guest);
+    if guest.vpl011 {
+        uart(&mut tree, guest);
+    }
+    tree.end();
+    tree.finish()
+}
+
+fn chosen(tree: &mut Writer, guest: &Guest<'_>) {
+    let (start, end) = guest
+        .images
+        .ramdisk
+        .map_or((0, 0), |ramdisk| (ramdisk.guest, ramdisk.guest.saturating_add(ramdisk.size)));
+    tree.begin("chosen");
+    if !guest.bootargs.is_empty() {
+        tree.property_text("bootargs", guest.bootargs);
+    }
+    tree.property_u64("linux,initrd-start", start);
+    tree.property_u64("linux,initrd-end", end);
+    tree.end();
+}
+
+fn psci(tree: &mut Writer) {
+    tree.begin("psci");
+    tree.property_texts("compatible", &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]);
+    tree.property_text("method", "hvc");
+    tree.property_u32("cpu_off", 1);
+    tree.property_u32("cpu_on", 2);
+    tree.end();
+}
+
+fn cpus(tree: &mut Writer, guest: &Guest<'_>) {
+    tree.begin("cpus");
+    tree.property_u32("#address-cells", 1);
+    tree.property_u32("#size-cells", 0);
+    for vcpu in 0..guest.vcpus {
+        let affinity = vcpu_affinity(vcpu);
+        tree.begin(&format!("cpu@{affinity:x}"));
+        tree.property("compatible", &guest.board.cpu_compatible);
+        tree.property_text("device_type", "cpu");
+        tree.property_u32("reg", affinity);
+        tree.property_text("enable-method", "psci");
+        if let Some(frequency) = guest.board.cpu_frequency {
+            tree.property_u32("clock-frequency", frequency);
+        }
+        tree.end();
+    }
+    tree.end();
+}
+
+fn memory(tree: &mut Writer, guest: &Guest<'_>) {
+    let base = guest.banks.first().map_or(BANK_0.base, |bank| bank.base);
+    let numbers: Vec<u64> = guest.banks.iter().flat_map(|bank| [bank.base, bank.size]).collect();
+    tree.begin(&format!("memory@{base:x}"));
+    tree.property_text("device_type", "memory");
+    tree.property_u64s("reg", &numbers);
+    tree.end();
+}
+
+fn interrupt_controller(tree: &mut Writer, guest: &Guest<'_>) {
+    let layout = guest.layout;
+    let (compatible, distributor_bytes) = match guest.board.gic {
+        GicRegions::V2 { .. } => ("arm,gic-400", 0x1000),
+        GicRegions::V3 { .. } => ("arm,gic-v3", 0x1_0000),
+    };
+    tree.begin(&format!("interrupt-controller@{:x}", layout.distributor));
+    tree.property_u32("#address-cells", 0);
+    tree.property_u32("#interrupt-cells", 3);
+    tree.property_empty("interrupt-controller");
+    tree.property_text("compatible", compatible);
+    let reg = [layout.distributor, distributor_bytes, layout.cpu_interface, layout.cpu_interface_size];
+    tree.property_u64s("reg", &reg);
+    tree.property_u32("linux,phandle", GIC_PHANDLE);
+    tree.property_u32("phandle", GIC_PHANDLE);
+    tree.end();
+}
+
+fn timer(tree: &mut Writer, guest: &Guest<'_>) {
+    // Secure physical, non-secure physical, virtual; a guest has no hypervisor timer.
+    let interrupts: Vec<u32> =
+        [13, 14, 11].iter().flat_map(|ppi| [PRIVATE, *ppi, PRIVATE_LEVEL_LOW]).collect();
+    tree.begin("timer");
+    tree.property_text("compatible", "arm,armv8-timer");
+    tree.property_cells("interrupts", &interrupts);
+    tree.property_u32("interrupt-parent", GIC_PHANDLE);
+    if let Some(frequency) = guest.board.timer_frequency {
+        tree.property_u32("clock-frequency", frequency);
+    }
+    tree.end();
+}
+
+fn uart(tree: &mut Writer, guest: &Guest<'_>) {
+    let layout = guest.layout;
+    tree.begin(&format!("sbsa-uart@{:x}", layout.uart));
+    tree.property_text("compatible", "arm,sbsa-uart");
+    tree.property_u64s("reg", &[layout.uart, 0x1000]);
+    let spi = layout.uart_interrupt.saturating_sub(FIRST_SPI);
+    tree.property_cells("interrupts", &[SHARED, spi, SHARED_LEVEL_HIGH]);
+    tree.property_u32("interrupt-parent", GIC_PHANDLE);
+    tree.property_u32("current-speed", 115_200);
+    tree.end();
+}

@@ -1,0 +1,68 @@
+//! What a reading starts from: the tree, where it and the hypervisor lie, a way to look into modules, and
+//! what only the running hypervisor knows.
+
+use core::fmt;
+
+use crate::shape::Range;
+
+/// Everything that [`crate::read`] looks at.
+pub struct Input<'a> {
+    /// The host's flattened device tree.
+    pub tree: &'a [u8],
+    /// Host-physical place of that blob.
+    pub tree_at: Range,
+    /// Host-physical place of the hypervisor's image, with what it zeroes for itself.
+    pub image: Range,
+    /// A way to look into modules.
+    pub modules: &'a dyn Modules,
+    /// What the tree does not say.
+    pub facts: Facts,
+}
+
+impl fmt::Debug for Input<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.debug_struct("Input")
+            .field("tree_at", &self.tree_at)
+            .field("image", &self.image)
+            .field("facts", &self.facts)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A way to look into modules, which are foreign bytes in host RAM.
+pub trait Modules {
+    /// Copies `into.len()` bytes from the host-physical address `at`; false if they cannot be had, as on the
+    /// desk. Only bytes of modules that lie wholly in RAM are asked for.
+    fn read(&self, at: u64, into: &mut [u8]) -> bool;
+}
+
+/// What only the running hypervisor knows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Facts {
+    /// MPIDR_EL1 of the processor that boots.
+    pub boot_mpidr: u64,
+    /// Bits of a physical address: `ID_AA64MMFR0_EL1.PARange`, decoded.
+    pub physical_bits: u8,
+    /// Shared peripheral interrupts of the host's interrupt controller; what a domain gets without `nr_spis`.
+    pub spis: u32,
+    /// What the hypervisor's own objects cost.
+    pub sizes: Sizes,
+}
+
+/// What the hypervisor's own objects cost, in bytes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sizes {
+    /// Once, whatever the plan says.
+    pub fixed: u64,
+    /// For each physical processor, its stack included.
+    pub processor: u64,
+    /// For each domain, beside its stage 2 tables and its device tree.
+    pub domain: u64,
+    /// For each vCPU.
+    pub vcpu: u64,
+    /// For each shared peripheral interrupt of a domain.
+    pub spi: u64,
+    /// How much memory there is for the plan itself; a plan that would need more is refused. See the crate's
+    /// documentation for how it is counted.
+    pub boot_heap: u64,
+}

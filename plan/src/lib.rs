@@ -1,0 +1,72 @@
+//! From a host device tree to a checked plan of all that boot will do.
+//!
+//! [`read`] takes a tree and a few facts ([`Input`]) and gives a [`Plan`] or says why not ([`Refusal`]).
+//! It touches nothing, so the same code runs on the desk (`xenite check`) and on the board, with the same
+//! words. Nothing else in the house reads a device tree.
+//!
+//! The steps, each in its module: [`fdt`] checks the blob; `board` reads the hardware and `options` the
+//! command line; `domains` and `modules` read what the owner wants; `claims` finds overlaps; `layout`,
+//! `kernel` and `guest_tree` decide what a guest sees; `placement` and [`stage2`] decide where it lies, and
+//! `budget` what that costs.
+//!
+//! # How much memory a reading takes
+//! All lists are bounded: 256 RAM banks and 256 reserved ranges, 128 processors, 1023 domains with at most
+//! 256 ranges each, 64 refusals and 64 warnings of less than 1 KiB. A tree is at most 2 MiB with 16,384 nodes.
+//! Before the guests' trees are written, their sizes are added up, together with 4 KiB for each domain, and
+//! doubled for what a growing list leaves behind; if that is more than [`Sizes::boot_heap`], the tree is
+//! refused. Beside this, 512 KiB cover everything else, the unpacker's window included.
+
+#![no_std]
+#![forbid(unsafe_code)]
+#![cfg_attr(
+    not(test),
+    deny(
+        clippy::unwrap_used,
+        clippy::expect_used,
+        clippy::panic,
+        clippy::unreachable,
+        clippy::indexing_slicing,
+        clippy::arithmetic_side_effects,
+        clippy::as_conversions,
+        clippy::string_slice
+    )
+)]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod assemble;
+mod board;
+mod budget;
+mod claims;
+mod domains;
+pub mod fdt;
+mod guest_tree;
+pub mod gzip;
+mod input;
+mod kernel;
+mod layout;
+mod modules;
+mod options;
+mod placement;
+mod range;
+mod report;
+mod shape;
+pub mod stage2;
+
+pub use assemble::{Findings, examine, read};
+pub use board::{
+    GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES, MOST_BANKS, MOST_PROCESSORS, console, distributor,
+};
+pub use domains::{MOST_DOMAINS, MOST_SPIS, MOST_VCPUS};
+pub use guest_tree::vcpu_affinity;
+pub use input::{Facts, Input, Modules, Sizes};
+pub use kernel::TREE_BYTES;
+pub use layout::{BANK_0, BANK_1};
+pub use modules::LONGEST_BOOTARGS_BYTES;
+pub use options::LONGEST_COMMAND_LINE_BYTES;
+pub use placement::{HEAP_GRANULE, MOST_PIECES};
+pub use range::{BLOCK_1_GIB, BLOCK_2_MIB, Bytes, FRAME_BYTES, RangeSet, align_down, align_up, is_aligned};
+pub use report::{MOST_REMARKS, Refusal};
+pub use shape::*;

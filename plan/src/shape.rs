@@ -1,0 +1,241 @@
+//! What a plan says: the shapes that the rest of the house reads.
+//!
+//! Everything here is an answer, never a question: references are indexes, addresses are chosen,
+//! sizes are final. `plan::read` is the only maker of these values; `machine` takes the hardware that
+//! they name and `hypervisor` constructs the domains that they describe.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+
+/// A range of host-physical addresses in bytes; never empty, never wraps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Range {
+    /// First byte.
+    pub base: u64,
+    /// Length in bytes, at least 1.
+    pub size: u64,
+}
+
+/// All that boot will do, decided before anything is touched.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// What the board has.
+    pub board: Board,
+    /// What the hypervisor's command line asked for.
+    pub options: Options,
+    /// Memory that the hypervisor keeps for itself, beside its image: one range, 2 MiB aligned.
+    pub heap: Range,
+    /// The domains, in device-tree order; `Domain::id` is the index plus 1.
+    pub domains: Vec<Domain>,
+    /// What is legal but surely not meant (an unknown option, for example).
+    pub warnings: Vec<Warning>,
+    /// How the hypervisor's memory is spent, line by line.
+    pub budget: Vec<BudgetLine>,
+    /// Host RAM that nobody owns: neither reserved, nor the hypervisor's, nor a domain's, nor needed for
+    /// construction (`boot_only`). Sorted.
+    pub free: Vec<Range>,
+    /// RAM that holds modules and the host's device tree, in whole frames: needed until the domains are
+    /// constructed, then free. Sorted.
+    pub boot_only: Vec<Range>,
+    /// Bits of a guest address: 32 to 40. With 40, stage 2 starts with two concatenated level 1 tables.
+    pub ipa_bits: u8,
+}
+
+/// The hardware that the hypervisor drives, as the host device tree describes it.
+#[derive(Clone, Debug)]
+pub struct Board {
+    /// RAM banks, sorted, merged, in whole 4 KiB frames.
+    pub memory: Vec<Range>,
+    /// Ranges of RAM that belong to firmware or devices (`/memreserve/`, `/reserved-memory`). Sorted.
+    pub reserved: Vec<Range>,
+    /// The processors, boot processor first, then in device-tree order, after `maxcpus=`.
+    pub cpus: Vec<Processor>,
+    /// `compatible` of the first cpu node, NUL-separated as in the tree; guests get a copy.
+    pub cpu_compatible: Vec<u8>,
+    /// `clock-frequency` of the first cpu node, if it has one; guests get a copy.
+    pub cpu_frequency: Option<u32>,
+    /// `clock-frequency` of the timer node, if it has one.
+    pub timer_frequency: Option<u32>,
+    /// The interrupt controller.
+    pub gic: GicRegions,
+    /// INTID of the virtual timer's private interrupt (27 on nearly every board).
+    pub virtual_timer: u32,
+    /// INTID of the hypervisor's own timer's private interrupt (26).
+    pub hypervisor_timer: u32,
+    /// The console.
+    pub uart: Option<Pl011>,
+    /// Firmware calls PSCI by SMC. False: there is no PSCI node, so one processor only, no power-off.
+    pub psci: bool,
+}
+
+/// One physical processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Processor {
+    /// Affinity bits of MPIDR_EL1, as `reg` of the cpu node gives them.
+    pub mpidr: u64,
+}
+
+/// The host's interrupt controller, by architecture version.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum GicRegions {
+    /// GICv2 with virtualization extensions: `reg` entries 0 to 3.
+    V2 {
+        /// Distributor.
+        distributor: Range,
+        /// Physical CPU interface, for the hypervisor.
+        cpu_interface: Range,
+        /// Virtual interface control (list registers).
+        control: Range,
+        /// Virtual CPU interface, mapped into guests.
+        virtual_interface: Range,
+        /// Maintenance interrupt's INTID (25).
+        maintenance: u32,
+    },
+    /// GICv3: distributor and redistributor regions.
+    V3 {
+        /// Distributor.
+        distributor: Range,
+        /// Redistributor regions, in tree order.
+        redistributors: Vec<Range>,
+        /// `redistributor-stride`, or 0 where the tree gives none.
+        stride: u64,
+        /// Maintenance interrupt's INTID (25).
+        maintenance: u32,
+    },
+}
+
+/// An Arm PL011 UART.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pl011 {
+    /// Its registers.
+    pub registers: Range,
+    /// INTID of its interrupt, if the node has one.
+    pub interrupt: Option<u32>,
+}
+
+/// The hypervisor's command line, parsed. Names are those of Xen 4.17.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// `noreboot`: after a fatal error or the last domain's end the machine stays as it is.
+    pub noreboot: bool,
+    /// `sched=`: the scheduler for all processors.
+    pub scheduler: Scheduler,
+    /// `maxcpus=`: at most so many processors; already applied to `Board::cpus`.
+    pub max_cpus: Option<u32>,
+    /// `console_timestamps`: hypervisor lines carry the time since boot.
+    pub console_timestamps: bool,
+    /// `loglvl=` as the lowest level printed: 0 error, 1 warning, 2 info, 3 debug. Default 2.
+    pub log_level: u8,
+    /// `guest_loglvl=` likewise, for lines that a guest causes. Default 1.
+    pub guest_log_level: u8,
+    /// `conswitch=<char>`: the control character that moves the input focus when typed three times,
+    /// as its byte (Ctrl-A is 1). `None` where it was switched off with `conswitch=` a backquote.
+    pub console_switch: Option<u8>,
+    /// `vwfi=native`: WFI and WFE are not trapped.
+    pub native_wfi: bool,
+}
+
+/// How vCPUs share processors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scheduler {
+    /// `credit2` (also `credit`, the default): preemptive and fair by weight.
+    Fair,
+    /// `null`: every vCPU has a processor of its own.
+    Null,
+}
+
+/// One guest, down to the last address.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// Domain id; 1 for the first.
+    pub id: u16,
+    /// Path of its node, `/chosen/domU1`.
+    pub path: String,
+    /// Number of vCPUs, 1 to 128.
+    pub vcpus: u16,
+    /// `vpl011` is there.
+    pub vpl011: bool,
+    /// `direct-map` is there: every bank has `guest == host`.
+    pub direct_map: bool,
+    /// Number of shared peripheral interrupts of its interrupt controller: a multiple of 32, at most 960.
+    pub spis: u16,
+    /// RAM, in guest order. Several entries may follow one another in guest space (a guest bank made of
+    /// several host ranges).
+    pub memory: Vec<GuestMemory>,
+    /// Where the guest sees its interrupt controller and UART.
+    pub layout: Layout,
+    /// The kernel image and where it goes.
+    pub kernel: Kernel,
+    /// The initial ramdisk and where it goes.
+    pub ramdisk: Option<Placed>,
+    /// Guest address of the device tree.
+    pub tree_at: u64,
+    /// The device tree, complete.
+    pub tree: Vec<u8>,
+    /// Number of 4 KiB stage 2 table frames that the map of this domain needs, root included.
+    pub table_frames: u32,
+}
+
+/// A piece of guest RAM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GuestMemory {
+    /// Guest address (IPA) of its first byte, 4 KiB aligned.
+    pub guest: u64,
+    /// Host address, 4 KiB aligned; congruent to `guest` modulo 2 MiB (or 1 GiB) wherever possible.
+    pub host: u64,
+    /// Bytes, a multiple of 4 KiB.
+    pub size: u64,
+}
+
+/// Guest addresses of the virtual devices (`public/arch-arm.h`, or the host's for a direct map).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Layout {
+    /// GICD.
+    pub distributor: u64,
+    /// GICC (GICv2, 0x2000 bytes) or the GICR region (GICv3, 0x2_0000 for each vCPU).
+    pub cpu_interface: u64,
+    /// Bytes of that region as the guest's tree states them.
+    pub cpu_interface_size: u64,
+    /// The SBSA UART's page.
+    pub uart: u64,
+    /// The UART's interrupt (an INTID, 32 and more).
+    pub uart_interrupt: u32,
+}
+
+/// A module's bytes and their place in the guest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Placed {
+    /// Where boot finds them, host-physical.
+    pub module: Range,
+    /// Guest address.
+    pub guest: u64,
+    /// Bytes that they take there.
+    pub size: u64,
+}
+
+/// A kernel's place, and how to unpack it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// Source and destination; `size` is the unpacked size.
+    pub placed: Placed,
+    /// The module is gzip'd.
+    pub gzip: bool,
+    /// Guest address of the first instruction.
+    pub entry: u64,
+}
+
+/// A remark that does not stop boot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Warning {
+    /// One line, without a full stop.
+    pub text: String,
+}
+
+/// One line of the hypervisor's memory budget.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BudgetLine {
+    /// What it is for, for example `stage 2 tables of domain 1`.
+    pub what: String,
+    /// Bytes.
+    pub bytes: u64,
+}

@@ -1,0 +1,9 @@
+//! Tests of the crate from outside: real trees with domains added, read as boot reads them.
+
+mod board;
+mod golden;
+mod options;
+mod placement;
+mod random;
+mod refusals;
+mod world;

@@ -1,0 +1,127 @@
+//! The hypervisor's command line.
+
+use plan::{Options, Scheduler};
+
+use crate::world::World;
+
+fn options(line: &str) -> Options {
+    let mut world = World::with_a_domain();
+    world.command_line(line);
+    world.plan().options
+}
+
+fn warnings(line: &str) -> String {
+    let mut world = World::with_a_domain();
+    world.command_line(line);
+    world.warnings()
+}
+
+#[test]
+fn without_a_command_line_the_defaults_hold() {
+    let plan = World::with_a_domain().plan();
+    assert_eq!(plan.options, Options::default());
+    assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
+}
+
+#[test]
+fn every_known_option_is_read() {
+    let all = "console=dtuart dtuart=/pl011@9000000:115200n8 noreboot sched=null maxcpus=1 console_timestamps=boot \
+               loglvl=all guest_loglvl=debug/all conswitch=bx vwfi=native bootscrub=0 sync_console";
+    let expected = Options {
+        noreboot: true,
+        scheduler: Scheduler::Null,
+        max_cpus: Some(1),
+        console_timestamps: true,
+        log_level: 3,
+        guest_log_level: 3,
+        console_switch: Some(2),
+        native_wfi: true,
+    };
+    assert_eq!(options(all), expected);
+    assert_eq!(warnings(all), "");
+    assert_eq!(
+        options("sched=credit vwfi=trap loglvl=none conswitch=`"),
+        Options { log_level: 0, console_switch: None, ..Options::default() }
+    );
+    assert_eq!(options("loglvl=error/warning guest_loglvl=info").guest_log_level, 2);
+}
+
+#[test]
+fn switches_have_all_of_the_usual_forms() {
+    for on in ["noreboot", "noreboot=1", "noreboot=yes", "noreboot=on", "noreboot=true", "noreboot=enable"] {
+        assert!(options(on).noreboot, "{on}");
+    }
+    for off in
+        ["no-noreboot", "noreboot=0", "noreboot=no", "noreboot=off", "noreboot=false", "noreboot=disable"]
+    {
+        assert!(!options(&format!("noreboot {off}")).noreboot, "{off}");
+    }
+    assert!(!options("console_timestamps console_timestamps=none").console_timestamps);
+}
+
+#[test]
+fn an_unknown_option_is_named_in_a_warning() {
+    let text = warnings("flask=enforcing noreboot console=com1 no-such");
+    assert_eq!(text.lines().count(), 3, "{text}");
+    for word in ["\"flask=enforcing\"", "\"console=com1\"", "\"no-such\""] {
+        assert!(
+            text.contains(&format!("/chosen: xen,xen-bootargs: unknown option {word} is ignored")),
+            "{text}"
+        );
+    }
+}
+
+#[test]
+fn options_for_dom0_are_warned_of() {
+    let text = warnings("dom0_mem=512M dom0_max_vcpus=2");
+    assert_eq!(text.matches("dom0 is not supported yet").count(), 2, "{text}");
+}
+
+#[test]
+fn impossible_values_are_refused() {
+    for line in [
+        "sched=rtds",
+        "maxcpus=0",
+        "maxcpus=many",
+        "vwfi=perhaps",
+        "loglvl=loud",
+        "guest_loglvl=",
+        "conswitch=%%",
+        "conswitch=",
+        "noreboot=perhaps",
+    ] {
+        let mut world = World::with_a_domain();
+        world.command_line(line);
+        let text = world.refusals();
+        assert!(text.contains(&format!("/chosen: xen,xen-bootargs: option \"{line}\"")), "{text}");
+    }
+}
+
+#[test]
+fn bootargs_are_the_hypervisors_only_beside_dom0s() {
+    let mut world = World::with_a_domain();
+    world.chosen().set("bootargs", b"noreboot\0");
+    assert!(!world.plan().options.noreboot);
+    assert!(world.warnings().contains("/chosen: bootargs is dom0's command line"));
+    world.chosen().set("xen,dom0-bootargs", b"console=hvc0\0");
+    assert!(world.plan().options.noreboot);
+    world.command_line("sched=null");
+    assert!(!world.plan().options.noreboot);
+}
+
+#[test]
+fn a_command_line_that_is_no_text_or_endless_is_refused() {
+    let mut world = World::with_a_domain();
+    world.chosen().set("xen,xen-bootargs", b"noreboot");
+    assert!(world.refusals().contains("/chosen: xen,xen-bootargs: is not one text"));
+    world.command_line(&"x".repeat(4097));
+    assert!(world.refusals().contains("/chosen: xen,xen-bootargs: has 4097 characters"));
+}
+
+#[test]
+fn a_dtuart_that_leads_nowhere_is_refused() {
+    let mut world = World::with_a_domain();
+    world.command_line("dtuart=/no/where");
+    let text = world.refusals();
+    assert!(text.contains("/chosen: xen,xen-bootargs: \"/no/where\" leads to no node"), "{text}");
+}

@@ -1,0 +1,73 @@
+//! Speed and size, in numbers that do not depend on the computer: QEMU counts instructions as its clock.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use xtask::qemu::Prepared;
+use xtask::system::System;
+
+use crate::{Scenario, Setup};
+
+/// Instructions from reset to the first instruction of a guest of 64 MiB on a machine of 1 GiB.
+const FIRST_GUEST: u64 = 4_000_000;
+/// Instructions for each further such guest.
+const NEXT_GUEST: u64 = 1_500_000;
+/// Bytes of the image.
+const IMAGE: u64 = 512 * 1024;
+const LIMIT: Duration = Duration::from_secs(120);
+
+/// The scenarios.
+#[must_use]
+pub fn scenarios() -> Vec<Scenario> {
+    vec![
+        Scenario::new("speed: instructions until the first guest runs", first_guest),
+        Scenario::new("speed: instructions for each further guest", further_guests),
+        Scenario::new("speed: size of the image", image_size),
+    ]
+}
+
+/// The counter that each of so many guests read at its first instruction; one tick is one instruction.
+fn first_instructions(setup: &Setup, guests: usize) -> Result<Vec<u64>> {
+    let mut system: System = setup.system();
+    system.machine.cpus = 1;
+    system.machine.memory_mib = 1024;
+    system.machine.extra = vec!["-icount".to_owned(), "shift=4,sleep=off".to_owned()];
+    for _ in 0..guests {
+        system.domains.push(setup.hello()?);
+    }
+    let mut machine = Prepared::new(&system)?.start()?;
+    let mut counts = Vec::new();
+    for _ in 0..guests {
+        let figures = machine.expect_line("figure boot.first_entry ", LIMIT)?;
+        let median = figures.split_whitespace().next().context("a figure has no number")?;
+        counts.push(median.parse().with_context(|| format!("a figure is no number: {figures}"))?);
+    }
+    Ok(counts)
+}
+
+fn first_guest(setup: &Setup) -> Result<()> {
+    let counts = first_instructions(setup, 1)?;
+    let count = counts.first().copied().context("the guest gave no figure")?;
+    eprintln!("    {count} instructions until the first guest runs (limit {FIRST_GUEST})");
+    ensure!(
+        count <= FIRST_GUEST,
+        "{count} instructions until the first guest runs; the limit is {FIRST_GUEST}"
+    );
+    Ok(())
+}
+
+fn further_guests(setup: &Setup) -> Result<()> {
+    let last = |guests| -> Result<u64> {
+        first_instructions(setup, guests)?.into_iter().max().context("no guest gave a figure")
+    };
+    let each = last(4)?.saturating_sub(last(1)?) / 3;
+    eprintln!("    {each} instructions for each further guest (limit {NEXT_GUEST})");
+    ensure!(each <= NEXT_GUEST, "{each} instructions for each further guest; the limit is {NEXT_GUEST}");
+    Ok(())
+}
+
+fn image_size(setup: &Setup) -> Result<()> {
+    let size = std::fs::metadata(setup.hypervisor.file())?.len();
+    ensure!(size <= IMAGE, "the image has {size} bytes; the limit is {IMAGE}");
+    Ok(())
+}

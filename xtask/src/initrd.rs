@@ -1,0 +1,168 @@
+//! The file system that a guest Linux starts with: busybox, a few links, and an `init` that reports for duty.
+//!
+//! The archive is in cpio's "newc" form: for each file a header of hexadecimal numbers, the name and the bytes, each
+//! padded to four bytes. `init` prints one line that a machine can read, does what words on the kernel's command line
+//! ask for (see [`INIT`]) and then offers a shell on the console.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::packages::{self, Part};
+use crate::{image, paths};
+
+/// The commands of busybox that a guest's shell finds.
+const COMMANDS: [&str; 41] = [
+    "awk", "cat", "chmod", "cp", "cttyhack", "cut", "date", "dd", "df", "dmesg", "echo", "env", "false",
+    "find", "free", "grep", "head", "hostname", "kill", "ln", "ls", "mkdir", "mount", "mv", "nproc",
+    "poweroff", "ps", "pwd", "reboot", "rm", "sed", "setsid", "sh", "sleep", "sort", "stty", "tail",
+    "taskset", "top", "true", "uname",
+];
+
+/// What runs first. Words on the kernel's command line say what follows the greeting: `xenite.poweroff` and
+/// `xenite.reboot` end the guest, `xenite.crash` ends its kernel, `xenite.loop` never gives the processor back,
+/// `xenite.flood` writes to the console without end, `xenite.tick` writes one line a second beside the shell.
+const INIT: &str = r#"#!/bin/sh
+export PATH=/bin HOME=/ TERM=vt100 PS1='\w # '
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+exec </dev/console >/dev/console 2>&1
+memory=$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)
+echo "XENITE-READY kernel=$(uname -r) cpus=$(nproc) memory_kib=$memory"
+tick() { n=0; while :; do n=$((n + 1)); echo "XENITE-TICK $n"; sleep 1; done; }
+for word in $(cat /proc/cmdline); do
+    case "$word" in
+    xenite.tick) tick & ;;
+    xenite.poweroff) poweroff -f ;;
+    xenite.reboot) reboot -f ;;
+    xenite.crash) echo c >/proc/sysrq-trigger ;;
+    xenite.loop) while :; do :; done ;;
+    xenite.flood) while :; do echo "XENITE-FLOOD 0123456789012345678901234567890123456789"; done ;;
+    esac
+done
+while :; do
+    setsid cttyhack sh
+    sleep 1
+done
+"#;
+
+/// Makes the archive, fetching busybox if needed, and gives its path.
+///
+/// # Errors
+/// When busybox cannot be had or the file cannot be written.
+pub fn build() -> Result<PathBuf> {
+    let busybox = packages::fetch(&[Part::Busybox])?;
+    let busybox = busybox.first().context("no busybox was fetched")?;
+    let busybox = std::fs::read(busybox).context("cannot read busybox")?;
+    let mut archive = Archive::default();
+    for folder in ["bin", "dev", "proc", "sys", "tmp"] {
+        archive.add(folder, Kind::Folder, &[]);
+    }
+    archive.add("dev/console", Kind::Console, &[]);
+    archive.add("init", Kind::Program, INIT.as_bytes());
+    archive.add("bin/busybox", Kind::Program, &busybox);
+    for command in COMMANDS {
+        archive.add(&format!("bin/{command}"), Kind::Link, b"busybox");
+    }
+    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+    packed.write_all(&archive.finish())?;
+    let file = paths::target().join("initrd.gz");
+    image::write(&file, &packed.finish()?)?;
+    Ok(file)
+}
+
+/// What an entry of the archive is.
+#[derive(Clone, Copy)]
+enum Kind {
+    Folder,
+    Program,
+    Link,
+    /// The character device 5:1, which the kernel opens for `init`.
+    Console,
+}
+
+impl Kind {
+    /// File type and rights, as `stat` has them.
+    const fn mode(self) -> u32 {
+        match self {
+            Self::Folder => 0o040_755,
+            Self::Program => 0o100_755,
+            Self::Link => 0o120_777,
+            Self::Console => 0o020_600,
+        }
+    }
+}
+
+/// An archive under construction.
+#[derive(Default)]
+struct Archive {
+    bytes: Vec<u8>,
+    entries: u32,
+}
+
+impl Archive {
+    fn add(&mut self, name: &str, kind: Kind, content: &[u8]) {
+        let device = if matches!(kind, Kind::Console) { (5, 1) } else { (0, 0) };
+        self.entry(name, kind.mode(), device, content);
+    }
+
+    fn entry(&mut self, name: &str, mode: u32, device: (u32, u32), content: &[u8]) {
+        self.entries += 1;
+        let size = |length: usize| u32::try_from(length).unwrap_or(u32::MAX);
+        // inode, mode, user, group, links, time, size, device of the file system (2), device (2), name, checksum
+        let fields = [
+            self.entries,
+            mode,
+            0,
+            0,
+            1,
+            0,
+            size(content.len()),
+            0,
+            0,
+            device.0,
+            device.1,
+            size(name.len() + 1),
+            0,
+        ];
+        self.bytes.extend(b"070701");
+        for field in fields {
+            self.bytes.extend(format!("{field:08x}").bytes());
+        }
+        self.bytes.extend(name.bytes());
+        self.bytes.push(0);
+        self.pad();
+        self.bytes.extend(content);
+        self.pad();
+    }
+
+    fn pad(&mut self) {
+        self.bytes.resize(self.bytes.len().next_multiple_of(4), 0);
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.entry("TRAILER!!!", 0, (0, 0), &[]);
+        self.bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_part_of_an_archive_starts_at_a_multiple_of_four() {
+        let mut archive = Archive::default();
+        archive.add("a", Kind::Program, b"xyz");
+        let bytes = archive.finish();
+        assert_eq!(&bytes[..6], b"070701");
+        assert_eq!(&bytes[110..112], b"a\0");
+        assert_eq!(&bytes[112..116], b"xyz\0");
+        assert_eq!(&bytes[116..122], b"070701");
+        assert_eq!(bytes.len() % 4, 0);
+    }
+}

@@ -1,0 +1,212 @@
+//! A whole system to boot: the machine that QEMU plays, the hypervisor on it, and the domains in its device tree.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+
+use crate::packages::{self, Part};
+use crate::{command, image, initrd};
+
+/// The interrupt controller of the machine, which is also what its guests see.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Gic {
+    /// GICv2: eight processors at most.
+    V2,
+    /// GICv3.
+    V3,
+}
+
+impl Gic {
+    /// As QEMU counts.
+    #[must_use]
+    pub const fn version(self) -> u32 {
+        match self {
+            Self::V2 => 2,
+            Self::V3 => 3,
+        }
+    }
+}
+
+/// The machine that QEMU plays.
+#[derive(Clone, Debug)]
+pub struct Machine {
+    /// Its interrupt controller.
+    pub gic: Gic,
+    /// The model of its processors, by QEMU's name.
+    pub cpu: String,
+    /// The number of physical processors.
+    pub cpus: u32,
+    /// RAM in MiB.
+    pub memory_mib: u64,
+    /// Whether the processors have EL2.
+    pub virtualization: bool,
+    /// More words for QEMU.
+    pub extra: Vec<String>,
+}
+
+impl Default for Machine {
+    fn default() -> Self {
+        Self {
+            gic: Gic::V3,
+            cpu: "cortex-a57".to_owned(),
+            cpus: 2,
+            memory_mib: 2048,
+            virtualization: true,
+            extra: Vec::new(),
+        }
+    }
+}
+
+impl Machine {
+    /// QEMU with this machine; `machine_option` is one more option of `-machine`, such as `dumpdtb=FILE`.
+    #[must_use]
+    pub fn qemu(&self, machine_option: &str) -> Command {
+        let virtualization = if self.virtualization { "on" } else { "off" };
+        let mut board = format!("virt,virtualization={virtualization},gic-version={}", self.gic.version());
+        if !machine_option.is_empty() {
+            board.push(',');
+            board.push_str(machine_option);
+        }
+        let mut qemu = command::new("qemu-system-aarch64");
+        qemu.args(["-machine", &board, "-cpu", &self.cpu, "-smp", &self.cpus.to_string()]);
+        qemu.args(["-m", &self.memory_mib.to_string(), "-display", "none", "-nic", "none"]).args(&self.extra);
+        qemu
+    }
+}
+
+/// The program at EL2.
+#[derive(Clone, Debug)]
+pub enum Hypervisor {
+    /// Ours.
+    Xenite(PathBuf),
+    /// Debian's Xen, to compare with.
+    Xen(PathBuf),
+}
+
+impl Hypervisor {
+    /// Builds ours.
+    ///
+    /// # Errors
+    /// When it does not build.
+    pub fn xenite() -> Result<Self> {
+        Ok(Self::Xenite(image::build()?.binary))
+    }
+
+    /// Fetches Xen.
+    ///
+    /// # Errors
+    /// When the package cannot be had.
+    pub fn xen() -> Result<Self> {
+        packages::fetch(&[Part::Xen])?;
+        Ok(Self::Xen(Part::Xen.path()))
+    }
+
+    /// The file to load.
+    #[must_use]
+    pub const fn file(&self) -> &PathBuf {
+        match self {
+            Self::Xenite(file) | Self::Xen(file) => file,
+        }
+    }
+}
+
+/// A piece of memory that the boot loader fills: a kernel or an initial file system.
+#[derive(Clone, Debug)]
+pub struct Module {
+    /// The file with its bytes.
+    pub file: PathBuf,
+    /// The words for the kernel, where this is one.
+    pub bootargs: Option<String>,
+}
+
+/// A `xen,domain` node.
+#[derive(Clone, Debug)]
+pub struct Domain {
+    /// Virtual processors.
+    pub cpus: u32,
+    /// RAM in KiB.
+    pub memory_kib: u64,
+    /// The kernel.
+    pub kernel: Module,
+    /// The initial file system, if any.
+    pub ramdisk: Option<Module>,
+    /// More lines for the node in the syntax of device-tree sources.
+    pub extra: String,
+}
+
+impl Domain {
+    /// A Debian guest with our `init`; the words come behind `console=ttyAMA0` on its command line.
+    ///
+    /// # Errors
+    /// When its packages cannot be had.
+    pub fn debian(kernel: Part, cpus: u32, memory_mib: u64, words: &str) -> Result<Self> {
+        packages::fetch(&[kernel])?;
+        let bootargs = format!("console=ttyAMA0 {words}").trim_end().to_owned();
+        Ok(Self {
+            cpus,
+            memory_kib: memory_mib * 1024,
+            kernel: Module { file: kernel.path(), bootargs: Some(bootargs) },
+            ramdisk: Some(Module { file: initrd::build()?, bootargs: None }),
+            extra: String::new(),
+        })
+    }
+
+    /// A guest that is one image and needs nothing else.
+    #[must_use]
+    pub fn plain(kernel: PathBuf, cpus: u32, memory_mib: u64) -> Self {
+        Self {
+            cpus,
+            memory_kib: memory_mib * 1024,
+            kernel: Module { file: kernel, bootargs: None },
+            ramdisk: None,
+            extra: String::new(),
+        }
+    }
+}
+
+/// A whole system.
+#[derive(Clone, Debug)]
+pub struct System {
+    /// The machine.
+    pub machine: Machine,
+    /// What runs at EL2.
+    pub hypervisor: Hypervisor,
+    /// The hypervisor's command line.
+    pub arguments: String,
+    /// The domains.
+    pub domains: Vec<Domain>,
+    /// More device-tree source, laid over the tree as it is made here.
+    pub overlay: String,
+    /// How the machine gets to the hypervisor.
+    pub entry: Entry,
+}
+
+/// How the machine gets to the hypervisor's first instruction.
+#[derive(Clone, PartialEq, Eq, Default, Debug)]
+pub enum Entry {
+    /// QEMU is the boot loader. It writes the machine's memory and the module of no kernel into the tree.
+    #[default]
+    Kernel,
+    /// Four instructions of ours are the boot loader, and the tree arrives as it was made.
+    Bare,
+    /// The same, with these bytes in place of the tree.
+    BareWith(Vec<u8>),
+    /// U-Boot loads the files from a disk and calls `booti`.
+    UBoot,
+}
+
+impl System {
+    /// A system with the default machine and no domains.
+    #[must_use]
+    pub fn new(hypervisor: Hypervisor) -> Self {
+        Self {
+            machine: Machine::default(),
+            hypervisor,
+            arguments: "console=dtuart dtuart=/pl011@9000000 guest_loglvl=all".to_owned(),
+            domains: Vec::new(),
+            overlay: String::new(),
+            entry: Entry::default(),
+        }
+    }
+}
