@@ -32,8 +32,15 @@ _start:
     .long   0
 
     .section .text.start, "ax"
+    .macro  gather
+    // x30 gathers what is in the registers that should be empty.
+    .irp    register, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 21, 22, 23, 24, 25, 26, 27, 28, 29
+    orr     x30, x30, x\register
+    .endr
+    .endm
     .macro  keep_state record
-    // The record: x0..x3, the counter, SCTLR_EL1, CurrentEL, DAIF, SPSel, MPIDR_EL1, ELR_EL1, SPSR_EL1.
+    // The record: x0..x3, the counter, SCTLR_EL1, CurrentEL, DAIF, SPSel, MPIDR_EL1, ELR_EL1, SPSR_EL1,
+    // VBAR_EL1, TTBR0_EL1, TCR_EL1, MAIR_EL1, TPIDR_EL1, and the gathered rest.
     stp     x0, x1, [\record]
     stp     x2, x3, [\record, #16]
     mrs     x9, sctlr_el1
@@ -47,10 +54,19 @@ _start:
     mrs     x9, elr_el1
     mrs     x10, spsr_el1
     stp     x9, x10, [\record, #80]
+    mrs     x9, vbar_el1
+    mrs     x10, ttbr0_el1
+    stp     x9, x10, [\record, #96]
+    mrs     x9, tcr_el1
+    mrs     x10, mair_el1
+    stp     x9, x10, [\record, #112]
+    mrs     x9, tpidr_el1
+    stp     x9, x30, [\record, #128]
     .endm
 
 start_primary:
     mrs     x20, cntpct_el0         // the second instruction: when was the first one?
+    gather
     adr     x21, _start
     adrp    x9, __rela_start
     add     x9, x9, :lo12:__rela_start
@@ -95,6 +111,7 @@ start_primary:
 start_by_affinity:
     // PSCI 0.1 has no context id: the index follows from the affinity, 16 vCPUs to a cluster.
     mrs     x20, cntpct_el0
+    gather
     mrs     x9, mpidr_el1
     and     x23, x9, #0xf
     ubfx    x9, x9, #8, #8
@@ -103,6 +120,7 @@ start_by_affinity:
     .global start_secondary
 start_secondary:
     mrs     x20, cntpct_el0
+    gather
     // The low byte of x0, the context id, is the vCPU's index; its record and its stack follow from that.
     and     x23, x0, #0xff
 1:
@@ -164,23 +182,31 @@ pub struct Entry {
     pub elr: AtomicU64,
     /// SPSR_EL1.
     pub spsr: AtomicU64,
+    /// VBAR_EL1, TTBR0_EL1, TCR_EL1, MAIR_EL1, TPIDR_EL1.
+    pub others: [AtomicU64; 5],
+    /// x4 to x30 without x20, or-ed together.
+    pub rest: AtomicU64,
 }
 
 impl Entry {
-    const EMPTY: Self = Self {
-        x: [const { AtomicU64::new(0) }; 4],
-        counter: AtomicU64::new(0),
-        sctlr: AtomicU64::new(0),
-        current_el: AtomicU64::new(0),
-        daif: AtomicU64::new(0),
-        sp_select: AtomicU64::new(0),
-        mpidr: AtomicU64::new(0),
-        elr: AtomicU64::new(0),
-        spsr: AtomicU64::new(0),
-    };
+    const fn new() -> Self {
+        Self {
+            x: [const { AtomicU64::new(0) }; 4],
+            counter: AtomicU64::new(0),
+            sctlr: AtomicU64::new(0),
+            current_el: AtomicU64::new(0),
+            daif: AtomicU64::new(0),
+            sp_select: AtomicU64::new(0),
+            mpidr: AtomicU64::new(0),
+            elr: AtomicU64::new(0),
+            spsr: AtomicU64::new(0),
+            others: [const { AtomicU64::new(0) }; 5],
+            rest: AtomicU64::new(0),
+        }
+    }
 }
 
-static ENTRIES: [Entry; MAX_CPUS] = [const { Entry::EMPTY }; MAX_CPUS];
+static ENTRIES: [Entry; MAX_CPUS] = [const { Entry::new() }; MAX_CPUS];
 
 /// The word that [`psci::start`] leaves for a vCPU.
 pub(crate) static WORDS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
@@ -250,10 +276,7 @@ fn panic(information: &core::panic::PanicInfo<'_>) -> ! {
     uart::break_lock();
     let (file, line) = information.location().map_or(("?", 0), |place| (place.file(), place.line()));
     let cpu = registers::cpu_index();
-    report::fail(
-        format_args!("panic"),
-        format_args!("vCPU {cpu} {file}:{line} {}", information.message()),
-    );
+    report::fail(format_args!("panic"), format_args!("vCPU {cpu} {file}:{line} {}", information.message()));
     report::done()
 }
 

@@ -133,6 +133,8 @@ impl Fault {
 
 /// Exception class: unknown reason, which is how UNDEFINED shows.
 pub const CLASS_UNKNOWN: u64 = 0x00;
+/// Exception class: floating point is switched off.
+pub const CLASS_FLOATING_POINT: u64 = 0x07;
 /// Exception class: a trapped system register access.
 pub const CLASS_SYSTEM_REGISTER: u64 = 0x18;
 /// Exception class: instruction abort at the same level.
@@ -206,7 +208,10 @@ fn fatal(vector: u64, frame: &Frame) -> ! {
     let at = frame.elr.wrapping_sub(boot::load_address() as u64);
     report::fail(
         format_args!("exception"),
-        format_args!("vector {vector} on vCPU {cpu}, esr {:#x} far {:#x} at image+{at:#x}", frame.esr, frame.far),
+        format_args!(
+            "vector {vector} on vCPU {cpu}, esr {:#x} far {:#x} at image+{at:#x}",
+            frame.esr, frame.far
+        ),
     );
     report::done()
 }
@@ -271,6 +276,9 @@ pub fn errors() -> u64 {
 /// The default for guests without interrupts.
 pub fn unexpected_irq(cpu: usize) {
     registers::mask_interrupts();
-    report::fail(format_args!("interrupt"), format_args!("vCPU {cpu} was interrupted but had asked for nothing"));
+    report::fail(
+        format_args!("interrupt"),
+        format_args!("vCPU {cpu} was interrupted but had asked for nothing"),
+    );
     report::done();
 }

@@ -40,13 +40,18 @@ impl Journal {
     /// The entry at `place`, 0 if there is none.
     #[must_use]
     pub fn get(&self, place: usize) -> u32 {
-        if place < self.count() { self.entries.get(place).map_or(0, |slot| slot.load(Ordering::SeqCst)) } else { 0 }
+        if place < self.count() {
+            self.entries.get(place).map_or(0, |slot| slot.load(Ordering::SeqCst))
+        } else {
+            0
+        }
     }
 
     /// Whether exactly these entries were written, in this order.
     #[must_use]
     pub fn is(&self, expected: &[u32]) -> bool {
-        self.count() == expected.len() && expected.iter().enumerate().all(|(place, entry)| self.get(place) == *entry)
+        self.count() == expected.len()
+            && expected.iter().enumerate().all(|(place, entry)| self.get(place) == *entry)
     }
 
     /// How many of the entries are `entry`.

@@ -100,7 +100,8 @@ pub(crate) fn enable() {
     // Attribute 0 Device-nGnRnE, attribute 1 Normal write-back.
     let attributes: u64 = 0xff00;
     // 48 bits from 0 on, 4 KiB granule, inner shareable write-back walks, nothing above.
-    let control: u64 = 16 | (1 << 8) | (1 << 10) | (3 << 12) | (1 << 23) | (16 << 16) | (2 << 30) | (size << 32);
+    let control: u64 =
+        16 | (1 << 8) | (1 << 10) | (3 << 12) | (1 << 23) | (16 << 16) | (2 << 30) | (size << 32);
     let on: u64 = 1 | (1 << 2) | (1 << 12);
     // SAFETY: the tables map everything at its own address, so the next instruction is where it was.
     unsafe {

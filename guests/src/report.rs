@@ -79,7 +79,9 @@ pub fn figure(name: impl Display, median: u64, min: u64, max: u64) {
 /// A measured figure from samples, which are sorted.
 pub fn samples(name: impl Display, values: &mut [u64]) {
     values.sort_unstable();
-    if let (Some(min), Some(max), Some(median)) = (values.first(), values.last(), values.get(values.len() / 2)) {
+    if let (Some(min), Some(max), Some(median)) =
+        (values.first(), values.last(), values.get(values.len() / 2))
+    {
         figure(name, *median, *min, *max);
     }
 }

@@ -80,7 +80,7 @@ impl Tree {
     /// The tree at `address`, if there is one.
     #[must_use]
     pub fn at(address: usize) -> Option<Self> {
-        if address == 0 || address % 8 != 0 {
+        if address == 0 || !address.is_multiple_of(8) {
             return None;
         }
         // SAFETY: the boot protocol promises a tree here; its header is read to see whether that is so.
@@ -115,7 +115,8 @@ impl Tree {
                 }
                 END_NODE if depth > 0 => depth -= 1,
                 PROPERTY if depth > 0 => {
-                    let Some(property) = self.property(at, &path[1.min(depth)..depth], &cells[..depth]) else {
+                    let Some(property) = self.property(at, &path[1.min(depth)..depth], &cells[..depth])
+                    else {
                         return;
                     };
                     at = (at + 8 + property.value.len() + 3) & !3;
@@ -132,7 +133,12 @@ impl Tree {
         }
     }
 
-    fn property<'a>(&self, at: usize, path: &'a [&'static str], cells: &[(u32, u32)]) -> Option<Property<'a>> {
+    fn property<'a>(
+        &self,
+        at: usize,
+        path: &'a [&'static str],
+        cells: &[(u32, u32)],
+    ) -> Option<Property<'a>> {
         let bytes = word(self.structure, at)? as usize;
         let name = text_at(self.strings, word(self.structure, at + 4)? as usize);
         let value = self.structure.get(at + 8..at + 8 + bytes)?;

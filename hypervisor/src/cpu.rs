@@ -9,6 +9,7 @@ use core::sync::atomic::Ordering;
 use machine::contract::{CpuIndex, Machine, Ticks};
 use machine::lock::Guard;
 use model::arm64::Cause;
+use model::arm64::gic::Attention;
 
 use crate::arch;
 use crate::domain::Domain;
@@ -186,24 +187,28 @@ impl<M: Machine> Hypervisor<M> {
     fn unload(&self, cpu: CpuIndex, mut current: Current<'_, M>, leaving: Leaving) {
         let vcpu = current.vcpu;
         self.machine.save(cpu, &mut current.state.registers);
-        let others = current.domain.interrupts.lock().fold(vcpu.index, &mut current.state.registers.lists);
+        let owed = current.domain.interrupts.lock().fold(vcpu.index, &mut current.state.registers.lists);
         self.note_timer(&mut current);
         self.release_physical(&mut current, cpu);
         vcpu.set_running_on(None);
-        self.notify(current.domain, others.without(vcpu.index), cpu);
-        if leaving != Leaving::Blocked || !current.domain.lives() {
-            return;
+        self.notify(current.domain, owed.without(vcpu.index), cpu);
+        if leaving == Leaving::Blocked && current.domain.lives() {
+            self.put_to_sleep(cpu, current, owed.contains(vcpu.index));
         }
+    }
+
+    /// Leaves a blocked vCPU's earliest deadline behind, or wakes it where something has come already.
+    fn put_to_sleep(&self, cpu: CpuIndex, current: Current<'_, M>, owed: bool) {
+        let vcpu = current.vcpu;
         let timer = &current.state.registers.timer;
         let ahead = [timer.deadline().filter(|_| !timer.in_flight), current.state.pending_physical_deadline()];
-        if let Some(deadline) = ahead.into_iter().flatten().min() {
-            if deadline <= self.machine.now() {
-                drop(current);
-                self.wake(vcpu, cpu);
-            } else if let Some(processor) = self.processors.get(cpu) {
-                vcpu.set_deadline_on(cpu);
-                processor.deadlines.set(vcpu.id, deadline);
-            }
+        let deadline = ahead.into_iter().flatten().min();
+        if owed || deadline.is_some_and(|deadline| deadline <= self.machine.now()) {
+            drop(current);
+            self.wake(vcpu, cpu);
+        } else if let (Some(deadline), Some(processor)) = (deadline, self.processors.get(cpu)) {
+            vcpu.set_deadline_on(cpu);
+            processor.deadlines.set(vcpu.id, deadline);
         }
     }
 
@@ -278,8 +283,22 @@ impl<M: Machine> Hypervisor<M> {
         current.vcpu.block();
         let registers = &mut current.state.registers;
         self.machine.read_lists(registers);
-        let deliverable =
-            current.domain.interrupts.lock().deliverable(current.vcpu.index, &registers.lists);
+        let (mut others, mut stale) = (Attention::NONE, false);
+        let deliverable = {
+            let mut interrupts = current.domain.interrupts.lock();
+            // What came for an interrupt that is in a list register shows only after a fold.
+            if interrupts.needs_refill(current.vcpu.index) {
+                others = interrupts.refill(current.vcpu.index, &mut registers.lists);
+                stale = true;
+            }
+            interrupts.deliverable(current.vcpu.index, &registers.lists)
+        };
+        if stale {
+            self.machine.write_lists(&current.state.registers);
+            self.release_physical(current, local.index);
+            self.notify(current.domain, others, local.index);
+        }
+        self.note_timer(current);
         if deliverable {
             current.vcpu.unblock();
         } else {

@@ -11,10 +11,11 @@ mod timer;
 mod uart;
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::fdt::{Fdt, Node, Trail};
-use crate::options::CommandLine;
+use crate::options::{self, CommandLine};
 use crate::range::RangeSet;
 use crate::report::{Report, quoted};
 use crate::shape::{Board, GicRegions, Options, Pl011, Range};
@@ -32,6 +33,22 @@ pub(crate) struct Survey<'a, 'r> {
     pub(crate) report: &'r mut Report,
 }
 
+impl Survey<'_, '_> {
+    /// Refuses something about `node`; its path is looked for only now, as that takes a walk.
+    #[cold]
+    fn refuse_at(&mut self, node: &Node<'_>, property: &str, reason: impl Into<String>, hint: &str) {
+        let path = path_of(node);
+        self.report.refuse(&path, property, reason, hint);
+    }
+
+    /// Warns of something about `node`.
+    #[cold]
+    fn warn_at(&mut self, node: &Node<'_>, text: &str) {
+        let path = path_of(node);
+        self.report.warn(&path, text);
+    }
+}
+
 /// The board, with what of it only placement needs.
 pub(crate) struct Surveyed {
     pub(crate) board: Board,
@@ -45,13 +62,19 @@ struct Found<'a> {
     gic: Option<Node<'a>>,
     timer: Option<Node<'a>>,
     psci: Option<Node<'a>>,
+    cpus: Option<Node<'a>>,
+    reserved_memory: Option<Node<'a>>,
+    memory: Vec<Node<'a>>,
 }
 
 impl<'a> Found<'a> {
     fn walk(fdt: &Fdt<'a>) -> Self {
         let main_gic = fdt.root().property("interrupt-parent").and_then(|value| value.u32());
         let mut found = Found::default();
-        for (_, node) in fdt.walk() {
+        for (depth, node) in fdt.walk() {
+            if depth == 1 {
+                found.top_level(node);
+            }
             let Some(compatible) = node.property("compatible") else { continue };
             let first = |place: &mut Option<Node<'a>>| {
                 if place.is_none() && node.is_enabled() {
@@ -74,6 +97,16 @@ impl<'a> Found<'a> {
         }
         found
     }
+
+    /// Takes note of a child of the root that is known by its name or type.
+    fn top_level(&mut self, node: Node<'a>) {
+        match node.name() {
+            "cpus" => self.cpus = self.cpus.or(Some(node)),
+            "reserved-memory" => self.reserved_memory = self.reserved_memory.or(Some(node)),
+            _ if memory::is_memory(&node) && self.memory.len() < MOST_BANKS => self.memory.push(node),
+            _ => {}
+        }
+    }
 }
 
 /// Reads the board. `None` where so much is missing that nothing can be planned; the report then says why.
@@ -86,13 +119,13 @@ pub(crate) fn survey<'a>(
 ) -> Option<Surveyed> {
     let found = Found::walk(&fdt);
     let mut survey = Survey { fdt, report };
-    let ram = memory::ram(&mut survey);
-    let reserved = memory::reserved(&mut survey);
+    let ram = memory::ram(&mut survey, &found.memory);
+    let reserved = memory::reserved(&mut survey, found.reserved_memory);
     let psci = psci(&mut survey, found.psci);
-    let processors = cpus::read(&mut survey, boot_mpidr, psci, options);
+    let processors = cpus::read(&mut survey, found.cpus, boot_mpidr, psci, options);
     let gic = gic::read(&mut survey, found.gic);
     let timer = timer::read(&mut survey, found.timer);
-    let uart = uart::read(&mut survey, line);
+    let uart = uart::read(&mut survey, line, found.gic);
     let (processors, gic, timer) = (processors?, gic?, timer?);
     devices_outside_ram(&mut survey, &gic, uart.as_ref(), &ram);
     Some(Surveyed {
@@ -119,10 +152,11 @@ pub(crate) fn survey<'a>(
 #[must_use]
 pub fn console(tree: &[u8]) -> Option<Pl011> {
     let fdt = Fdt::open(tree).ok()?;
-    let line = crate::options::command_line(&fdt);
+    let line = options::command_line(&fdt);
+    let gic = Found::walk(&fdt).gic;
     let mut report = Report::default();
     let mut survey = Survey { fdt, report: &mut report };
-    uart::read(&mut survey, &line).or_else(|| uart::first(&mut survey))
+    uart::read(&mut survey, &line, gic).or_else(|| uart::first(&mut survey, gic))
 }
 
 /// The interrupt controller's distributor alone, for whoever must ask it how many lines it has.
@@ -143,9 +177,8 @@ fn psci(survey: &mut Survey<'_, '_>, node: Option<Node<'_>>) -> bool {
         survey.report.warn("/", "no arm,psci-0.2 or arm,psci-1.0 node: one processor only, and no power-off");
         return false;
     };
-    let path = path_of(&node);
     if !node.is_compatible("arm,psci-0.2") && !node.is_compatible("arm,psci-1.0") {
-        survey.report.warn(&path, "PSCI 0.1 is not supported: one processor only, and no power-off");
+        survey.warn_at(&node, "PSCI 0.1 is not supported: one processor only, and no power-off");
         return false;
     }
     let method = node.property("method").and_then(|method| method.text()).unwrap_or("");
@@ -154,7 +187,7 @@ fn psci(survey: &mut Survey<'_, '_>, node: Option<Node<'_>>) -> bool {
             "method is {}, but a hypervisor calls firmware by \"smc\": one processor only, and no power-off",
             quoted(method)
         );
-        survey.report.warn(&path, &text);
+        survey.warn_at(&node, &text);
     }
     method == "smc"
 }
@@ -181,7 +214,7 @@ fn devices_outside_ram(survey: &mut Survey<'_, '_>, gic: &GicRegions, uart: Opti
 }
 
 /// The path of a node of the tree, for a message.
-pub(crate) fn path_of(node: &Node<'_>) -> alloc::string::String {
+pub(crate) fn path_of(node: &Node<'_>) -> String {
     Trail::of(node).map(|trail| trail.path()).unwrap_or_default()
 }
 

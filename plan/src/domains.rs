@@ -50,7 +50,7 @@ pub(crate) struct Chosen<'a> {
 /// Reads `/chosen`; faults are reported, and domains with faults left out.
 pub(crate) fn read<'a>(fdt: &Fdt<'a>, report: &mut Report) -> Chosen<'a> {
     let mut chosen = Chosen::default();
-    let Some(node) = fdt.find(CHOSEN) else {
+    let Some(node) = fdt.chosen() else {
         report.refuse(CHOSEN, "", "the node is missing", "it holds the domains");
         return chosen;
     };

@@ -65,6 +65,8 @@ pub struct Fdt<'a> {
     structure: &'a [u8],
     strings: &'a [u8],
     reservations: &'a [u8],
+    /// Offset of `/chosen`, which everybody asks for and which usually stands last.
+    chosen_at: Option<usize>,
 }
 
 /// One token of the structure block.
@@ -156,11 +158,7 @@ impl<'a> Fdt<'a> {
     /// The root node.
     #[must_use]
     pub fn root(&self) -> Node<'a> {
-        let mut tokens = Tokens { structure: self.structure, at: 0 };
-        match tokens.next() {
-            Ok(Token::Begin { name }) => Node { fdt: *self, name, at: tokens.at },
-            _ => Node { fdt: *self, name: &[], at: usize::MAX },
-        }
+        self.node_at(0).unwrap_or(Node { fdt: *self, name: &[], at: usize::MAX })
     }
 
     /// The memory reservation block: base and size of each entry.
@@ -182,11 +180,31 @@ impl<'a> Fdt<'a> {
     /// name with one.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Node<'a>> {
+        let mut components = path.strip_prefix('/')?.split('/').filter(|component| !component.is_empty());
         let mut node = self.root();
-        for component in path.strip_prefix('/')?.split('/').filter(|component| !component.is_empty()) {
+        if path == "/chosen" || path.starts_with("/chosen/") {
+            node = self.chosen()?;
+            components.next();
+        }
+        for component in components {
             node = node.child(component)?;
         }
         Some(node)
+    }
+
+    /// The `/chosen` node, without a search.
+    #[must_use]
+    pub fn chosen(&self) -> Option<Node<'a>> {
+        self.node_at(self.chosen_at?)
+    }
+
+    /// The node whose first token is at `at`.
+    fn node_at(&self, at: usize) -> Option<Node<'a>> {
+        let mut tokens = Tokens { structure: self.structure, at };
+        match tokens.next() {
+            Ok(Token::Begin { name }) => Some(Node { fdt: *self, name, at: tokens.at }),
+            _ => None,
+        }
     }
 
     /// The node with this phandle.

@@ -100,7 +100,8 @@ fn place(node: &Node<'_>, path: &str, cells: Cells, report: &mut Report) -> Opti
         return None;
     };
     if let Some(unit) = node.unit_address()
-        && u64::from_str_radix(unit, 16) != Ok(base)
+        // Many trees write the 0x that does not belong there.
+        && u64::from_str_radix(unit.strip_prefix("0x").unwrap_or(unit), 16) != Ok(base)
     {
         let reason = format!("the address is {base:#x}, but the node's name says {}", quoted(unit));
         report.refuse(

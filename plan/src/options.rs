@@ -49,7 +49,7 @@ impl<'a> CommandLine<'a> {
 
 /// Finds the hypervisor's command line; empty where there is none.
 pub(crate) fn command_line<'a>(fdt: &Fdt<'a>) -> CommandLine<'a> {
-    let chosen = fdt.find(NODE);
+    let chosen = fdt.chosen();
     let text = |name: &str| chosen.and_then(|node: Node<'a>| node.property(name)).map(|value| value.text());
     if let Some(own) = text("xen,xen-bootargs") {
         return CommandLine { property: "xen,xen-bootargs", text: own.unwrap_or("") };
@@ -62,7 +62,7 @@ pub(crate) fn command_line<'a>(fdt: &Fdt<'a>) -> CommandLine<'a> {
 
 /// Says what is odd about the properties that carry command lines.
 pub(crate) fn check_properties(fdt: &Fdt<'_>, report: &mut Report) {
-    let Some(chosen) = fdt.find(NODE) else { return };
+    let Some(chosen) = fdt.chosen() else { return };
     for name in ["xen,xen-bootargs", "xen,dom0-bootargs", "bootargs"] {
         let Some(property) = chosen.property(name) else { continue };
         match property.text() {

@@ -87,8 +87,18 @@ fn identity(name: &str, call: Conduit) {
 
 fn features(name: &str, call: Conduit) {
     let known: [u64; 12] = [
-        0x8400_0000, 0x8400_0001, 0xc400_0001, 0x8400_0002, 0x8400_0003, 0xc400_0003, 0x8400_0004, 0xc400_0004,
-        0x8400_0006, 0x8400_0008, 0x8400_0009, 0x8400_000a,
+        0x8400_0000,
+        0x8400_0001,
+        0xc400_0001,
+        0x8400_0002,
+        0x8400_0003,
+        0xc400_0003,
+        0x8400_0004,
+        0xc400_0004,
+        0x8400_0006,
+        0x8400_0008,
+        0x8400_0009,
+        0x8400_000a,
     ];
     for id in known {
         is(name, "psci_features_known", low(call([psci::FEATURES, id, 0, 0])), 0);
@@ -106,7 +116,9 @@ fn features(name: &str, call: Conduit) {
 }
 
 fn services(name: &str, call: Conduit) {
-    for (service, base) in [("hypervisor", 0x8500_ff00u64), ("standard", 0x8400_ff00), ("vendor", 0x8600_ff00)] {
+    for (service, base) in
+        [("hypervisor", 0x8500_ff00u64), ("standard", 0x8400_ff00), ("vendor", 0x8600_ff00)]
+    {
         let count = call([base, 0, 0, 0]);
         report::fact(format_args!("{name}.{service}.call_count"), count[0]);
         let uid = call([base + 1, 0, 0, 0]);
@@ -115,7 +127,10 @@ fn services(name: &str, call: Conduit) {
             format_args!("{:08x} {:08x} {:08x} {:08x}", uid[0], uid[1], uid[2], uid[3]),
         );
         let revision = call([base + 3, 0, 0, 0]);
-        report::fact(format_args!("{name}.{service}.revision"), format_args!("{}.{}", revision[0], revision[1]));
+        report::fact(
+            format_args!("{name}.{service}.revision"),
+            format_args!("{}.{}", revision[0], revision[1]),
+        );
     }
 }
 
@@ -136,11 +151,15 @@ fn unknown(name: &str, call: Conduit) {
     for (what, id) in ids {
         report::equal(format_args!("{name}.unknown.{what}"), call([id, 1, 2, 3])[0] as u32, 0xffff_ffff);
     }
-    report::strict(format_args!("{name}.unknown_is_minus_one_in_64_bits"), call([0x8400_0014, 0, 0, 0])[0] == u64::MAX);
+    report::strict(
+        format_args!("{name}.unknown_is_minus_one_in_64_bits"),
+        call([0x8400_0014, 0, 0, 0])[0] == u64::MAX,
+    );
 }
 
 fn suspend(name: &str, call: Conduit) {
-    for (what, id) in [("cpu_suspend", psci::CPU_SUSPEND), ("cpu_suspend_32", psci::CPU_SUSPEND & 0xffff_ffff & !(1 << 30))]
+    for (what, id) in
+        [("cpu_suspend", psci::CPU_SUSPEND), ("cpu_suspend_32", psci::CPU_SUSPEND & 0xffff_ffff & !(1 << 30))]
     {
         let start = registers::counter();
         // The interrupt is masked in the processor and enabled at the interrupt controller: it wakes all the same.
@@ -154,7 +173,11 @@ fn suspend(name: &str, call: Conduit) {
         report::check(format_args!("{name}.{what}_waits_for_the_timer"), slept >= timer::ticks(2_000));
         timer::disarm();
         let raw = guests::gic::acknowledge();
-        report::equal(format_args!("{name}.{what}_interrupt"), guests::gic::intid_of(raw), platform::get().timers[2]);
+        report::equal(
+            format_args!("{name}.{what}_interrupt"),
+            guests::gic::intid_of(raw),
+            platform::get().timers[2],
+        );
         guests::gic::end(raw);
     }
 }

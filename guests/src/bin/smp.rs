@@ -29,10 +29,9 @@ static LAPS: AtomicU64 = AtomicU64::new(0);
 /// When the competition is over.
 static END: AtomicU64 = AtomicU64::new(0);
 
-const ZEROS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
-static TOKENS: [AtomicU64; MAX_CPUS] = ZEROS;
-static TIMERS: [AtomicU64; MAX_CPUS] = ZEROS;
-static TURNS: [AtomicU64; MAX_CPUS] = ZEROS;
+static TOKENS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+static TIMERS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
+static TURNS: [AtomicU64; MAX_CPUS] = [const { AtomicU64::new(0) }; MAX_CPUS];
 static STRANGE: AtomicU64 = AtomicU64::new(0);
 
 fn cpus() -> usize {

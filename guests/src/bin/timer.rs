@@ -157,7 +157,10 @@ fn reads_back(timer: &Timer) {
     (timer.set_value)(u64::from(-1i32 as u32));
     (timer.set_control)(3);
     report::equal(format_args!("{name}.negative_value_is_due_at_once"), (timer.control)() & 7, 7);
-    report::check(format_args!("{name}.negative_value_is_in_the_past"), (timer.compare)() <= (timer.counter)());
+    report::check(
+        format_args!("{name}.negative_value_is_in_the_past"),
+        (timer.compare)() <= (timer.counter)(),
+    );
     (timer.set_control)(0);
 }
 
@@ -168,7 +171,10 @@ fn one(timer: &Timer, name: &str) {
     } else {
         report::fail(format_args!("{}.{name}", timer.name), format_args!("{JOURNAL}"));
     }
-    report::check(format_args!("{}.{name}_is_not_early", timer.name), (LATE.load(Ordering::SeqCst) as i64) >= 0);
+    report::check(
+        format_args!("{}.{name}_is_not_early", timer.name),
+        (LATE.load(Ordering::SeqCst) as i64) >= 0,
+    );
     JOURNAL.clear();
 }
 
@@ -217,7 +223,11 @@ fn masks(timer: &Timer) {
     (timer.set_control)(1);
     timer::spin(1_000);
     report::equal(format_args!("{}.waits_for_the_processor", timer.name), JOURNAL.count(), 0);
-    report::equal(format_args!("{}.pending_in_isr", timer.name), registers::pending_exceptions() & 0x80, 0x80);
+    report::equal(
+        format_args!("{}.pending_in_isr", timer.name),
+        registers::pending_exceptions() & 0x80,
+        0x80,
+    );
     registers::unmask_interrupts();
     one(timer, "fires_when_the_processor_listens");
 }
@@ -247,7 +257,11 @@ fn disabled_by_the_controller(timer: &Timer) {
     (timer.set_compare)(0);
     (timer.set_control)(1);
     timer::spin(2_000);
-    report::equal(format_args!("{}.disabled_in_the_controller_does_not_fire", timer.name), JOURNAL.count(), 0);
+    report::equal(
+        format_args!("{}.disabled_in_the_controller_does_not_fire", timer.name),
+        JOURNAL.count(),
+        0,
+    );
     gic::enable(timer.intid);
     one(timer, "fires_when_enabled_in_the_controller");
     gic::disable(timer.intid);
@@ -260,7 +274,10 @@ fn both(first: &Timer, second: &Timer) {
         (timer.set_control)(1);
     }
     let came = timer::wait_for(1_000_000, || JOURNAL.count() >= 2);
-    report::check("both_timers_fire", came && JOURNAL.count_of(first.intid) == 1 && JOURNAL.count_of(second.intid) == 1);
+    report::check(
+        "both_timers_fire",
+        came && JOURNAL.count_of(first.intid) == 1 && JOURNAL.count_of(second.intid) == 1,
+    );
     JOURNAL.clear();
 }
 

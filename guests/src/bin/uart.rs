@@ -80,7 +80,11 @@ fn widths() {
     for offset in [FR, IMSC, MIS, RSR] {
         let address = uart::register(offset);
         let word = mmio::read32(address);
-        report::equal(format_args!("uart.read16.{offset:#x}"), u32::from(mmio::read16(address)), word & 0xffff);
+        report::equal(
+            format_args!("uart.read16.{offset:#x}"),
+            u32::from(mmio::read16(address)),
+            word & 0xffff,
+        );
         report::equal(format_args!("uart.read8.{offset:#x}"), u32::from(mmio::read8(address)), word & 0xff);
     }
     // The receive bits only: nothing is received meanwhile, so no interrupt follows.
@@ -100,7 +104,10 @@ fn widths() {
     report::equal("uart.flags_are_read_only", read(FR) & uart::FR_RXFF, 0);
     for offset in [0x100usize, 0x200, 0xffc] {
         let seen = probe_read(uart::register(offset));
-        say!("note uart.unused_offset {offset:#x} {}", seen.map_or("faults", |value| if value == 0 { "is zero" } else { "has a value" }));
+        say!(
+            "note uart.unused_offset {offset:#x} {}",
+            seen.map_or("faults", |value| if value == 0 { "is zero" } else { "has a value" })
+        );
     }
 }
 

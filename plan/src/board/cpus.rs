@@ -23,12 +23,13 @@ pub(super) struct Processors {
 
 pub(super) fn read(
     survey: &mut Survey<'_, '_>,
+    parent: Option<Node<'_>>,
     boot_mpidr: u64,
     psci: bool,
     options: &Options,
 ) -> Option<Processors> {
     let boot = boot_mpidr & AFFINITY_MASK;
-    let Some(parent) = survey.fdt.find(CPUS) else {
+    let Some(parent) = parent else {
         survey.report.refuse(CPUS, "", "the node is missing", "it lists the processors");
         return None;
     };

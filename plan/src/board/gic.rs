@@ -3,7 +3,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use super::{Survey, interrupt, path_of, registers};
+use super::{Survey, interrupt, registers};
 use crate::fdt::Node;
 use crate::range::is_aligned;
 use crate::shape::{GicRegions, Range};
@@ -35,16 +35,11 @@ pub(super) fn read(survey: &mut Survey<'_, '_>, node: Option<Node<'_>>) -> Optio
         );
         return None;
     };
-    let path = path_of(&node);
-    let maintenance = maintenance(survey, &node, &path)?;
-    if node.is_compatible(V3) {
-        v3(survey, &node, &path, maintenance)
-    } else {
-        v2(survey, &node, &path, maintenance)
-    }
+    let maintenance = maintenance(survey, &node)?;
+    if node.is_compatible(V3) { v3(survey, &node, maintenance) } else { v2(survey, &node, maintenance) }
 }
 
-fn maintenance(survey: &mut Survey<'_, '_>, node: &Node<'_>, path: &str) -> Option<u32> {
+fn maintenance(survey: &mut Survey<'_, '_>, node: &Node<'_>) -> Option<u32> {
     if node.property("interrupts").is_none() {
         return Some(MAINTENANCE);
     }
@@ -52,7 +47,7 @@ fn maintenance(survey: &mut Survey<'_, '_>, node: &Node<'_>, path: &str) -> Opti
         interrupt::intid(node, interrupt::cells(node), 0).filter(|intid| interrupt::is_private(*intid));
     if intid.is_none() {
         let reason = "the maintenance interrupt is no private interrupt";
-        survey.report.refuse(path, "interrupts", reason, "<1 9 4> on nearly every board");
+        survey.refuse_at(node, "interrupts", reason, "<1 9 4> on nearly every board");
     }
     intid
 }
@@ -60,7 +55,7 @@ fn maintenance(survey: &mut Survey<'_, '_>, node: &Node<'_>, path: &str) -> Opti
 /// The region `range`, if it is there and has at least `least` bytes.
 fn region(
     survey: &mut Survey<'_, '_>,
-    path: &str,
+    node: &Node<'_>,
     range: Option<Option<&Range>>,
     least: u64,
     what: &str,
@@ -72,21 +67,21 @@ fn region(
             Some(range) => format!("{what} {range} is too small or not page aligned"),
             None => format!("{what} is missing"),
         };
-        survey.report.refuse(path, "reg", reason, &format!("{what} takes {least:#x} bytes"));
+        survey.refuse_at(node, "reg", reason, &format!("{what} takes {least:#x} bytes"));
     }
     good
 }
 
-fn v2(survey: &mut Survey<'_, '_>, node: &Node<'_>, path: &str, maintenance: u32) -> Option<GicRegions> {
+fn v2(survey: &mut Survey<'_, '_>, node: &Node<'_>, maintenance: u32) -> Option<GicRegions> {
     let list = registers(survey, node, 4);
     if list.len() == 2 {
         let reason = "has the distributor and the CPU interface only";
         let hint = "a GICv2 without virtual interface control and virtual CPU interface cannot serve guests";
-        survey.report.refuse(path, "reg", reason, hint);
+        survey.refuse_at(node, "reg", reason, hint);
         return None;
     }
     let mut take = |position: usize, least, what| {
-        region(survey, path, list.get(position).map(Option::as_ref), least, what)
+        region(survey, node, list.get(position).map(Option::as_ref), least, what)
     };
     let distributor = take(0, 0x1000, "the distributor");
     let cpu_interface = take(1, GIC_V2_CPU_INTERFACE_BYTES, "the CPU interface");
@@ -101,12 +96,12 @@ fn v2(survey: &mut Survey<'_, '_>, node: &Node<'_>, path: &str, maintenance: u32
     })
 }
 
-fn v3(survey: &mut Survey<'_, '_>, node: &Node<'_>, path: &str, maintenance: u32) -> Option<GicRegions> {
+fn v3(survey: &mut Survey<'_, '_>, node: &Node<'_>, maintenance: u32) -> Option<GicRegions> {
     let count = node.property("#redistributor-regions").and_then(|value| value.u32()).unwrap_or(1);
     let count = usize::try_from(count).unwrap_or(usize::MAX);
     if count == 0 || count > MOST_REGIONS {
         let reason = format!("is {count}");
-        survey.report.refuse(path, "#redistributor-regions", reason, "1 to 32 are supported");
+        survey.refuse_at(node, "#redistributor-regions", reason, "1 to 32 are supported");
         return None;
     }
     let stride = node.property("redistributor-stride").map_or(Some(0), |value| value.u32_or_u64());
@@ -115,16 +110,16 @@ fn v3(survey: &mut Survey<'_, '_>, node: &Node<'_>, path: &str, maintenance: u32
     });
     let Some(stride) = stride else {
         let reason = "is no stride that a redistributor fits in";
-        survey.report.refuse(path, "redistributor-stride", reason, "a multiple of 0x10000 from 0x20000 up");
+        survey.refuse_at(node, "redistributor-stride", reason, "a multiple of 0x10000 from 0x20000 up");
         return None;
     };
     let list = registers(survey, node, count.saturating_add(1));
-    let distributor = region(survey, path, list.first().map(Option::as_ref), 0x1_0000, "the distributor");
+    let distributor = region(survey, node, list.first().map(Option::as_ref), 0x1_0000, "the distributor");
     let mut redistributors = Vec::new();
     for position in 1..=count {
         let least = GIC_V3_REDISTRIBUTOR_BYTES;
         let range =
-            region(survey, path, list.get(position).map(Option::as_ref), least, "a redistributor region")?;
+            region(survey, node, list.get(position).map(Option::as_ref), least, "a redistributor region")?;
         redistributors.push(range);
     }
     Some(GicRegions::V3 { distributor: distributor?, redistributors, stride, maintenance })

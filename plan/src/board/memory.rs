@@ -9,13 +9,12 @@ use crate::range::{FRAME_BYTES, RangeSet};
 use crate::shape::Range;
 
 /// All memory nodes, in whole frames.
-pub(super) fn ram(survey: &mut Survey<'_, '_>) -> RangeSet {
+pub(super) fn ram(survey: &mut Survey<'_, '_>, nodes: &[Node<'_>]) -> RangeSet {
     let mut ram = RangeSet::new();
-    let fdt: Fdt<'_> = survey.fdt;
-    for node in fdt.root().children().filter(is_memory) {
-        for range in registers(survey, &node, MOST_BANKS).into_iter().flatten() {
+    for node in nodes {
+        for range in registers(survey, node, MOST_BANKS).into_iter().flatten() {
             if let Some(frames) = range.inward(FRAME_BYTES) {
-                add(survey, &mut ram, frames, &node);
+                add(survey, &mut ram, frames, node);
             }
         }
     }
@@ -30,9 +29,9 @@ pub(super) fn ram(survey: &mut Survey<'_, '_>) -> RangeSet {
     ram
 }
 
-fn is_memory(node: &Node<'_>) -> bool {
-    node.is_enabled()
-        && node.property("device_type").and_then(|value| value.text()).is_some_and(|text| text == "memory")
+/// Whether a child of the root describes RAM.
+pub(super) fn is_memory(node: &Node<'_>) -> bool {
+    node.property("device_type").is_some_and(|kind| kind.text() == Some("memory")) && node.is_enabled()
 }
 
 fn add(survey: &mut Survey<'_, '_>, set: &mut RangeSet, range: Range, node: &Node<'_>) {
@@ -45,14 +44,14 @@ fn add(survey: &mut Survey<'_, '_>, set: &mut RangeSet, range: Range, node: &Nod
 }
 
 /// `/memreserve/` entries and the children of `/reserved-memory`, in whole frames.
-pub(super) fn reserved(survey: &mut Survey<'_, '_>) -> RangeSet {
+pub(super) fn reserved(survey: &mut Survey<'_, '_>, parent: Option<Node<'_>>) -> RangeSet {
     let mut reserved = RangeSet::new();
     let fdt: Fdt<'_> = survey.fdt;
     let root = fdt.root();
     for range in fdt.reservations().filter_map(|(base, size)| Range::new(base, size)) {
         add(survey, &mut reserved, range.outward(FRAME_BYTES), &root);
     }
-    let children: Vec<Node<'_>> = match root.child("reserved-memory") {
+    let children: Vec<Node<'_>> = match parent {
         Some(parent) => parent.children().filter(Node::is_enabled).collect(),
         None => Vec::new(),
     };

@@ -11,7 +11,11 @@ use crate::shape::Pl011;
 const PL011: &str = "arm,pl011";
 const CHOSEN: &str = "/chosen";
 
-pub(super) fn read(survey: &mut Survey<'_, '_>, line: &CommandLine<'_>) -> Option<Pl011> {
+pub(super) fn read(
+    survey: &mut Survey<'_, '_>,
+    line: &CommandLine<'_>,
+    gic: Option<Node<'_>>,
+) -> Option<Pl011> {
     let (property, named) = match line.value_of("dtuart") {
         Some(named) => (line.property, named),
         None => ("stdout-path", stdout_path(&survey.fdt).unwrap_or("")),
@@ -38,17 +42,17 @@ pub(super) fn read(survey: &mut Survey<'_, '_>, line: &CommandLine<'_>) -> Optio
         survey.report.warn(CHOSEN, &text);
         return None;
     }
-    pl011(survey, &node)
+    pl011(survey, &node, gic)
 }
 
 /// The first PL011 of the tree.
-pub(super) fn first(survey: &mut Survey<'_, '_>) -> Option<Pl011> {
+pub(super) fn first(survey: &mut Survey<'_, '_>, gic: Option<Node<'_>>) -> Option<Pl011> {
     let node = survey.fdt.walk().map(|(_, node)| node).find(|node| node.is_compatible(PL011))?;
-    pl011(survey, &node)
+    pl011(survey, &node, gic)
 }
 
 fn stdout_path<'a>(fdt: &Fdt<'a>) -> Option<&'a str> {
-    let chosen = fdt.find(CHOSEN)?;
+    let chosen = fdt.chosen()?;
     chosen.property("stdout-path").or_else(|| chosen.property("linux,stdout-path"))?.text()
 }
 
@@ -62,20 +66,14 @@ fn resolve<'a>(fdt: &Fdt<'a>, named: &str) -> Option<Node<'a>> {
     fdt.find(path)
 }
 
-fn pl011(survey: &mut Survey<'_, '_>, node: &Node<'_>) -> Option<Pl011> {
+fn pl011(survey: &mut Survey<'_, '_>, node: &Node<'_>, gic: Option<Node<'_>>) -> Option<Pl011> {
     let registers = registers(survey, node, 1).first().copied().flatten()?;
-    let trail = Trail::of(node)?;
-    let controller = trail.interrupt_parent().and_then(|phandle| survey.fdt.find_phandle(phandle));
+    let parent = Trail::of(node)?.interrupt_parent();
     // Behind anything but the GIC itself the number means something else; the console then has no input.
-    let controller = controller.filter(|controller| {
-        controller.property("compatible").is_some_and(|names| names.strings().any(super::gic::is_controller))
-    });
-    let interrupt =
-        controller.and_then(|controller| interrupt::intid(node, interrupt::cells(&controller), 0));
+    let gic = gic.filter(|gic| parent.is_some() && gic.phandle() == parent);
+    let interrupt = gic.and_then(|gic| interrupt::intid(node, interrupt::cells(&gic), 0));
     if interrupt.is_none() {
-        survey
-            .report
-            .warn(&trail.path(), "its interrupt does not lead to the GIC: the console takes no input");
+        survey.warn_at(node, "its interrupt does not lead to the GIC: the console takes no input");
     }
     Some(Pl011 { registers, interrupt })
 }

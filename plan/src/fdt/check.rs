@@ -118,9 +118,10 @@ pub(super) fn open(blob: &[u8]) -> Result<Fdt<'_>, FdtError> {
     let strings = block(strings_at, strings_bytes, 0, 12)?;
     let rest = block(reservations_at, total.saturating_sub(reservations_at), 7, 16)?;
     let reservations = reservations(rest).ok_or(error(reservations_at, Fault::Reservations))?;
-    let fdt = Fdt { structure, strings, reservations };
-    check_structure(&fdt).map_err(|(at, fault)| error(structure_at.saturating_add(at), fault))?;
-    Ok(fdt)
+    let fdt = Fdt { structure, strings, reservations, chosen_at: None };
+    let chosen_at =
+        check_structure(&fdt).map_err(|(at, fault)| error(structure_at.saturating_add(at), fault))?;
+    Ok(Fdt { chosen_at, ..fdt })
 }
 
 /// The entries before the first that is all zero.
@@ -142,16 +143,21 @@ fn is_name(name: &[u8]) -> bool {
     !name.is_empty() && name.len() <= LONGEST_NAME_BYTES && name.iter().all(printable)
 }
 
-fn check_structure(fdt: &Fdt<'_>) -> Result<(), (usize, Fault)> {
+/// Checks the structure block, and gives the offset of `/chosen` in it.
+fn check_structure(fdt: &Fdt<'_>) -> Result<Option<usize>, (usize, Fault)> {
     let mut tokens = Tokens { structure: fdt.structure, at: 0 };
     let (mut depth, mut nodes) = (0_usize, 0_usize);
     let mut behind_a_child = false;
+    let mut chosen_at = None;
     loop {
         let at = tokens.at;
         let token = tokens.next().map_err(|fault| (at, fault))?;
         match token {
             Token::Begin { name } => {
                 check_node(name, depth, nodes).map_err(|fault| (at, fault))?;
+                if depth == 1 && name == b"chosen" {
+                    chosen_at = chosen_at.or(Some(at));
+                }
                 depth = depth.saturating_add(1);
                 nodes = nodes.saturating_add(1);
                 behind_a_child = false;
@@ -171,7 +177,7 @@ fn check_structure(fdt: &Fdt<'_>) -> Result<(), (usize, Fault)> {
             }
             Token::Finish if depth > 0 => return Err((at, Fault::MissingEnd)),
             Token::Finish if nodes == 0 => return Err((at, Fault::NoRoot)),
-            Token::Finish => return Ok(()),
+            Token::Finish => return Ok(chosen_at),
         }
     }
 }

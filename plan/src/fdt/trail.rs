@@ -44,11 +44,7 @@ impl<'a> Trail<'a> {
 
     /// The nodes, from the root to the node itself.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = Node<'a>> + '_ {
-        self.names_at.iter().take(self.length).map(|at| {
-            let mut tokens = Tokens { structure: self.fdt.structure, at: *at };
-            let name: &[u8] = if let Ok(Token::Begin { name }) = tokens.next() { name } else { &[] };
-            Node { fdt: self.fdt, name, at: tokens.at }
-        })
+        self.names_at.iter().take(self.length).filter_map(|at| self.fdt.node_at(*at))
     }
 
     /// The absolute path.

@@ -50,7 +50,7 @@ fn mappings() -> impl Strategy<Value = Vec<Mapping>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 100, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_count_is_that_of_a_naive_map(list in mappings(), ipa_bits in 32_u8..=40) {

@@ -242,6 +242,15 @@ fn modules_can_be_guessed_by_their_order_and_shared() {
 }
 
 #[test]
+fn a_unit_address_may_be_written_with_0x_or_not_at_all() {
+    for name in ["module@0x50000000", "module@50000000", "kernel"] {
+        let mut world = World::with_a_domain();
+        world.kernel().name = name.into();
+        assert_eq!(world.plan().domains.len(), 1, "{name}");
+    }
+}
+
+#[test]
 fn shared_interrupts_are_counted_in_whole_registers() {
     let spis = |change: fn(&mut World)| {
         let mut world = World::with_a_domain();

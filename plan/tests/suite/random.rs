@@ -104,14 +104,3 @@ fn no_extreme_word_stops_the_reader() {
         }
     }
 }
-#[test]
-fn zz_time() {
-    let w = World::with_a_domain();
-    let blob = w.blob();
-    let t = std::time::Instant::now();
-    for _ in 0..2000 { std::hint::black_box(w.read_blob(&blob).unwrap()); }
-    eprintln!("per read {:?}", t.elapsed() / 2000);
-    let t = std::time::Instant::now();
-    for _ in 0..2000 { std::hint::black_box(Fdt::open(&blob).unwrap()); }
-    eprintln!("per open {:?}", t.elapsed() / 2000);
-}

@@ -98,11 +98,7 @@ macro_rules! interrupted {
 /// An SGI to oneself, sent while interrupts are let in.
 fn own_sgi(whom: u64) -> Times {
     if gic::version() == 3 {
-        interrupted!(
-            ["mrs x10, cntvct_el0", "msr S3_0_C12_C11_5, x0", "isb", "5: cbz x12, 5b"],
-            whom,
-            0u64
-        )
+        interrupted!(["mrs x10, cntvct_el0", "msr S3_0_C12_C11_5, x0", "isb", "5: cbz x12, 5b"], whom, 0u64)
     } else {
         interrupted!(
             ["mrs x10, cntvct_el0", "str w0, [x1]", "isb", "5: cbz x12, 5b"],

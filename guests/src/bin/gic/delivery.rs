@@ -192,7 +192,10 @@ fn wakes() {
     let start = registers::counter();
     timer::arm(20_000);
     registers::wfi();
-    report::check("wfi.does_not_return_for_a_disabled_one", registers::counter() - start >= timer::ticks(19_000));
+    report::check(
+        "wfi.does_not_return_for_a_disabled_one",
+        registers::counter() - start >= timer::ticks(19_000),
+    );
     timer::disarm();
     let mut taken = [0; 4];
     super::drain(&mut taken);

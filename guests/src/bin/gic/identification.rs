@@ -82,7 +82,9 @@ fn stores() {
     report::check("enable.ppi_on", gic::is_enabled(timer));
     gic::disable(timer);
     report::check("enable.ppi_off", !gic::is_enabled(timer));
-    for (intid, priority) in [(3, 0x50), (timer, 0x60), (FIRST_SPI, 0x70), (FIRST_SPI + 1, 0x80), (FIRST_SPI + 2, 8)] {
+    for (intid, priority) in
+        [(3, 0x50), (timer, 0x60), (FIRST_SPI, 0x70), (FIRST_SPI + 1, 0x80), (FIRST_SPI + 2, 8)]
+    {
         gic::set_priority(intid, priority);
         report::equal("priority.byte_reads_back", gic::priority(intid) & 0xf8, priority);
     }
@@ -103,7 +105,11 @@ fn stores() {
 }
 
 fn cfgr0() -> usize {
-    if gic::version() == 3 { gic::redistributor(0) + 0x1_0000 + gic::ICFGR } else { gic::distributor(gic::ICFGR) }
+    if gic::version() == 3 {
+        gic::redistributor(0) + 0x1_0000 + gic::ICFGR
+    } else {
+        gic::distributor(gic::ICFGR)
+    }
 }
 
 /// Offsets with nothing behind them read as zero and ignore writes, and INTIDs beyond the last do too.

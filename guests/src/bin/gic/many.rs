@@ -39,7 +39,8 @@ fn check(name: &str) {
     let count = drain(&mut taken);
     report::equal(format_args!("{name}.count"), count, COUNT);
     let taken = &taken[..count.min(64)];
-    let each_once = (0..COUNT as u32).all(|place| taken.iter().filter(|intid| **intid == FIRST_SPI + place).count() == 1);
+    let each_once =
+        (0..COUNT as u32).all(|place| taken.iter().filter(|intid| **intid == FIRST_SPI + place).count() == 1);
     report::check(format_args!("{name}.each_once"), each_once);
     let levels = |intid: u32| level(intid.wrapping_sub(FIRST_SPI) % 64);
     let disorder = taken.windows(2).filter(|pair| levels(pair[0]) > levels(pair[1])).count();

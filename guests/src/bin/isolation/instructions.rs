@@ -193,7 +193,9 @@ fn own_translation() {
     let result: u64;
     let probe = &raw const result_place as u64;
     // SAFETY: translates an address of the guest's own.
-    unsafe { asm!("at s1e1r, {0}", "isb", "mrs {1}, par_el1", in(reg) probe, out(reg) result, options(nostack)) };
+    unsafe {
+        asm!("at s1e1r, {0}", "isb", "mrs {1}, par_el1", in(reg) probe, out(reg) result, options(nostack))
+    };
     report::equal("own.at_s1e1r", result & 1, 0);
     report::equal("own.at_s1e1r_address", result & 0xffff_ffff_f000, probe & !0xfff);
     // SAFETY: drops cached translations of the guest's own.

@@ -304,8 +304,8 @@ impl Interrupt {
         }
         if !self.is(LISTED) {
             self.holder = self.target;
-            self.active_priority = self.priority;
         }
+        self.active_priority = self.priority;
         self.set(ACTIVE);
         Change::Settle
     }
