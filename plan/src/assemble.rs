@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::board::{self, Surveyed};
 use crate::budget::{self, Cost};
 use crate::claims::{self, Ground};
-use crate::domains::{self, Wanted};
+use crate::domains::{self, Chosen, Wanted};
 use crate::fdt::Fdt;
 use crate::guest_tree::{self, Guest};
 use crate::input::{Facts, Input};
@@ -81,28 +81,24 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     options::check_properties(&fdt, report);
     let options = options::parse(&line, report);
     let surveyed = board::survey(fdt, &line, &options, input.facts.boot_mpidr, report);
-    let chosen = domains::read(&fdt, report);
+    let mut chosen = domains::read(&fdt, input.facts.sizes.boot_heap, report);
     let surveyed = surveyed?;
     let ground = claims::check(input, &surveyed, &chosen.domains, report);
-    if report.refusals.is_empty() {
-        let drafts = drafts(input, &surveyed.board, &chosen.domains, report);
-        return finish(input, (surveyed, options), &ground, drafts, report);
-    }
-    // Faults elsewhere do not keep kernels and layouts from being looked at.
-    drafts(input, &surveyed.board, &chosen.domains, report);
-    None
+    // Faults so far do not keep kernels and layouts from being looked at.
+    let wanted = core::mem::take(&mut chosen.domains);
+    let drafts = drafts(input, &surveyed.board, (&wanted, &mut chosen), report);
+    finish(input, (surveyed, options), &ground, drafts, report)
 }
 
 /// Decides each domain's guest side. A domain with a fault is reported and left out.
 fn drafts<'w, 'a>(
     input: &Input<'_>,
     board: &Board,
-    wanted: &'w [Wanted<'a>],
+    (wanted, chosen): (&'w [Wanted<'a>], &mut Chosen<'_>),
     report: &mut Report,
 ) -> Vec<Draft<'w, 'a>> {
     let ipa_bits = ipa_bits(&input.facts);
     let mut drafts = Vec::new();
-    let mut boot_heap = input.facts.sizes.boot_heap;
     for wanted in wanted {
         let banks = layout::banks(wanted, ipa_bits, report);
         let layout = layout::devices(wanted, board, report);
@@ -117,13 +113,10 @@ fn drafts<'w, 'a>(
             layout: &layout,
             images: &images,
         };
-        let cost = guest_tree::bound(&guest).saturating_add(4096).saturating_mul(2);
-        let Some(rest) = boot_heap.checked_sub(cost) else {
-            let reason = format!("the plan needs more than the {} that boot has for it", Bytes(boot_heap));
-            report.refuse(&wanted.path, "", reason, "fewer domains or vCPUs, or shorter bootargs");
+        // The blob, and the structure that it is copied from.
+        if !chosen.spend(guest_tree::bound(&guest).saturating_mul(2), report) {
             return drafts;
-        };
-        boot_heap = rest;
+        }
         let tree = guest_tree::write(&guest);
         let spis = layout::spis(wanted, &layout, input.facts.spis);
         drafts.push(Draft { wanted, banks, layout, spis, images, tree });

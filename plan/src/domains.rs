@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+use crate::board::MOST_BANKS;
 use crate::fdt::{Cells, Fdt, Node};
 use crate::modules::{self, Kind, Module};
 use crate::report::{Report, quoted};
@@ -45,11 +46,19 @@ pub(crate) struct Wanted<'a> {
 pub(crate) struct Chosen<'a> {
     /// The domains that could be read.
     pub(crate) domains: Vec<Wanted<'a>>,
+    /// What is left of the memory for the plan.
+    pub(crate) boot_heap: u64,
 }
 
+/// Bytes that a domain takes in the plan beside its tree: its node's and modules' paths, claims, demands.
+const DOMAIN_BYTES: u64 = 4096;
+/// Bytes that a range of static memory takes.
+const STATIC_RANGE_BYTES: u64 = 128;
+
 /// Reads `/chosen`; faults are reported, and domains with faults left out.
-pub(crate) fn read<'a>(fdt: &Fdt<'a>, report: &mut Report) -> Chosen<'a> {
-    let mut chosen = Chosen::default();
+/// `boot_heap` bytes are there for the plan.
+pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Chosen<'a> {
+    let mut chosen = Chosen { domains: Vec::new(), boot_heap };
     let Some(node) = fdt.chosen() else {
         report.refuse(CHOSEN, "", "the node is missing", "it holds the domains");
         return chosen;
@@ -61,8 +70,8 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, report: &mut Report) -> Chosen<'a> {
     for child in node.children() {
         if child.is_compatible("xen,domain") {
             count = count.saturating_add(1);
-            if count <= MOST_DOMAINS {
-                chosen.domains.extend(domain(&child, cells, report));
+            if count <= MOST_DOMAINS && chosen.spend(DOMAIN_BYTES, report) {
+                chosen.add(domain(&child, cells, report), report);
             }
         } else {
             check_other_child(&child, report);
@@ -76,6 +85,36 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, report: &mut Report) -> Chosen<'a> {
         report.refuse(CHOSEN, "", "has no domains", hint);
     }
     chosen
+}
+
+impl<'a> Chosen<'a> {
+    /// Takes `bytes` from what is there for the plan; if that is too little, says so and gives false.
+    pub(crate) fn spend(&mut self, bytes: u64, report: &mut Report) -> bool {
+        let left = self.boot_heap.checked_sub(bytes);
+        if left.is_none() {
+            let hint = "fewer domains or vCPUs, or shorter bootargs";
+            report.refuse(CHOSEN, "", "the plan needs more memory than boot has for it", hint);
+        }
+        self.boot_heap = left.unwrap_or(0);
+        left.is_some()
+    }
+
+    /// Adds a domain, if it could be read and the number of static ranges stays bounded.
+    fn add(&mut self, domain: Option<Wanted<'a>>, report: &mut Report) {
+        let Some(domain) = domain else { return };
+        let known =
+            self.domains.iter().fold(0_usize, |sum, domain| sum.saturating_add(domain.static_memory.len()));
+        let count = domain.static_memory.len();
+        if known.saturating_add(count) > MOST_BANKS {
+            let reason = format!("all domains together have more than {MOST_BANKS} ranges");
+            report.refuse(&domain.path, "xen,static-mem", reason, "merge neighbours");
+            return;
+        }
+        let bytes = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(STATIC_RANGE_BYTES);
+        if self.spend(bytes, report) {
+            self.domains.push(domain);
+        }
+    }
 }
 
 const LATER: &str = "is not supported yet by this version";

@@ -37,7 +37,7 @@ pub const fn vcpu_affinity(vcpu: u16) -> u32 {
     (vcpu & 0xf) | ((vcpu >> 4) << 8)
 }
 
-/// An upper bound of the bytes that [`write`] takes.
+/// An upper bound of the bytes of the tree that [`write()`] makes.
 pub(crate) fn bound(guest: &Guest<'_>) -> u64 {
     let count = |value: usize| u64::try_from(value).unwrap_or(u64::MAX);
     let each_vcpu = count(guest.board.cpu_compatible.len()).saturating_add(128);
@@ -50,7 +50,7 @@ pub(crate) fn bound(guest: &Guest<'_>) -> u64 {
 
 /// Writes the tree.
 pub(crate) fn write(guest: &Guest<'_>) -> Vec<u8> {
-    let mut tree = Writer::new();
+    let mut tree = Writer::with_capacity(usize::try_from(bound(guest)).unwrap_or(0));
     tree.begin("");
     tree.property_u32("#address-cells", 2);
     tree.property_u32("#size-cells", 2);
@@ -161,3 +161,6 @@ fn uart(tree: &mut Writer, guest: &Guest<'_>) {
     tree.property_u32("current-speed", 115_200);
     tree.end();
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,11 +10,12 @@
 //! `budget` what that costs.
 //!
 //! # How much memory a reading takes
-//! All lists are bounded: 256 RAM banks and 256 reserved ranges, 128 processors, 1023 domains with at most
-//! 256 ranges each, 64 refusals and 64 warnings of less than 1 KiB. A tree is at most 2 MiB with 16,384 nodes.
-//! Before the guests' trees are written, their sizes are added up, together with 4 KiB for each domain, and
-//! doubled for what a growing list leaves behind; if that is more than [`Sizes::boot_heap`], the tree is
-//! refused. Beside this, 512 KiB cover everything else, the unpacker's window included.
+//! All lists are bounded: 256 RAM banks, 256 reserved ranges, 256 ranges of static memory, 128 processors,
+//! 1023 domains, 64 refusals and 64 warnings of less than 1 KiB each; a tree is at most 2 MiB with 16,384 nodes.
+//! What grows with the domains is counted against [`Sizes::boot_heap`] before it is taken: 4 KiB for each
+//! domain, 128 bytes for each range of static memory, and twice an upper bound of each guest's tree. A tree
+//! that would take more is refused. Beside this, 512 KiB cover everything else, the window of the unpacker
+//! included.
 
 #![no_std]
 #![forbid(unsafe_code)]

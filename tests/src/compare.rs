@@ -4,47 +4,50 @@
 //! A line that differs for a good reason is listed in `docs/differences.md`.
 
 use anyhow::{Result, bail};
-use xtask::guests::Guest;
 use xtask::system::{Gic, Hypervisor, System};
 
-use crate::{Scenario, Setup, own};
+use crate::own::{self, Variant};
+use crate::{Scenario, Setup};
 
 /// One scenario for each guest and interrupt controller.
 #[must_use]
 pub fn scenarios(setup: &Setup, xen: &Hypervisor) -> Vec<Scenario> {
     let mut scenarios = Vec::new();
-    for guest in &setup.guests {
+    for variant in own::variants(&setup.guests).into_iter().filter(Variant::is_compared) {
         for gic in [Gic::V2, Gic::V3] {
-            let (guest, xen) = (guest.clone(), xen.clone());
-            let name = format!("under-xen: {} with GICv{}", guest.name, gic.version());
-            scenarios.push(Scenario::new(name, move |setup| compare(setup, &xen, &guest, gic)));
+            let (variant, xen) = (variant.clone(), xen.clone());
+            let name = format!("under-xen: {}", variant.name(gic));
+            scenarios.push(Scenario::new(name, move |setup| compare(setup, &xen, &variant, gic)));
         }
     }
     scenarios
 }
 
-fn compare(setup: &Setup, xen: &Hypervisor, guest: &Guest, gic: Gic) -> Result<()> {
-    let theirs = own::run(&own::system(System::new(xen.clone()), guest, gic))?;
-    let ours = own::run(&own::system(setup.system(), guest, gic))?;
+fn compare(setup: &Setup, xen: &Hypervisor, variant: &Variant, gic: Gic) -> Result<()> {
+    let theirs = own::run(&variant.system(System::new(xen.clone()), setup, gic, "")?)?;
+    let ours = own::run(&variant.system(setup.system(), setup, gic, "")?)?;
     let documented =
         std::fs::read_to_string(xtask::paths::root().join("docs/differences.md")).unwrap_or_default();
-    let compared = |lines: Vec<String>| -> Vec<String> {
-        let counts = |line: &String| ["ok ", "FAIL ", "fact "].iter().any(|start| line.starts_with(start));
-        let kept = |line: &String| !is_documented(line, &documented);
-        lines.into_iter().filter(|line| counts(line) && kept(line)).collect()
-    };
-    let (theirs, ours) = (compared(theirs), compared(ours));
     let mut report = String::new();
-    for line in theirs.iter().filter(|line| !ours.contains(line)) {
-        report.push_str(&format!("\n    Xen alone:    {line}"));
-    }
-    for line in ours.iter().filter(|line| !theirs.contains(line)) {
-        report.push_str(&format!("\n    Xenite alone: {line}"));
-    }
-    if report.is_empty() && theirs != ours {
-        report.push_str("\n    the same lines come in another order");
+    for (domain, (theirs, ours)) in theirs.iter().zip(&ours).enumerate() {
+        let (theirs, ours) = (compared(theirs, &documented), compared(ours, &documented));
+        for line in theirs.iter().filter(|line| !ours.contains(line)) {
+            report.push_str(&format!("\n    domain {}, Xen alone:    {line}", domain + 1));
+        }
+        for line in ours.iter().filter(|line| !theirs.contains(line)) {
+            report.push_str(&format!("\n    domain {}, Xenite alone: {line}", domain + 1));
+        }
+        if report.is_empty() && theirs != ours {
+            report.push_str(&format!("\n    domain {}: the same lines come in another order", domain + 1));
+        }
     }
     if report.is_empty() { Ok(()) } else { bail!("they differ:{report}") }
+}
+
+/// The checks and facts among a guest's lines, but for those that are known to differ.
+fn compared<'lines>(lines: &'lines [String], documented: &str) -> Vec<&'lines String> {
+    let counts = |line: &&String| ["ok ", "FAIL ", "fact "].iter().any(|start| line.starts_with(start));
+    lines.iter().filter(counts).filter(|line| !is_documented(line, documented)).collect()
 }
 
 /// Whether the check or fact of a line is named in the document, between backquotes.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
 use xtask::qemu::{Prepared, Qemu};
+use xtask::system::Domain;
 
 use crate::boot::TINY;
 use crate::linux::{LINUX, wait_for_ready};
@@ -17,6 +18,8 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::new("console: Ctrl-A three times goes from guest to guest", switching),
         Scenario::new("console: what is typed for the hypervisor reaches no guest", not_for_guests),
         Scenario::new("console: a guest that floods its console slows only itself", flood),
+        Scenario::new("console: ten thousand lines arrive whole and in order", ten_thousand_lines),
+        Scenario::new("console: what is typed reaches a tiny guest's UART", typed),
         Scenario::new("console: lines of two guests that flood stay whole", whole_lines),
     ]
 }
@@ -76,6 +79,40 @@ fn flood(setup: &Setup) -> Result<()> {
         machine.expect("DOM2: XENITE-TICK ", TINY)?;
     }
     Ok(())
+}
+
+fn ten_thousand_lines(setup: &Setup) -> Result<()> {
+    let mut system = setup.system();
+    let mut domain = Domain::plain(setup.guest("uart")?, 1, 64);
+    domain.kernel.bootargs = Some("uart.flood".to_owned());
+    system.domains.push(domain);
+    let mut machine = Prepared::new(&system)?.start()?;
+    machine.expect("DONE ", LINUX)?;
+    let output = machine.output();
+    let numbers =
+        output.lines().filter_map(|line| line.split_once("DOM1: flood ")?.1.trim_end().parse::<u32>().ok());
+    ensure!(numbers.eq(0..10_000), "lines are missing, broken or out of order: {}", machine.last_lines());
+    Ok(())
+}
+
+fn typed(setup: &Setup) -> Result<()> {
+    let mut system = setup.system();
+    let mut domain = Domain::plain(setup.guest("uart")?, 1, 64);
+    domain.kernel.bootargs = Some("uart.input".to_owned());
+    system.domains.push(domain);
+    let mut machine = Prepared::new(&system)?.start()?;
+    machine.expect("input?", TINY)?;
+    // The keyboard may be the hypervisor's or the guest's at first.
+    for _ in 0..3 {
+        machine.send(NEXT)?;
+        std::thread::sleep(Duration::from_millis(300));
+        machine.send("the quick brown fox\r")?;
+        if machine.expect("DONE ", ANSWER).is_ok() {
+            ensure!(!machine.output().contains("FAIL "), "it read something else: {}", machine.last_lines());
+            return Ok(());
+        }
+    }
+    bail!("the guest read nothing; {}", machine.last_lines())
 }
 
 fn whole_lines(setup: &Setup) -> Result<()> {

@@ -4,7 +4,9 @@
 //! [`all`] is the table of all scenarios, [`runner`] runs them. No scenario runs in `cargo test`: they take minutes and
 //! need QEMU, so they have a command of their own, `./x test --system`.
 
-use anyhow::Result;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
 use xtask::guests::Guest;
 use xtask::packages::Part;
 use xtask::system::{Domain, Hypervisor, System};
@@ -48,14 +50,21 @@ impl Setup {
         Ok(system)
     }
 
+    /// The image of an own guest.
+    ///
+    /// # Errors
+    /// When there is no such guest.
+    pub fn guest(&self, name: &str) -> Result<PathBuf> {
+        let found = self.guests.iter().find(|guest| guest.name == name);
+        Ok(found.with_context(|| format!("there is no guest `{name}` in guests/src/bin"))?.image.clone())
+    }
+
     /// The smallest guest as a domain of one vCPU and 64 MiB.
     ///
     /// # Errors
     /// When there is no such guest.
     pub fn hello(&self) -> Result<Domain> {
-        let found = self.guests.iter().find(|guest| guest.name == "hello");
-        let guest = found.ok_or_else(|| anyhow::anyhow!("guests/src/bin/hello.rs is not there"))?;
-        Ok(Domain::plain(guest.image.clone(), 1, 64))
+        Ok(Domain::plain(self.guest("hello")?, 1, 64))
     }
 }
 

@@ -13,6 +13,15 @@ use crate::{Scenario, Setup, own};
 /// The scenarios.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
+    let mut scenarios = by_linux();
+    for way in WAYS {
+        let name = format!("life: a tiny guest that dies by {way} disturbs nobody");
+        scenarios.push(Scenario::new(name, move |setup| dies(setup, way)));
+    }
+    scenarios
+}
+
+fn by_linux() -> Vec<Scenario> {
     vec![
         Scenario::new("life: a guest that powers off leaves its neighbour running", |setup| {
             ends(setup, "xenite.poweroff")
@@ -29,6 +38,38 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::new("life: the machine powers off when the last guest has ended", last_one),
         Scenario::new("life: with noreboot the machine stays when the last guest has ended", noreboot),
     ]
+}
+
+/// The ways to die that the guest `death` knows.
+const WAYS: [&str; 14] = [
+    "off",
+    "reset",
+    "loop",
+    "undefined-vector",
+    "wild-store",
+    "instruction-abort",
+    "stack",
+    "wfi-forever",
+    "cpu-off-all",
+    "smc-flood",
+    "hvc-unknown",
+    "timer-storm",
+    "sgi-storm",
+    "trap-storm",
+];
+
+/// The neighbour takes interrupts, sends them and shares processors with the dying guest all the while.
+fn dies(setup: &Setup, way: &str) -> Result<()> {
+    let mut system = setup.system();
+    let mut dying = Domain::plain(setup.guest("death")?, 2, 64);
+    dying.kernel.bootargs = Some(format!("die={way}"));
+    system.domains = vec![dying, Domain::plain(setup.guest("smp")?, 2, 64)];
+    let mut machine = Prepared::new(&system)?.start()?;
+    machine.expect_all(&["DOM1: dying ", "DOM2: DONE "], LINUX)?;
+    let output = machine.output();
+    ensure!(!output.contains("DOM2: FAIL"), "the neighbour was disturbed: {}", machine.last_lines());
+    ensure!(!output.contains("DOM1: FAIL"), "the guest did not die: {}", machine.last_lines());
+    Ok(())
 }
 
 /// Sees that the second domain lives: it writes a line each second of its own time.

@@ -39,10 +39,13 @@ pub fn build() -> Result<Vec<Guest>> {
 fn names() -> Result<Vec<String>> {
     let folder = paths::root().join("guests/src/bin");
     let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;
-    let files = entries.flatten().map(|entry| entry.path());
-    let sources = files.filter(|file| file.extension().is_some_and(|end| end == "rs"));
-    let mut names: Vec<String> =
-        sources.filter_map(|file| Some(file.file_stem()?.to_str()?.to_owned())).collect();
+    let mut names = Vec::new();
+    for path in entries.flatten().map(|entry| entry.path()) {
+        let single = path.extension().is_some_and(|end| end == "rs");
+        if single || path.join("main.rs").exists() {
+            names.extend(path.file_stem().and_then(|name| name.to_str()).map(str::to_owned));
+        }
+    }
     names.sort();
     Ok(names)
 }

@@ -32,6 +32,12 @@ impl Writer {
         Self::default()
     }
 
+    /// An empty tree whose structure has room for `bytes` before it must grow.
+    #[must_use]
+    pub fn with_capacity(bytes: usize) -> Self {
+        Self { structure: Vec::with_capacity(bytes), ..Self::default() }
+    }
+
     /// Adds an entry to the memory reservation block.
     pub fn reserve(&mut self, base: u64, size: u64) {
         self.reservations.extend_from_slice(&base.to_be_bytes());

@@ -174,6 +174,19 @@ fn static_memory_is_checked() {
 }
 
 #[test]
+fn static_ranges_are_limited_over_all_domains() {
+    let mut world = World::with_a_domain();
+    for number in 0..5_u64 {
+        let base = 0x6000_0000 + number * 0x100_0000;
+        let spread: Vec<u64> = (0..64).flat_map(|part| [base + part * 0x2000, 0x1000]).collect();
+        world.add(domain(&format!("domU{}", number + 2), 256, 1).numbers("xen,static-mem", &spread));
+    }
+    let refusals = world.refusals();
+    assert!(refusals.contains("/chosen/domU6: xen,static-mem: all domains together"), "{refusals}");
+    assert!(!refusals.contains("/chosen/domU5: xen,static-mem"), "{refusals}");
+}
+
+#[test]
 fn a_direct_map_takes_only_what_the_board_has() {
     let direct = |world: &mut World| {
         statics(world, &[0x6000_0000, 128 * MIB]);
@@ -512,9 +525,15 @@ fn many_faults_are_told_up_to_a_bound() {
 #[test]
 fn a_plan_that_would_not_fit_in_memory_during_boot_is_refused() {
     let mut world = World::with_a_domain();
-    world.facts.sizes.boot_heap = 4096;
-    let refusals = world.refusals();
-    assert!(refusals.contains("the plan needs more than the 4 KiB that boot has for it"), "{refusals}");
+    for bytes in [4095, 4096, 8191] {
+        world.facts.sizes.boot_heap = bytes;
+        assert!(
+            world.refusals().contains("/chosen: the plan needs more memory than boot has for it"),
+            "{bytes}"
+        );
+    }
+    world.facts.sizes.boot_heap = 16 << 10;
+    assert!(world.read().is_ok());
 }
 
 #[test]

@@ -35,20 +35,20 @@ pub(super) fn all() {
 /// An SGI to each, so that whoever sleeps looks around; the journals do not remember it.
 fn wake_all(cpus: usize) {
     gic::send_sgi(8, gic::Target::Others);
-    for cpu in 1..cpus {
-        timer::wait_for(1_000_000, || JOURNALS[cpu].count() > 0);
-        JOURNALS[cpu].clear();
+    for journal in &JOURNALS[1..cpus] {
+        timer::wait_for(1_000_000, || journal.count() > 0);
+        journal.clear();
     }
     JOURNALS[0].clear();
 }
 
 fn sgis(name: &str, cpus: usize) {
-    for cpu in 1..cpus {
+    for (cpu, raw) in RAW[..cpus].iter().enumerate().skip(1) {
         for sgi in [0u32, 6, 15] {
             gic::send_sgi(sgi, gic::Target::Cpu(cpu));
             journal_is(name, cpu, &[sgi]);
             if gic::version() == 2 {
-                report::equal("sgi.source", RAW[cpu].load(Ordering::SeqCst) >> 10 & 7, 0);
+                report::equal("sgi.source", raw.load(Ordering::SeqCst) >> 10 & 7, 0);
             }
         }
     }
@@ -59,8 +59,8 @@ fn sgis(name: &str, cpus: usize) {
     report::equal("sgi.to_all_others_leaves_out_the_sender", JOURNALS[0].count(), 0);
     gic::send_sgi(4, gic::Target::Own);
     journal_is("sgi.to_self_while_others_run", 0, &[4]);
-    for cpu in 1..cpus {
-        report::equal("sgi.to_self_reaches_nobody_else", JOURNALS[cpu].count(), 0);
+    for journal in &JOURNALS[1..cpus] {
+        report::equal("sgi.to_self_reaches_nobody_else", journal.count(), 0);
     }
 }
 
@@ -106,16 +106,16 @@ impl core::ops::Deref for Name {
 /// Each SGI waits for the one before: none is lost, none comes twice.
 fn counted(name: &str, cpus: usize) {
     const ROUNDS: usize = 100;
-    for cpu in 1..cpus {
+    for (cpu, journal) in JOURNALS[..cpus].iter().enumerate().skip(1) {
         let mut lost = 0;
         for _ in 0..ROUNDS {
-            JOURNALS[cpu].clear();
+            journal.clear();
             gic::send_sgi(11, gic::Target::Cpu(cpu));
-            lost += usize::from(!timer::wait_for(1_000_000, || JOURNALS[cpu].count() > 0));
-            lost += usize::from(!JOURNALS[cpu].is(&[11]));
+            lost += usize::from(!timer::wait_for(1_000_000, || journal.count() > 0));
+            lost += usize::from(!journal.is(&[11]));
         }
         report::equal(format_args!("sgi.hundred_to_vcpu_{cpu}_{name}"), lost, 0);
-        JOURNALS[cpu].clear();
+        journal.clear();
     }
 }
 

@@ -13,6 +13,7 @@ pub(super) fn all() {
     beyond();
     own_devices();
     shapes();
+    more_shapes();
 }
 
 /// Whether the guest has been given what lies at `address`.
@@ -196,13 +197,17 @@ macro_rules! shape {
                      options(nostack))
             };
         });
-        match fault {
-            None => note(format_args!("shape.{} is carried out", $name)),
-            Some(fault) => note(format_args!("shape.{} esr {:#x}", $name, fault.esr)),
-        }
-        let good = fault.is_none_or(|fault| matches!(fault.class(), CLASS_DATA_ABORT | CLASS_UNKNOWN));
-        report::check(concat!("shape.", $name), good);
+        shape($name, fault);
     }};
+}
+
+fn shape(name: &str, fault: Option<Fault>) {
+    match fault {
+        None => note(format_args!("shape.{name} is carried out")),
+        Some(fault) => note(format_args!("shape.{name} esr {:#x}", fault.esr)),
+    }
+    let good = fault.is_none_or(|fault| matches!(fault.class(), CLASS_DATA_ABORT | CLASS_UNKNOWN));
+    report::check(format_args!("shape.{name}"), good);
 }
 
 /// Instructions for which the architecture gives the hypervisor no syndrome (ISV = 0), and unaligned ones.
@@ -220,6 +225,12 @@ fn shapes() {
     shape!("acquire_load", typer, "ldar w10, [x9]");
     shape!("release_store", base, "stlr wzr, [x9]");
     shape!("signed_load", typer, "ldrsw x10, [x9]");
+}
+
+/// Cache maintenance on devices, unaligned accesses, and shapes at addresses of others.
+fn more_shapes() {
+    let base = gic::distributor(gic::ISENABLER + 4);
+    let typer = gic::distributor(gic::TYPER);
     shape!("zero_line", uart::register(0x100), "dc zva, x9");
     shape!("clean_line", uart::register(0x100), "dc cvac, x9");
     shape!("invalidate_line", uart::register(0x100), "dc ivac, x9");

@@ -105,7 +105,7 @@ pub(super) fn round(cpu: usize, seed: u64, round: u64) {
     // Rounding mode, flush-to-zero and default NaN; the cumulative exception flags.
     let (fpcr, fpsr) = (seed & 0x03c0_0000, seed >> 8 & 0x0800_009f);
     set_control(fpcr, fpsr);
-    if round % 2 == 0 {
+    if round.is_multiple_of(2) {
         pause(round / 2);
     } else {
         // With the unit switched off for this vCPU while others use it.

@@ -46,6 +46,11 @@ impl Choice {
         }
     }
 
+    /// Whether an active interrupt was chosen.
+    fn has_active(&self) -> bool {
+        self.keys.first().is_some_and(|&first| first < ONLY_PENDING)
+    }
+
     /// The chosen INTIDs. If active interrupts fill every place, the last of them gives way to a pending
     /// one that is more urgent than the first of them; with one list register there is no way to give.
     fn finish(mut self) -> Self {
@@ -113,7 +118,10 @@ impl Gic {
         let Ok(number) = u8::try_from(vcpu) else { return };
         let choice = self.choose(vcpu);
         let more = choice.candidates > self.list_registers;
-        let turn = Turn { vcpu: number, groups: self.groups, alone: more && self.list_registers == 1 };
+        // The hardware tells when one entry is left. Earlier than that it must tell of every end if there
+        // is only one entry, or if pending interrupts wait behind those that lie upon active ones.
+        let noticed = more && (self.list_registers == 1 || choice.has_active());
+        let turn = Turn { vcpu: number, groups: self.groups, noticed };
         let mut used = 0_u16;
         let mut bit = 1_u16;
         for (key, entry) in choice.keys.iter().zip(&mut lists.entries) {

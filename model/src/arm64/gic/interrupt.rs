@@ -82,8 +82,8 @@ pub(super) struct Turn {
     pub(super) vcpu: u8,
     /// The groups that the distributor forwards: bit 0 group 0, bit 1 group 1.
     pub(super) groups: u8,
-    /// There is only one list register and others wait for it: its end must be noticed.
-    pub(super) alone: bool,
+    /// Others wait for the list register, so its end must be noticed.
+    pub(super) noticed: bool,
 }
 
 impl Interrupt {
@@ -362,18 +362,20 @@ impl Interrupt {
         let pending = self.is(ENABLED)
             && self.is_pending()
             && self.is_forwarded(turn.groups)
-            && self.target == turn.vcpu;
+            && self.target == turn.vcpu
+            // Behind an active state that is noticed when it ends, or has another priority, it waits here.
+            && (!active || !turn.noticed && self.priority == self.active_priority);
         let entry = ListRegister::new(intid, self.urgency()).group1_if(self.is(GROUP1));
         let entry = if self.is(LINK) {
-            self.list_linked(entry, turn.alone)
+            self.list_linked(entry, turn.noticed)
         } else if self.is(SOURCED) {
-            self.list_sourced(entry, turn.alone)
+            self.list_sourced(entry, turn.noticed)
         } else if self.is(EDGE) {
             let entry = entry.active_if(active).pending_if(pending);
             if pending {
                 self.latch();
             }
-            entry.notify_end_if(turn.alone || self.is(PENDING))
+            entry.notify_end_if(turn.noticed || self.is(PENDING))
         } else {
             // A level is looked at again at the end, so pending and active are never both set.
             if !active {
@@ -397,9 +399,9 @@ impl Interrupt {
 
     /// A linked entry cannot be pending and active, nor notify its end. Where either is needed the entry
     /// is not linked, and the physical interrupt is released when the end is noticed.
-    fn list_linked(&mut self, entry: ListRegister, alone: bool) -> ListRegister {
+    fn list_linked(&mut self, entry: ListRegister, noticed: bool) -> ListRegister {
         let active = self.is(ACTIVE);
-        let noticed = alone || active && self.is(PENDING);
+        let noticed = noticed || active && self.is(PENDING);
         if !active {
             self.latch();
         }
@@ -408,7 +410,7 @@ impl Interrupt {
     }
 
     /// One source at a time: the same INTID must not be in two list registers.
-    fn list_sourced(&mut self, entry: ListRegister, alone: bool) -> ListRegister {
+    fn list_sourced(&mut self, entry: ListRegister, noticed: bool) -> ListRegister {
         let active = self.is(ACTIVE);
         let source = if active { self.source() } else { lowest(self.mask) };
         if !active {
@@ -417,7 +419,11 @@ impl Interrupt {
             self.set(LATCHED);
             self.link = u16::from(source);
         }
-        entry.active_if(active).pending_if(!active).from_source(source).notify_end_if(alone || self.mask != 0)
+        entry
+            .active_if(active)
+            .pending_if(!active)
+            .from_source(source)
+            .notify_end_if(noticed || self.mask != 0)
     }
 }
 

@@ -31,6 +31,7 @@ enum Step {
     Priority { of: usize, priority: u8 },
     Route { of: usize, to: usize },
     Control(u64),
+    Group(usize),
     Fold,
 }
 
@@ -43,12 +44,23 @@ fn step() -> impl Strategy<Value = Step> {
         4 => (0..EDGES.len()).prop_map(Step::Edge),
         4 => (0_usize..3, any::<bool>()).prop_map(|(of, high)| Step::Line { of, high }),
         4 => (0_usize..3).prop_map(Step::Inject),
-        6 => (prop_oneof![3 => Just(ENABLE), 1 => Just(DISABLE), 1 => Just(PEND), 1 => Just(UNPEND)], 0..ALL.len())
+        6 => (bit_register(), 0..ALL.len())
             .prop_map(|(base, of)| Step::Bit { base, of }),
         3 => (0..ALL.len(), any::<u8>()).prop_map(|(of, priority)| Step::Priority { of, priority }),
         2 => (0..ALL.len(), 0_usize..8).prop_map(|(of, to)| Step::Route { of, to }),
         1 => (0_u64..4).prop_map(Step::Control),
+        1 => (0..ALL.len()).prop_map(Step::Group),
         1 => Just(Step::Fold),
+    ]
+}
+
+fn bit_register() -> impl Strategy<Value = u64> {
+    prop_oneof![
+        6 => Just(ENABLE),
+        2 => Just(DISABLE),
+        2 => Just(PEND),
+        2 => Just(UNPEND),
+        1 => Just(DEACTIVATE),
     ]
 }
 
@@ -71,14 +83,20 @@ struct World {
     /// Pending states that were taken back while a list register may have had them: they may be delivered
     /// until their vCPU folds.
     ghosts: BTreeSet<(Key, usize)>,
-    /// Lines that are high, and those that were since the vCPU in question folded.
+    /// Interrupts that were deactivated while a list register may have had them: INTID and vCPU. If the
+    /// guest takes one before its vCPU folds, that active state goes, too.
+    voided: BTreeSet<(u64, usize)>,
+    /// Lines that are high.
     high: BTreeSet<Key>,
     /// Physical interrupts that are active: INTID and vCPU (0 for SPIs).
     physical: BTreeSet<(u64, usize)>,
     enabled: BTreeSet<(u64, usize)>,
     priorities: std::collections::BTreeMap<(u64, usize), u8>,
     routes: std::collections::BTreeMap<u64, usize>,
-    forwarding: bool,
+    /// Those in group 1.
+    group1: BTreeSet<(u64, usize)>,
+    /// GICD_CTLR.
+    forwarded: u64,
 }
 
 fn is_private(intid: u64) -> bool {
@@ -117,14 +135,20 @@ impl World {
             processors: (0..vcpus).map(|_| Processor::default()).collect(),
             latched: BTreeSet::new(),
             ghosts: BTreeSet::new(),
+            voided: BTreeSet::new(),
             high: BTreeSet::new(),
             physical: BTreeSet::new(),
             enabled: BTreeSet::new(),
             priorities: Default::default(),
             routes: Default::default(),
-            forwarding: true,
+            group1: BTreeSet::new(),
+            forwarded: 3,
         };
-        if version == Version::V2 {
+        if version == Version::V3 {
+            world
+                .group1
+                .extend(ALL.into_iter().flat_map(|intid| (0..vcpus).map(move |vcpu| slot(intid, vcpu))));
+        } else {
             world.enabled.extend((0..vcpus).map(|vcpu| (SGI, vcpu)));
         }
         world
@@ -184,12 +208,18 @@ impl World {
         let attention = self.gic.refill(vcpu, &mut processor.lists);
         processor.stale = false;
         assert!(processor.lists.used.count_ones() as usize <= self.list_registers);
-        self.ghosts.retain(|(_, holder)| *holder != vcpu);
+        self.forget(vcpu);
         for other in attention {
             assert_ne!(other, vcpu);
             self.processors[other].stale = true;
         }
         self.release(vcpu);
+    }
+
+    /// The list registers were folded: there is no doubt any more.
+    fn forget(&mut self, vcpu: usize) {
+        self.ghosts.retain(|(_, holder)| *holder != vcpu);
+        self.voided.retain(|(_, holder)| *holder != vcpu);
     }
 
     fn release(&mut self, vcpu: usize) {
@@ -217,6 +247,9 @@ impl World {
         self.processors[vcpu].active.push((key.0, entry.priority()));
         self.check_cause(key, vcpu);
         self.check_alone(key.0, vcpu);
+        if self.voided.contains(&(key.0, vcpu)) {
+            self.processors[vcpu].active.pop();
+        }
         Some(key.0)
     }
 
@@ -238,14 +271,15 @@ impl World {
 
     /// Everything that is pending for this vCPU and could be taken, as priority and INTID.
     fn takeable(&self, vcpu: usize) -> Vec<(u8, u64)> {
-        if !self.forwarding {
-            return Vec::new();
-        }
         self.latched
             .iter()
             .chain(&self.high)
             .filter(|key| !is_private(key.0) || key.1 == vcpu)
             .map(|key| key.0)
+            .filter(|&intid| {
+                let group = u32::from(self.group1.contains(&slot(intid, vcpu)));
+                self.forwarded >> group & 1 != 0
+            })
             .filter(|&intid| self.route(intid, vcpu) == vcpu && self.enabled.contains(&slot(intid, vcpu)))
             .filter(|&intid| {
                 let mut others = self.processors.iter().enumerate();
@@ -316,14 +350,14 @@ impl World {
             }
             Step::Route { of, to } => self.set_route(vcpu, ALL[of], to % self.processors.len()),
             Step::Control(value) => {
-                let group = if self.version == Version::V3 { 2 } else { 1 };
-                self.forwarding = value & group != 0;
+                self.forwarded = value;
                 let attention = self.gic.write(vcpu, GICD, 0, (WORD, value)).attention;
                 self.after(vcpu, attention);
             }
+            Step::Group(of) => self.flip_group(vcpu, ALL[of]),
             Step::Fold => {
                 let attention = self.gic.fold(vcpu, &mut self.processors[vcpu].lists);
-                self.ghosts.retain(|(_, holder)| *holder != vcpu);
+                self.forget(vcpu);
                 self.after(vcpu, attention);
             }
         }
@@ -337,7 +371,8 @@ impl World {
         };
         let source = if self.version == Version::V2 { vcpu as u8 } else { 0 };
         for target in 0..self.processors.len() {
-            if targets >> target & 1 != 0 {
+            let takes = self.version == Version::V2 || self.group1.contains(&(SGI, target));
+            if takes && targets >> target & 1 != 0 {
                 self.latch((SGI, target, source));
             }
         }
@@ -357,7 +392,7 @@ impl World {
         let key = (intid, owner, 0);
         if high {
             self.high.insert(key);
-        } else if self.high.remove(&key) {
+        } else if self.high.remove(&key) && !self.latched.contains(&key) {
             self.recall(key);
         }
         let attention = self.gic.set_line(intid as u32, vcpu, high);
@@ -391,9 +426,30 @@ impl World {
                 self.latched.remove(&key);
                 self.recall(key);
             }
+            DEACTIVATE => {
+                for (number, processor) in self.processors.iter_mut().enumerate() {
+                    if !is_private(intid) || number == vcpu {
+                        processor.active.retain(|active| active.0 != intid);
+                        if intids(&processor.lists).contains(&(intid as u32)) {
+                            self.voided.insert((intid, number));
+                        }
+                    }
+                }
+            }
             _ => {}
         }
         let attention = write_bit(&mut self.gic, vcpu, base, intid);
+        self.after(vcpu, attention);
+    }
+
+    fn flip_group(&mut self, vcpu: usize, intid: u64) {
+        let key = slot(intid, vcpu);
+        if !self.group1.remove(&key) {
+            self.group1.insert(key);
+        }
+        let (place, offset) = place(&self.gic, vcpu, 0x80 + intid / 32 * 4, intid);
+        let old = self.gic.read(vcpu, place, offset, WORD).value;
+        let attention = self.gic.write(vcpu, place, offset, (WORD, old ^ 1 << (intid % 32))).attention;
         self.after(vcpu, attention);
     }
 
