@@ -86,6 +86,8 @@ readable! {
     pending_exceptions = "isr_el1";
     /// TPIDR_EL1, where the runtime keeps the vCPU's index.
     thread_word = "tpidr_el1";
+    /// DAIF: what is masked.
+    interrupt_mask = "daif";
     /// CPACR_EL1.
     coprocessor_access = "cpacr_el1";
     /// SCTLR_EL1.

@@ -40,3 +40,19 @@ pub fn arm(microseconds: u64) {
 pub fn disarm() {
     registers::set_virtual_timer_control(0);
 }
+
+/// Sleeps for `microseconds`. Interrupts are masked meanwhile, so that the timer's cannot be taken before the sleep
+/// begins; whoever had them unmasked gets it afterwards, others find it pending.
+pub fn sleep(microseconds: u64) {
+    let unmasked = registers::interrupt_mask() & 0x80 == 0;
+    registers::mask_interrupts();
+    let end = registers::counter() + ticks(microseconds);
+    registers::set_virtual_timer_compare(end);
+    registers::set_virtual_timer_control(1);
+    while registers::counter() < end {
+        registers::wfi();
+    }
+    if unmasked {
+        registers::unmask_interrupts();
+    }
+}

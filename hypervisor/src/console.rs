@@ -93,6 +93,10 @@ impl Write for Text {
 /// A domain's end of the console.
 #[derive(Debug)]
 pub struct DomainConsole {
+    /// Domain id.
+    id: u16,
+    /// The domain's index.
+    index: usize,
     /// The UART that the guest sees.
     pub uart: Uart,
     line: Text,
@@ -101,20 +105,14 @@ pub struct DomainConsole {
 }
 
 impl DomainConsole {
-    /// A UART that nobody has touched.
-    pub fn new() -> Self {
-        DomainConsole { uart: Uart::new(), line: Text::new(), whole: false }
+    /// A UART that nobody has touched, of the domain with this id and index.
+    pub fn new(id: u16, index: usize) -> Self {
+        DomainConsole { id, index, uart: Uart::new(), line: Text::new(), whole: false }
     }
 
     /// Output waits for room.
     pub fn stalled(&self) -> bool {
         self.whole
-    }
-}
-
-impl Default for DomainConsole {
-    fn default() -> Self {
-        DomainConsole::new()
     }
 }
 
@@ -192,12 +190,12 @@ impl Console {
     }
 
     /// A byte that a guest transmits. The UART is told where it has to wait.
-    pub fn transmit(&mut self, machine: &impl Machine, id: u16, index: usize, guest: &mut DomainConsole, byte: u8) {
-        if guest.whole && !self.flush(machine, id, index, guest) {
+    pub fn transmit(&mut self, machine: &impl Machine, guest: &mut DomainConsole, byte: u8) {
+        if guest.whole && !self.flush(machine, guest) {
             // It was told that there is no room, and writes all the same: as on a real wire, it is lost.
             return;
         }
-        if self.focus == Focus::Domain(index) {
+        if self.focus == Focus::Domain(guest.index) {
             guest.line.push(byte);
             guest.whole = true;
         } else if byte == b'\n' {
@@ -208,18 +206,18 @@ impl Console {
             guest.whole = guest.line.as_bytes().len() >= LINE;
         }
         if guest.whole {
-            self.flush(machine, id, index, guest);
+            self.flush(machine, guest);
         }
     }
 
     /// Shows what a guest has written, if it is whole and there is room. True where nothing waits now.
-    pub fn flush(&mut self, machine: &impl Machine, id: u16, index: usize, guest: &mut DomainConsole) -> bool {
+    pub fn flush(&mut self, machine: &impl Machine, guest: &mut DomainConsole) -> bool {
         if guest.whole {
             if self.ring.room() < RESERVE {
                 self.drain(machine);
             }
             if self.ring.room() >= RESERVE {
-                self.show(id, index, guest.line.as_bytes());
+                self.show(guest.id, guest.index, guest.line.as_bytes());
                 guest.line.clear();
                 guest.whole = false;
                 self.drain(machine);

@@ -204,7 +204,8 @@ fn construct_domain<M: Construction>(
     let (vcpus, spis) = (usize::from(domain.vcpus), usize::from(domain.spis));
     let gic = Gic::try_new(version, vcpus, spis, machine.list_registers())
         .map_err(|_| Failure::OutOfMemory("an interrupt controller"))?;
-    let console = domain.vpl011.then(|| Lock::new(Rank::Uart, DomainConsole::new()));
+    let index = usize::from(domain.id).saturating_sub(1);
+    let console = domain.vpl011.then(|| Lock::new(Rank::Uart, DomainConsole::new(domain.id, index)));
     Ok(Domain::new(domain, first_vcpu, Lock::new(Rank::Interrupts, gic), console, map))
 }
 

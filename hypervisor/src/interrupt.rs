@@ -116,11 +116,11 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Gives domains whose output waited for room another chance.
     fn resume_writers(&self, cpu: CpuIndex) {
-        for (index, domain) in self.domains.iter().enumerate() {
+        for domain in &self.domains {
             let Some(console) = &domain.console else { continue };
             let line = {
                 let mut console = console.lock();
-                if !console.stalled() || !self.console().flush(&self.machine, domain.id, index, &mut console) {
+                if !console.stalled() || !self.console().flush(&self.machine, &mut console) {
                     continue;
                 }
                 console.uart.output()

@@ -180,7 +180,10 @@ impl<'a> Fdt<'a> {
     /// name with one.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Node<'a>> {
-        let mut components = path.strip_prefix('/')?.split('/').filter(|component| !component.is_empty());
+        // By bytes: a search for a character would bring one of core's ways to panic with it.
+        let components = path.strip_prefix('/')?.as_bytes().split(|byte| *byte == b'/');
+        let mut components =
+            components.filter_map(|name| core::str::from_utf8(name).ok()).filter(|name| !name.is_empty());
         let mut node = self.root();
         if path == "/chosen" || path.starts_with("/chosen/") {
             node = self.chosen()?;

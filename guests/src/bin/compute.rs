@@ -8,7 +8,7 @@
 
 use core::arch::asm;
 
-use guests::{boot, gic, platform, registers, report, timer};
+use guests::{boot, gic, platform, report, timer};
 
 guests::guest!(main, irq);
 
@@ -23,11 +23,7 @@ fn irq(_cpu: usize) {
 /// Sleeps for `milliseconds`.
 fn sleep(milliseconds: u64) {
     gic::enable(platform::get().timers[2]);
-    let end = registers::counter() + timer::ticks(milliseconds * 1_000);
-    timer::arm(milliseconds * 1_000);
-    while registers::counter() < end {
-        registers::wfi();
-    }
+    timer::sleep(milliseconds * 1_000);
     gic::disable(platform::get().timers[2]);
 }
 

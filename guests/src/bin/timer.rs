@@ -238,11 +238,11 @@ fn sleeps(timer: &Timer) {
             registers::mask_interrupts();
         }
         let start = (timer.counter)();
-        (timer.set_compare)(start + timer::ticks(20_000));
+        (timer.set_compare)(start + timer::ticks(100_000));
         (timer.set_control)(1);
         // WFI may return early; what must not happen is that it never returns.
         let mut rounds = 0;
-        while (timer.counter)() < start + timer::ticks(20_000) {
+        while (timer.counter)() < start + timer::ticks(100_000) {
             registers::wfi();
             rounds += 1;
         }
@@ -308,10 +308,13 @@ fn with_company(virtual_timer: &Timer, physical_timer: &Timer) {
         gic::enable(timer.intid);
         for round in 0..5 {
             (timer.set_compare)((timer.counter)() + timer::ticks(5_000));
+            // Masked, so that the interrupt cannot be taken between arming and sleeping.
+            registers::mask_interrupts();
             (timer.set_control)(1);
             if round % 2 == 0 {
                 registers::wfi();
             }
+            registers::unmask_interrupts();
             one(timer, "fires_beside_busy_vcpus");
         }
     }

@@ -124,7 +124,8 @@ impl Fair {
         if self.processors.get(last).is_some_and(idle) {
             return Some(last);
         }
-        if let Some(cpu) = self.processors.iter().position(idle) {
+        let mut all = 0..self.processors.len();
+        if let Some(cpu) = all.find(|cpu| self.processors.get(*cpu).is_some_and(idle)) {
             return Some(cpu);
         }
         for cpu in 0..self.processors.len() {
@@ -132,7 +133,10 @@ impl Fair {
         }
         // All are busy: the one that has had most yields at once if it is far ahead, else at its limit.
         let mut ahead: Option<(u64, CpuIndex, bool)> = None;
-        for (cpu, processor) in self.processors.iter().enumerate().filter(|(_, processor)| !processor.called) {
+        for (cpu, processor) in (0..self.processors.len()).zip(&self.processors) {
+            if processor.called {
+                continue;
+            }
             let Some(running) = processor.running.and_then(|running| usize::try_from(running).ok()) else { continue };
             let Some(entry) = self.entries.get(running) else { continue };
             if ahead.is_none_or(|(most, ..)| entry.virtual_time > most) {

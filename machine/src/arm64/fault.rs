@@ -154,5 +154,6 @@ fn version() -> &'static str {
     }
     let start = VERSION.load(Ordering::Relaxed) as *const u8;
     // SAFETY: both came from one `&'static str`; the length is stored last.
-    unsafe { core::str::from_utf8_unchecked(core::slice::from_raw_parts(start, length)) }
+    let bytes = unsafe { core::slice::from_raw_parts(start, length) };
+    core::str::from_utf8(bytes).unwrap_or_default()
 }

@@ -45,8 +45,9 @@ unsafe impl Send for List {}
 
 /// Gives the heap its first piece. Called once, by the boot processor.
 pub(crate) fn start() {
+    let early = &raw mut EARLY_MEMORY;
     // SAFETY: nothing else names this memory.
-    unsafe { add(core::ptr::addr_of_mut!(EARLY_MEMORY).cast(), EARLY) };
+    unsafe { add(early.cast(), EARLY) };
 }
 
 /// Gives the heap more memory.
@@ -114,7 +115,9 @@ impl List {
                 self.free -= size;
                 let rest = have - gap - size;
                 // SAFETY: both remainders lie inside the piece, and are multiples of the grain.
-                unsafe { *link = split(piece, gap, (at + size) as *mut Piece, rest, next) };
+                let left = unsafe { split(piece, gap, (at + size) as *mut Piece, rest, next) };
+                // SAFETY: the link is the list's.
+                unsafe { *link = left };
                 return at as *mut u8;
             }
             // SAFETY: as above.
@@ -129,15 +132,16 @@ impl List {
         let block: *mut Piece = block.cast();
         let mut link: *mut *mut Piece = &raw mut self.first;
         let mut before: *mut Piece = null_mut();
-        // SAFETY: links and pieces of the list, as in `take`.
-        unsafe {
-            while !(*link).is_null() && *link < block {
-                before = *link;
-                link = &raw mut (*before).next;
+        let after = loop {
+            // SAFETY: a link of the list, as in `take`.
+            let piece = unsafe { *link };
+            if piece.is_null() || piece >= block {
+                break piece;
             }
-        }
-        // SAFETY: as above.
-        let after = unsafe { *link };
+            before = piece;
+            // SAFETY: a piece on the list has a head.
+            link = unsafe { &raw mut (*piece).next };
+        };
         // SAFETY: the block is ours to write.
         unsafe { block.write(Piece { size, next: after }) };
         // SAFETY: the link is the list's.

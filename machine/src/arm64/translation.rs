@@ -96,7 +96,7 @@ pub(crate) fn start(image_at: u64) {
     let slot = addr_of_mut!(image_l3).cast::<u64>();
     let index = ((guard >> 12) & 511) as usize;
     // SAFETY: the table has 512 entries; the page is used by nobody.
-    unsafe { slot.add(index).write_volatile(0) };
+    unsafe { slot.wrapping_add(index).write_volatile(0) };
     flush();
 }
 
@@ -236,11 +236,11 @@ impl Space {
 
 fn read_entry(table: *mut u64, index: usize) -> u64 {
     // SAFETY: `table` is one of boot.s's or the pool's tables, and every index is masked to 511.
-    unsafe { table.add(index & 511).read_volatile() }
+    unsafe { table.wrapping_add(index & 511).read_volatile() }
 }
 
 fn write_entry(table: *mut u64, index: usize, value: u64) {
     // SAFETY: as in `read_entry`; what the entry shows is decided by the callers in this file, which
     // keep to the areas of the table above.
-    unsafe { table.add(index & 511).write_volatile(value) };
+    unsafe { table.wrapping_add(index & 511).write_volatile(value) };
 }

@@ -147,7 +147,7 @@ impl Gic {
         if spis > MOST_SPIS {
             return Err(BuildError::Spis);
         }
-        let spis = spis.next_multiple_of(32).min(MOST_SPIS);
+        let spis = spis.checked_next_multiple_of(32).unwrap_or(MOST_SPIS).min(MOST_SPIS);
         let mut all = Vec::new();
         all.try_reserve_exact(vcpus).map_err(|_| BuildError::OutOfMemory)?;
         all.extend((0..vcpus).map(|vcpu| VirtualCpu::new(version, vcpu)));

@@ -316,17 +316,18 @@ mod tests {
         assert_eq!(field(pfr0, 4), 1, "EL1 is AArch64 only");
         assert_eq!(field(pfr0, 56), 1, "no SCXTNUM");
         assert_eq!(field(pfr0, 24), 1);
-        let isar1 = identity.value(S::ID_AA64ISAR1_EL1);
-        for shift in [4, 8, 24, 28, 56, 60] {
-            assert_eq!(field(isar1, shift), 0, "ISAR1 bit {shift}");
-        }
-        let isar2 = identity.value(S::ID_AA64ISAR2_EL1);
-        for shift in [0, 8, 12, 16] {
-            assert_eq!(field(isar2, shift), 0, "ISAR2 bit {shift}: WFxT, GPA3, APA3, MOPS");
-        }
-        let dfr0 = identity.value(S::ID_AA64DFR0_EL1);
-        for shift in [4, 8, 32, 40, 44, 48, 52] {
-            assert_eq!(field(dfr0, shift), 0, "DFR0 bit {shift}");
+        let hidden: [(_, &[u32]); 4] = [
+            (S::ID_AA64ISAR1_EL1, &[4, 8, 24, 28, 56, 60]),
+            // WFxT, GPA3, APA3, MOPS.
+            (S::ID_AA64ISAR2_EL1, &[0, 8, 12, 16]),
+            (S::ID_AA64DFR0_EL1, &[4, 8, 32, 40, 44, 48, 52]),
+            // VMID, VHE, LORegions, XNX, TWED, HCX, TIDCP1, CMOW.
+            (S::ID_AA64MMFR1_EL1, &[4, 8, 16, 28, 32, 40, 52, 56]),
+        ];
+        for (register, shift) in
+            hidden.iter().flat_map(|(register, all)| all.iter().map(move |shift| (*register, *shift)))
+        {
+            assert_eq!(field(identity.value(register), shift), 0, "{register} bit {shift}");
         }
         assert_eq!(field(identity.value(S::ID_AA64PFR1_EL1), 8), 0, "MTE");
         assert_eq!(field(identity.value(S::ID_AA64MMFR0_EL1), 60), 0, "ECV");

@@ -375,9 +375,7 @@ mod tests {
         #[test]
         fn any_call_is_decoded_and_its_target_is_in_range(arguments: [u64; 4], vcpus in 1_usize..128) {
             if let Call::CpuOn(on) = decode(&arguments) {
-                if let Ok(vcpu) = on.vcpu(vcpus) {
-                    prop_assert!(vcpu < vcpus);
-                }
+                prop_assert!(on.vcpu(vcpus).unwrap_or(0) < vcpus);
             }
             if let Ok(vcpu) = affinity_target(arguments[1], arguments[2], vcpus) {
                 prop_assert!(vcpu < vcpus);

@@ -41,11 +41,7 @@ fn main() {
 /// Sleeps, so that the work after boot is over.
 fn pause(milliseconds: u64) {
     gic::enable(platform::get().timers[2]);
-    let end = registers::counter() + timer::ticks(milliseconds * 1_000);
-    timer::arm(milliseconds * 1_000);
-    while registers::counter() < end {
-        registers::wfi();
-    }
+    timer::sleep(milliseconds * 1_000);
     gic::disable(platform::get().timers[2]);
 }
 

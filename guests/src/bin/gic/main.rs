@@ -95,7 +95,12 @@ fn secondary(_cpu: usize, _word: u64) {
     READY.fetch_add(1, Ordering::SeqCst);
     while LEAVE.load(Ordering::SeqCst) == 0 {
         if SLEEP.load(Ordering::SeqCst) == 1 {
-            registers::wfi();
+            // Masked between the look and the sleep, so that no wake-up falls in between.
+            registers::mask_interrupts();
+            if LEAVE.load(Ordering::SeqCst) == 0 {
+                registers::wfi();
+            }
+            registers::unmask_interrupts();
         } else {
             registers::yield_hint();
         }

@@ -127,7 +127,7 @@ fn unknown_register<M: Machine>(
 
 fn uart<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, access: MmioAccess, offset: u64) {
     let Some(current) = local.current.as_mut() else { return };
-    let (domain, index) = (current.domain, current.vcpu.domain);
+    let domain = current.domain;
     let Some(console) = &domain.console else { return };
     let registers = &mut current.state.registers;
     let (before, after) = {
@@ -136,7 +136,7 @@ fn uart<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, access
         if access.write {
             let byte = console.uart.write(offset, access.size, access.value(registers));
             if let Some(byte) = byte {
-                hypervisor.console().transmit(&hypervisor.machine, domain.id, index, &mut console, byte);
+                hypervisor.console().transmit(&hypervisor.machine, &mut console, byte);
             }
         } else {
             let value = console.uart.read(offset, access.size);

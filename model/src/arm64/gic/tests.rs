@@ -101,23 +101,28 @@ fn what_cannot_be_built_is_refused() {
 }
 
 #[test]
-fn the_identification_registers_read_as_the_contract_says() {
+fn the_identification_registers_of_a_gicv3_read_as_the_contract_says() {
     let mut v3 = gic(Version::V3, 3, 4);
-    assert_eq!(v3.read(0, GICD, 0, WORD).value, 0x53);
-    assert_eq!(v3.read(0, GICD, 4, WORD).value, 9 << 19 | 2 << 5 | 2);
-    assert_eq!(v3.read(0, GICD, 8, WORD).value, 0x43b);
-    assert_eq!(v3.read(0, GICD, 0xffe8, WORD).value, 0x30);
-    assert_eq!(v3.read(0, Place::Redistributor(1), 0xffe8, WORD).value, 0x30);
-    assert_eq!(v3.read(0, Place::Redistributor(1), 8, AccessSize::Double).value, 1 << 32 | 1 << 8);
-    assert_eq!(v3.read(0, Place::Redistributor(2), 8, AccessSize::Double).value, 2 << 32 | 2 << 8 | 1 << 4);
-    assert_eq!(v3.read(0, Place::Redistributor(2), 0xc, WORD).value, 2);
+    let distributor = [(0, 0x53), (4, 9 << 19 | 2 << 5 | 2), (8, 0x43b), (0xc, 0), (0xffe8, 0x30)];
+    for (offset, value) in distributor {
+        assert_eq!(v3.read(0, GICD, offset, WORD), Answer { value, known: true }, "{offset:#x}");
+    }
+    for (vcpu, value) in [0, 1 << 32 | 1 << 8, 2 << 32 | 2 << 8 | 1 << 4].into_iter().enumerate() {
+        let of = Place::Redistributor(vcpu);
+        assert_eq!(v3.read(0, of, 8, AccessSize::Double).value, value);
+        assert_eq!(v3.read(0, of, 0xc, WORD).value, vcpu as u64);
+        assert_eq!(v3.read(0, of, 0x14, WORD), Answer { value: 0, known: true });
+        assert_eq!(v3.read(0, of, 0xffe8, WORD).value, 0x30);
+    }
     assert!(!v3.read(0, Place::Redistributor(3), 8, AccessSize::Double).known);
-    assert_eq!(v3.read(0, Place::Redistributor(0), 0x14, WORD), Answer { value: 0, known: true });
+}
+
+#[test]
+fn the_identification_registers_of_a_gicv2_read_as_the_contract_says() {
     let mut v2 = gic(Version::V2, 3, 4);
-    assert_eq!(v2.read(0, GICD, 0, WORD).value, 3);
-    assert_eq!(v2.read(0, GICD, 4, WORD).value, 2 << 5 | 2);
-    assert_eq!(v2.read(0, GICD, 0xfe8, WORD).value, 0x20);
-    assert_eq!(v2.read(2, GICD, 0x800, WORD).value, 0x0404_0404);
+    for (offset, value) in [(0, 3), (4, 2 << 5 | 2), (8, 0x43b), (0xfe8, 0x20), (0x800, 0x0404_0404)] {
+        assert_eq!(v2.read(2, GICD, offset, WORD), Answer { value, known: true }, "{offset:#x}");
+    }
     assert!(!v2.read(2, Place::Redistributor(2), 0x14, WORD).known);
 }
 
