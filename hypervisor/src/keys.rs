@@ -17,12 +17,17 @@ impl<M: Machine> Hypervisor<M> {
                 self.empty_console();
                 self.machine.reset();
             }
+            b'C' => {
+                self.say(Level::Error, format_args!("'C': a fault of the hypervisor, on purpose"));
+                self.empty_console();
+                self.machine.fault();
+            }
             _ => {}
         }
     }
 
     fn show_keys(&self) {
-        for line in ["h  these lines", "q  the domains and their vCPUs", "R  restart the machine"] {
+        for line in ["h  these lines", "q  the domains and their vCPUs", "R  restart the machine", "C  crash the hypervisor"] {
             self.say(Level::Error, format_args!("  {line}"));
         }
     }

@@ -26,4 +26,11 @@ mod uart;
 pub use board::{Board, GuestMap};
 pub use boot::{Boot, Taken, stop};
 pub use fault::{set_noreboot, set_version};
-pub use heap::{allocations, seal};
+pub use heap::allocations;
+
+/// Construction is over: from now on nothing is allocated and nothing is mapped. A processor that starts
+/// later would find no stack, so all have been started before.
+pub fn seal() {
+    heap::seal();
+    translation::seal();
+}

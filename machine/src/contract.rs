@@ -91,6 +91,8 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn power_off(&self) -> !;
     /// Starts the machine anew.
     fn reset(&self) -> !;
+    /// Faults on purpose, so that its owner sees what a fault of the hypervisor looks like.
+    fn fault(&self) -> !;
     /// Stops this processor for ever, the machine staying as it is.
     fn halt(&self) -> !;
 }

@@ -260,7 +260,7 @@ impl<'a> Node<'a> {
     /// What follows the `@` of the name.
     #[must_use]
     pub fn unit_address(&self) -> Option<&'a str> {
-        self.name().split_once('@').map(|(_, unit)| unit)
+        crate::text::split_once(self.name(), b'@').map(|(_, unit)| unit)
     }
 
     fn tokens(&self) -> Tokens<'a> {

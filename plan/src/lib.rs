@@ -55,6 +55,7 @@ mod range;
 mod report;
 mod shape;
 pub mod stage2;
+mod text;
 
 pub use assemble::{Findings, examine, read};
 pub use board::{

@@ -42,7 +42,7 @@ impl<'a> CommandLine<'a> {
     /// Value of the last `name=value` among the words.
     pub(crate) fn value_of(&self, name: &str) -> Option<&'a str> {
         let value =
-            |word: &'a str| word.split_once('=').filter(|(key, _)| *key == name).map(|(_, value)| value);
+            |word: &'a str| crate::text::split_once(word, b'=').filter(|(key, _)| *key == name).map(|(_, value)| value);
         self.text.split_ascii_whitespace().rev().find_map(value)
     }
 }
@@ -95,7 +95,7 @@ pub(crate) fn parse(line: &CommandLine<'_>, report: &mut Report) -> Options {
         return options;
     }
     for word in line.text.split_ascii_whitespace() {
-        let outcome = match word.split_once('=') {
+        let outcome = match crate::text::split_once(word, b'=') {
             Some((name, value)) => valued(&mut options, name, value),
             None => bare(&mut options, word),
         };
@@ -215,7 +215,7 @@ fn set(place: &mut u8, level: Option<u8>) -> Outcome {
 
 /// A log level; what follows a slash would be Xen's level for rate-limited lines.
 fn level(value: &str) -> Option<u8> {
-    match value.split('/').next()? {
+    match crate::text::split_once(value, b'/').map_or(value, |(level, _)| level) {
         "none" | "error" => Some(0),
         "warning" => Some(1),
         "info" => Some(2),

@@ -193,6 +193,9 @@ impl Machine for Board {
             return Some(Interrupt::VirtualTimer);
         }
         let reason = if intid == KICK {
+            if fault::ended() {
+                system::halt();
+            }
             Interrupt::Kick
         } else if intid == self.hypervisor_timer {
             write!("cnthp_ctl_el2", 0);
@@ -259,6 +262,10 @@ impl Machine for Board {
             firmware::reset();
         }
         system::halt()
+    }
+
+    fn fault(&self) -> ! {
+        system::fault()
     }
 
     fn halt(&self) -> ! {

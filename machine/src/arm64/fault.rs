@@ -1,7 +1,7 @@
 //! The end: a panic or an exception of the hypervisor's own.
 //!
 //! Says what happened, where, by which road (frame pointers and the symbol table), and in which version;
-//! then stops, or restarts the machine, as `noreboot` says. Writes to the UART directly and takes no
+//! then stops all processors, or restarts the machine, as `noreboot` says. Writes to the UART directly and takes no
 //! lock: whoever held one will not come back.
 #![expect(unsafe_code, reason = "reads the stack that led here")]
 
@@ -14,6 +14,7 @@ use super::{firmware, symbols};
 
 static NOREBOOT: AtomicBool = AtomicBool::new(true);
 static FAULTED: AtomicBool = AtomicBool::new(false);
+static ENDED: AtomicBool = AtomicBool::new(false);
 static CONSOLE: AtomicUsize = AtomicUsize::new(0);
 static VERSION: AtomicU64 = AtomicU64::new(0);
 static VERSION_LENGTH: AtomicUsize = AtomicUsize::new(0);
@@ -101,7 +102,14 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     end()
 }
 
+/// The hypervisor has ended: a processor that is called stops.
+pub(crate) fn ended() -> bool {
+    ENDED.load(Ordering::Relaxed)
+}
+
 fn end() -> ! {
+    ENDED.store(true, Ordering::SeqCst);
+    super::secondary::call_all();
     if NOREBOOT.load(Ordering::Relaxed) {
         say(format_args!("(XEN) Stopped ('noreboot', or the command line was not yet known)"));
         halt();

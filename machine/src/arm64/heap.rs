@@ -60,7 +60,7 @@ pub(crate) unsafe fn add(base: *mut u8, size: usize) {
 }
 
 /// From now on nothing is allocated.
-pub fn seal() {
+pub(crate) fn seal() {
     SEALED.store(true, Ordering::Release);
 }
 

@@ -6,6 +6,7 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use alloc::boxed::Box;
 
 use super::board::Board;
+use crate::contract::Machine;
 use super::{firmware, translation};
 use super::system::barrier;
 
@@ -47,6 +48,16 @@ pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut
                 failed(index, error);
             }
         }
+    }
+}
+
+/// Interrupts every processor that has started, this one too (which has interrupts masked and never
+/// hears of it).
+pub(crate) fn call_all() {
+    // SAFETY: null, or the board, which lives for ever.
+    let Some(board) = (unsafe { BOARD.load(Ordering::Acquire).as_ref() }) else { return };
+    for index in 0..board.processors().len() {
+        board.kick(index);
     }
 }
 

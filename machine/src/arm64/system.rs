@@ -71,6 +71,13 @@ pub(crate) fn smc(function: u32, arguments: [u64; 3]) -> i64 {
     x0.cast_signed()
 }
 
+/// Takes an exception that nobody expects.
+#[inline(never)]
+pub(crate) fn fault() -> ! {
+    barrier!("brk #0xfa");
+    halt()
+}
+
 /// Stops this processor for ever.
 pub(crate) fn halt() -> ! {
     loop {

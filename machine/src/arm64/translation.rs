@@ -20,6 +20,7 @@ use super::system::barrier;
 use crate::lock::{Lock, Rank};
 
 unsafe extern "C" {
+    static root: u8;
     static mut image_l1: [u64; 512];
     static mut image_l3: [u64; 512];
     static __image_start: u8;
@@ -152,10 +153,33 @@ pub(crate) fn with_window<R>(range: Range, memory: Memory, act: impl FnOnce(usiz
     result
 }
 
+/// Makes EL2's own translation tables read-only, for good: from here on not even the hypervisor can map
+/// anything, or make anything executable. An attempt is a fault.
+pub(crate) fn seal() {
+    const READ_ONLY: u64 = 1 << 7;
+    let space = SPACE.lock();
+    let level3 = addr_of_mut!(image_l3).cast::<u64>();
+    let pool = addr_of_mut!(POOL) as u64;
+    let first = addr_of!(root) as u64;
+    let boot = (first..=level3 as u64).step_by(PAGE as usize);
+    // The table that says so comes last: it closes itself.
+    for page in (pool..pool + TABLES as u64 * PAGE).step_by(PAGE as usize).chain(boot) {
+        let index = ((page >> 12) & 511) as usize;
+        write_entry(level3, index, read_entry(level3, index) | READ_ONLY);
+        flush();
+    }
+    drop(space);
+}
+
 /// Completes table writes and drops stale translations on all processors.
 fn flush() {
     barrier!("dsb ishst");
-    barrier!("tlbi alle2is");
+    // Entered at another level we live just long enough to say so.
+    match super::system::level() {
+        2 => barrier!("tlbi alle2is"),
+        3 => barrier!("tlbi alle3is"),
+        _ => barrier!("tlbi vmalle1is"),
+    }
     barrier!("dsb ish");
     barrier!("isb");
 }

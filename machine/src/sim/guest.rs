@@ -1,6 +1,5 @@
 //! A vCPU of the simulated machine as it executes its program.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
@@ -10,8 +9,6 @@ use super::program::{Answer, Cpu, Exception, Insight, Program, Request, Slot, St
 
 /// Offset of the vector for synchronous exceptions from EL1 with its own stack.
 const VECTOR: u64 = 0x200;
-/// EL1 with its own stack.
-const EL1H: u64 = 5;
 
 /// What the last trap was, and so what the hypervisor may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -78,8 +75,6 @@ pub(super) struct Guest {
     waits: u64,
     pub(super) work: u64,
     pub(super) loaded: bool,
-    /// The last places where it ran, for messages.
-    pub(super) trail: VecDeque<String>,
 }
 
 impl Guest {
@@ -95,7 +90,6 @@ impl Guest {
             waits: 0,
             work: 0,
             loaded: false,
-            trail: VecDeque::new(),
         }
     }
 
@@ -414,11 +408,6 @@ fn synchronous(class: u64, iss: u64) -> Trap {
 
 fn fetch_abort(pc: u64) -> Trap {
     Trap { fault_address: pc, fault_page: pc & !0xfff, ..synchronous(0x20, 7) }
-}
-
-/// The processor state of a program.
-pub(super) fn runs_at_el1(pstate: u64) -> bool {
-    pstate & 0x1f == EL1H
 }
 
 /// All system registers that a guest owns, in the order of their declaration.

@@ -121,6 +121,7 @@ pub struct Gic {
     /// GICD_CTLR: bit 0 forwards group 0, bit 1 group 1.
     groups: u8,
     vcpus: Vec<VirtualCpu>,
+    everybody: Attention,
     shared: Vec<Interrupt>,
     /// Some SPI may have a physical one to release.
     shared_releases: bool,
@@ -155,7 +156,15 @@ impl Gic {
         shared.try_reserve_exact(spis).map_err(|_| BuildError::OutOfMemory)?;
         shared.resize(spis, Interrupt::new(0, 0, u8::from(version == Version::V2)));
         let list_registers = list_registers.clamp(1, super::LIST_REGISTERS);
-        Ok(Self { version, list_registers, groups: 0, vcpus: all, shared, shared_releases: false })
+        Ok(Self {
+            version,
+            list_registers,
+            groups: 0,
+            vcpus: all,
+            everybody: Attention::first(vcpus),
+            shared,
+            shared_releases: false,
+        })
     }
 
     /// Which controller it is.
@@ -166,7 +175,7 @@ impl Gic {
     /// An SGI, from a write of ICC_SGI1R_EL1 (group 1), ICC_SGI0R_EL1 or ICC_ASGI1R_EL1 (group 0) by
     /// vCPU `from`. Only for a GICv3. Targets that do not exist are ignored.
     pub fn sgi(&mut self, from: usize, value: u64, group: SgiGroup) -> Attention {
-        let everybody = Attention::first(self.vcpus.len());
+        let everybody = self.everybody;
         let targets =
             if value >> 40 & 1 != 0 { everybody.without(from) } else { sgi_targets(value).and(everybody) };
         let intid = value >> 24 & 0xf;
@@ -219,8 +228,8 @@ impl Gic {
 
     /// A physical INTID that the caller has to deactivate, because the guest made the virtual interrupt
     /// go away without ending it; of this vCPU's PPIs first (on the processor where it runs, or ran
-    /// last), then of any SPI. To be called until there is none, after each [`Gic::write`], and after
-    /// [`Gic::fold`].
+    /// last), then of any SPI. To be called until there is none after each [`Gic::refill`]; whatever makes
+    /// an interrupt go away has its vCPU refilled.
     #[inline]
     pub fn take_release(&mut self, vcpu: usize) -> Option<u32> {
         let cpu = self.vcpus.get_mut(vcpu)?;
@@ -285,25 +294,31 @@ impl Gic {
         }
         let wanted_by = interrupt.wanted_by();
         let owed_to = interrupt.set_owed_to(wanted_by);
-        if owed_to != wanted_by {
-            if let Some(cpu) = self.vcpus.get_mut(usize::from(owed_to)) {
-                cpu.owed.remove(intid);
-            }
-            if let Some(cpu) = self.vcpus.get_mut(usize::from(wanted_by)) {
-                cpu.owed.insert(intid);
-            }
+        if owed_to == wanted_by {
+            return self.mark(wanted_by);
         }
-        self.mark(wanted_by)
+        if owed_to != NOBODY
+            && let Some(cpu) = self.vcpus.get_mut(usize::from(owed_to))
+        {
+            cpu.owed.remove(intid);
+        }
+        match self.vcpus.get_mut(usize::from(wanted_by)) {
+            Some(cpu) => {
+                cpu.owed.insert(intid);
+                cpu.dirty = true;
+                Attention::of_number(wanted_by)
+            }
+            None => Attention::NONE,
+        }
     }
 
     /// The list registers of this vCPU no longer hold what they should.
     #[inline]
     fn mark(&mut self, vcpu: u8) -> Attention {
-        let vcpu = usize::from(vcpu);
-        match self.vcpus.get_mut(vcpu) {
+        match self.vcpus.get_mut(usize::from(vcpu)) {
             Some(cpu) => {
                 cpu.dirty = true;
-                Attention::of(vcpu)
+                Attention::of_number(vcpu)
             }
             None => Attention::NONE,
         }
@@ -318,14 +333,15 @@ impl Gic {
         }
     }
 
-    /// Whose private interrupt it is has to deactivate the physical one; an SPI's anybody can.
+    /// A physical interrupt is to be deactivated: by the vCPU whose private interrupt it is, by the one at
+    /// hand for an SPI. It refills, so that it passes by [`Gic::take_release`] on its way to the guest.
     fn note_release(&mut self, vcpu: usize, intid: usize) -> Attention {
+        let Some(cpu) = self.vcpus.get_mut(vcpu) else { return Attention::NONE };
         if intid >= PRIVATE {
             self.shared_releases = true;
-            return Attention::NONE;
+        } else {
+            cpu.releases = true;
         }
-        let Some(cpu) = self.vcpus.get_mut(vcpu) else { return Attention::NONE };
-        cpu.releases = true;
         cpu.dirty = true;
         Attention::of(vcpu)
     }

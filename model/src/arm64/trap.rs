@@ -256,12 +256,19 @@ impl Trap {
         if bit(self.syndrome, 25) { 4 } else { 2 }
     }
 
+    /// The frequent classes, where the caller can see them.
+    #[inline]
     fn decode_synchronous(&self) -> Exit {
-        let class = low_u8(self.syndrome >> 26) & 0x3f;
-        match class {
+        match low_u8(self.syndrome >> 26) & 0x3f {
             0x16 => Exit::Hypercall { immediate: low_u16(self.syndrome) },
             0x18 => Exit::SystemRegister(self.system_register()),
             0x24 => self.data_abort(),
+            class => self.decode_rare(class),
+        }
+    }
+
+    fn decode_rare(&self, class: u8) -> Exit {
+        match class {
             0x01 => self.wait(),
             0x17 => Exit::SecureCall { immediate: low_u16(self.syndrome) },
             0x20 => Exit::InstructionAbort { ipa: self.ipa(), reason: self.abort_reason() },
@@ -300,8 +307,17 @@ impl Trap {
         AbortReason::from_status(low_u8(self.syndrome))
     }
 
+    #[inline]
     fn data_abort(&self) -> Exit {
         let write = self.syndrome & WRITE != 0;
+        // A translation fault of level 0 to 3 with a valid syndrome, not on a table walk.
+        if self.syndrome & (VALID | CACHE_MAINTENANCE | TABLE_WALK | 0x3c) == VALID | 0x04 {
+            return Exit::Mmio(self.mmio(write));
+        }
+        self.rare_data_abort(write)
+    }
+
+    fn rare_data_abort(&self, write: bool) -> Exit {
         let reason = match self.abort_reason() {
             AbortReason::Translation if self.syndrome & CACHE_MAINTENANCE != 0 => {
                 AbortReason::CacheMaintenance

@@ -58,7 +58,7 @@ fn stdout_path<'a>(fdt: &Fdt<'a>) -> Option<&'a str> {
 
 /// The node that a path or an alias names; what follows a colon sets the line's speed and is not ours.
 fn resolve<'a>(fdt: &Fdt<'a>, named: &str) -> Option<Node<'a>> {
-    let name = named.split(':').next().unwrap_or(named);
+    let name = crate::text::split_once(named, b':').map_or(named, |(name, _)| name);
     if name.starts_with('/') {
         return fdt.find(name);
     }

@@ -8,6 +8,9 @@ use guests::{boot, gic, platform, psci, registers, report, timer};
 
 use super::sample;
 
+/// The SGI that goes back.
+const ANSWER: u32 = 2;
+
 /// What the second vCPU does: 0 returns at once, 1 looks for SGIs, 2 sleeps for them, 3 leaves.
 static MODE: AtomicU64 = AtomicU64::new(0);
 /// The counter on the second vCPU when it took its last SGI.
@@ -15,10 +18,12 @@ static TAKEN: AtomicU64 = AtomicU64::new(0);
 
 /// The second vCPU: takes SGIs by hand, interrupts masked.
 pub(super) fn run(_cpu: usize, word: u64) {
+    gic::start_cpu();
     if word == 0 {
+        // The first vCPU sleeps until it hears of this one.
+        gic::send_sgi(ANSWER, gic::Target::Cpu(0));
         return;
     }
-    gic::start_cpu();
     gic::enable(1);
     TAKEN.store(1, Ordering::SeqCst);
     loop {
@@ -31,21 +36,24 @@ pub(super) fn run(_cpu: usize, word: u64) {
             let now = registers::counter();
             gic::end(gic::acknowledge());
             TAKEN.store(now, Ordering::SeqCst);
+            gic::send_sgi(ANSWER, gic::Target::Cpu(0));
         }
     }
 }
 
 pub(super) fn all() {
+    gic::enable(ANSWER);
     starts();
     MODE.store(2, Ordering::SeqCst);
     report::equal("bench.cpu_on", psci::start(1, 1), 0);
     timer::wait_for(1_000_000, || TAKEN.load(Ordering::SeqCst) != 0);
     timer::spin(1_000);
-    sample("sgi.cross_entry_wfi", || cross(20_000));
+    sample("sgi.cross_entry_wfi", || cross(true).0);
+    sample("sgi.cross_roundtrip_wfi", || cross(true).1);
     MODE.store(1, Ordering::SeqCst);
-    cross(20_000);
+    cross(true);
     if platform::flag("bench.two_pcpus") {
-        sample("sgi.cross_entry_running", || cross(0));
+        sample("sgi.cross_entry_running", || cross(false).0);
     }
     MODE.store(3, Ordering::SeqCst);
     gic::send_sgi(1, gic::Target::Cpu(1));
@@ -59,23 +67,16 @@ fn starts() {
     psci::wait_off(1, 1_000_000);
     let mut calls = [0u64; 50];
     let mut entries = [0u64; 50];
-    gic::enable(platform::get().timers[2]);
     for (call, entry) in calls.iter_mut().zip(&mut entries) {
+        take();
         super::settle();
-        timer::arm(1_000);
         let (start, end, answer) = turn_on(platform::get().affinities[1], boot::secondary_address());
         *call = end - start - 1;
-        timer::disarm();
         report_if_refused(answer);
         psci::wait_off(1, 1_000_000);
         *entry = boot::entry(1).counter.load(Ordering::SeqCst).saturating_sub(start);
-        // Taken by hand: the timer's interrupt, if it has become pending meanwhile.
-        let raw = gic::acknowledge();
-        if gic::intid_of(raw) != gic::SPURIOUS {
-            gic::end(raw);
-        }
     }
-    gic::disable(platform::get().timers[2]);
+    take();
     report::samples("psci.cpu_on.call", &mut calls);
     report::samples("psci.cpu_on.entry", &mut entries);
 }
@@ -99,30 +100,27 @@ fn report_if_refused(answer: i64) {
     }
 }
 
-/// An SGI to the other; the sender sleeps for `microseconds` meanwhile, or looks.
-fn cross(microseconds: u64) -> u64 {
-    TAKEN.store(0, Ordering::SeqCst);
-    if microseconds > 0 {
-        gic::enable(platform::get().timers[2]);
-        timer::arm(microseconds);
-    }
+/// An SGI to the other, which answers with one: ticks until the other took it, and until the answer is taken. The
+/// sender sleeps meanwhile, or looks.
+fn cross(asleep: bool) -> (u64, u64) {
     let start = registers::counter();
     gic::send_sgi(1, gic::Target::Cpu(1));
-    while TAKEN.load(Ordering::SeqCst) == 0 {
-        if microseconds > 0 {
+    while registers::pending_exceptions() & 0x80 == 0 {
+        if asleep {
             registers::wfi();
-            timer::disarm();
-            let raw = gic::acknowledge();
-            if gic::intid_of(raw) != gic::SPURIOUS {
-                gic::end(raw);
-            }
-            if TAKEN.load(Ordering::SeqCst) == 0 {
-                timer::arm(microseconds);
-            }
         } else {
             registers::yield_hint();
         }
     }
-    timer::disarm();
-    TAKEN.load(Ordering::SeqCst) - start
+    let end = registers::counter();
+    take();
+    (TAKEN.load(Ordering::SeqCst) - start, end - start)
+}
+
+/// Takes what is pending, by hand.
+fn take() {
+    let raw = gic::acknowledge();
+    if gic::intid_of(raw) != gic::SPURIOUS {
+        gic::end(raw);
+    }
 }

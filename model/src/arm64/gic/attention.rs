@@ -23,6 +23,12 @@ impl Attention {
         Self(bit.unwrap_or(0))
     }
 
+    /// One vCPU by its short number; above 127 the result is unspecified.
+    #[inline]
+    pub(super) fn of_number(vcpu: u8) -> Self {
+        Self(1_u128.wrapping_shl(u32::from(vcpu)))
+    }
+
     /// The vCPUs from 0 to `count` - 1.
     pub fn first(count: usize) -> Self {
         let absent = u32::try_from(count).ok().and_then(|count| u128::MAX.checked_shl(count));

@@ -2,7 +2,8 @@
 
 use super::super::list_register::ListRegister;
 use super::super::{LIST_REGISTERS, Lists};
-use super::interrupt::{ACTIVE, LISTED, NOBODY, Turn};
+use super::interrupt::{ACTIVE, Change, LISTED, NOBODY, Turn};
+use super::owed::intid_of;
 use super::{Attention, Gic};
 use crate::bits::{Ones, index, low_u16};
 
@@ -91,14 +92,18 @@ impl Gic {
         attention
     }
 
+    #[inline]
     fn fold_entry(&mut self, vcpu: usize, entry: ListRegister) -> Attention {
         let intid = index(entry.intid());
         let Some(interrupt) = self.interrupt_mut(vcpu, intid) else { return Attention::NONE };
         if !interrupt.is(LISTED) || usize::from(interrupt.holder()) != vcpu {
             return Attention::NONE;
         }
-        let change = interrupt.fold(entry);
-        self.follow(vcpu, intid, change)
+        match interrupt.fold(entry) {
+            // The usual end of an interrupt: nobody is owed anything.
+            Change::Settle if interrupt.wanted_by() == NOBODY => Attention::NONE,
+            change => self.follow(vcpu, intid, change),
+        }
     }
 
     /// Fills the list registers with the most urgent of what the vCPU is owed; what they held is folded
@@ -114,25 +119,55 @@ impl Gic {
         attention
     }
 
+    #[inline]
     fn fill(&mut self, vcpu: usize, lists: &mut Lists) {
         let Ok(number) = u8::try_from(vcpu) else { return };
+        let turn = Turn { vcpu: number, groups: self.groups, noticed: false };
+        if self.vcpus.get(vcpu).is_some_and(|cpu| cpu.owed.at_most(self.list_registers)) {
+            self.fill_all(vcpu, lists, turn);
+        } else {
+            self.fill_chosen(vcpu, lists, turn);
+        }
+    }
+
+    /// All that is owed fits: the hardware itself finds the most urgent.
+    #[inline]
+    fn fill_all(&mut self, vcpu: usize, lists: &mut Lists, turn: Turn) {
+        let Some(owed) = self.vcpus.get(vcpu).map(|cpu| &cpu.owed) else { return };
+        let mut entries = lists.entries.iter_mut();
+        let mut bit = 1_u16;
+        for place in owed.places() {
+            let Some(word) = self.vcpus.get(vcpu).map(|cpu| cpu.owed.word(place)) else { return };
+            for number in word {
+                let entry = self.list(vcpu, intid_of(place, number), turn);
+                if !entry.is_empty() {
+                    let Some(free) = entries.next() else { return };
+                    *free = entry.0;
+                    lists.used |= bit;
+                    bit = bit.wrapping_shl(1);
+                }
+            }
+        }
+    }
+
+    /// More is owed than fits, unless some of it is in a group that is not forwarded.
+    #[cold]
+    fn fill_chosen(&mut self, vcpu: usize, lists: &mut Lists, turn: Turn) {
         let choice = self.choose(vcpu);
         let more = choice.candidates > self.list_registers;
         // The hardware tells when one entry is left. Earlier than that it must tell of every end if there
         // is only one entry, or if pending interrupts wait behind those that lie upon active ones.
         let noticed = more && (self.list_registers == 1 || choice.has_active());
-        let turn = Turn { vcpu: number, groups: self.groups, noticed };
-        let mut used = 0_u16;
+        let turn = Turn { noticed, ..turn };
         let mut bit = 1_u16;
         for (key, entry) in choice.keys.iter().zip(&mut lists.entries) {
             if *key == LAST {
                 break;
             }
-            *entry = self.list(vcpu, usize::from(low_u16(u64::from(*key))), turn);
-            used |= bit;
+            *entry = self.list(vcpu, usize::from(low_u16(u64::from(*key))), turn).0;
+            lists.used |= bit;
             bit = bit.wrapping_shl(1);
         }
-        lists.used = used;
         lists.underflow = more && self.list_registers > 1;
     }
 
@@ -152,16 +187,21 @@ impl Gic {
         choice.finish()
     }
 
-    /// Moves an owed interrupt into a list register.
-    fn list(&mut self, vcpu: usize, intid: usize, turn: Turn) -> u64 {
+    /// Moves an owed interrupt into a list register; the entry is empty, and nothing changes, if it is
+    /// only pending and its group is not forwarded.
+    #[inline]
+    fn list(&mut self, vcpu: usize, intid: usize, turn: Turn) -> ListRegister {
         let name = u32::try_from(intid).unwrap_or(0);
-        let Some(interrupt) = self.interrupt_mut(vcpu, intid) else { return 0 };
+        let Some(interrupt) = self.interrupt_mut(vcpu, intid) else { return ListRegister::default() };
+        if !interrupt.is(ACTIVE) && !interrupt.is_forwarded(turn.groups) {
+            return ListRegister::default();
+        }
         let entry = interrupt.list(name, turn);
         interrupt.set_owed_to(NOBODY);
         if let Some(cpu) = self.vcpus.get_mut(vcpu) {
             cpu.owed.remove(intid);
         }
-        entry.0
+        entry
     }
 
     /// Whether an interrupt is there that ends a WFI: pending, enabled, forwarded and not active at the

@@ -93,36 +93,30 @@ impl Gic {
     }
 
     fn read_distributor(&self, vcpu: usize, offset: u64, size: AccessSize) -> Answer {
-        if let Some(row) = Row::at(offset, size) {
-            return if self.in_distributor(row) {
-                Answer::of(self.read_row(vcpu, row))
-            } else {
-                Answer::ZERO
-            };
-        }
         match (offset, size) {
             (CTLR, AccessSize::Word) => Answer::of(self.control()),
             (TYPER, AccessSize::Word) => Answer::of(self.distributor_type()),
             (IIDR, AccessSize::Word) => Answer::of(IMPLEMENTER),
             (TYPER2 | STATUSR, AccessSize::Word) => Answer::ZERO,
-            _ if self.version == Version::V2 => self.read_v2(vcpu, offset, size),
-            _ => self.read_v3(offset, size),
+            _ => match Row::at(offset, size) {
+                Some(row) if self.in_distributor(row) => Answer::of(self.read_row(vcpu, row)),
+                Some(_) => Answer::ZERO,
+                None if self.version == Version::V2 => self.read_v2(vcpu, offset, size),
+                None => self.read_v3(offset, size),
+            },
         }
     }
 
     fn write_distributor(&mut self, vcpu: usize, offset: u64, size: AccessSize, value: u64) -> Outcome {
-        if let Some(row) = Row::at(offset, size) {
-            return if self.in_distributor(row) {
-                Outcome::of(self.write_row(vcpu, row, value))
-            } else {
-                Outcome::IGNORED
-            };
-        }
         match (offset, size) {
             (CTLR, AccessSize::Word) => Outcome::of(self.set_control(value)),
             (TYPER | IIDR | TYPER2 | STATUSR, AccessSize::Word) => Outcome::IGNORED,
-            _ if self.version == Version::V2 => self.write_v2(vcpu, offset, size, value),
-            _ => self.write_v3(offset, size, value),
+            _ => match Row::at(offset, size) {
+                Some(row) if self.in_distributor(row) => Outcome::of(self.write_row(vcpu, row, value)),
+                Some(_) => Outcome::IGNORED,
+                None if self.version == Version::V2 => self.write_v2(vcpu, offset, size, value),
+                None => self.write_v3(offset, size, value),
+            },
         }
     }
 
@@ -146,7 +140,7 @@ impl Gic {
         for cpu in &mut self.vcpus {
             cpu.dirty = true;
         }
-        Attention::first(self.vcpus.len())
+        self.everybody
     }
 
     /// ITLinesNumber 4:0, CPUNumber 7:5, and for a GICv3 IDbits 23:19 (10 bits); no security extension, no
@@ -181,8 +175,8 @@ impl Gic {
     /// GICD_SGIR: filter 25:24 (0 list, 1 all others, 2 self), target list 23:16, INTID 3:0.
     fn generate_v2(&mut self, from: usize, value: u64) -> Attention {
         let targets = match value >> 24 & 3 {
-            0 => Attention(u128::from(value >> 16 & 0xff)).and(Attention::first(self.vcpus.len())),
-            1 => Attention::first(self.vcpus.len()).without(from),
+            0 => Attention(u128::from(value >> 16 & 0xff)).and(self.everybody),
+            1 => self.everybody.without(from),
             2 => Attention::of(from),
             _ => Attention::NONE,
         };
@@ -197,7 +191,7 @@ impl Gic {
 
     /// The vCPUs of a GICv2 as a mask.
     pub(super) fn present(&self) -> u8 {
-        let [low, ..] = Attention::first(self.vcpus.len()).0.to_le_bytes();
+        let [low, ..] = self.everybody.0.to_le_bytes();
         low
     }
 

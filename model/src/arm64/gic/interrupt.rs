@@ -356,37 +356,47 @@ impl Interrupt {
         self.unlink_if_gone()
     }
 
-    /// Moves to a list register what this vCPU is owed.
+    /// Moves to a list register what this vCPU is owed: it has the interrupt active, or the interrupt is
+    /// pending for it, enabled and forwarded.
+    #[inline]
     pub(super) fn list(&mut self, intid: u32, turn: Turn) -> ListRegister {
-        let active = self.is(ACTIVE);
-        let pending = self.is(ENABLED)
-            && self.is_pending()
-            && self.is_forwarded(turn.groups)
-            && self.target == turn.vcpu
-            // Behind an active state that is noticed when it ends, or has another priority, it waits here.
-            && (!active || !turn.noticed && self.priority == self.active_priority);
         let entry = ListRegister::new(intid, self.urgency()).group1_if(self.is(GROUP1));
-        let entry = if self.is(LINK) {
-            self.list_linked(entry, turn.noticed)
-        } else if self.is(SOURCED) {
-            self.list_sourced(entry, turn.noticed)
-        } else if self.is(EDGE) {
-            let entry = entry.active_if(active).pending_if(pending);
-            if pending {
-                self.latch();
-            }
-            entry.notify_end_if(turn.noticed || self.is(PENDING))
-        } else {
-            // A level is looked at again at the end, so pending and active are never both set.
-            if !active {
-                self.latch();
-            }
-            entry.active_if(active).pending_if(!active).notify_end_if(true)
+        let entry = match self.flags & (LINK | SOURCED | EDGE) {
+            EDGE => self.list_edge(entry, turn),
+            0 => self.list_level(entry),
+            flags if flags & LINK != 0 => self.list_linked(entry, turn.noticed),
+            _ => self.list_sourced(entry, turn.noticed),
         };
-        self.clear(ACTIVE | FRESH);
-        self.set(LISTED);
+        self.flags = self.flags & !(ACTIVE | FRESH) | LISTED;
         self.holder = turn.vcpu;
         entry
+    }
+
+    #[inline]
+    fn list_edge(&mut self, entry: ListRegister, turn: Turn) -> ListRegister {
+        let active = self.is(ACTIVE);
+        // Behind an active state that is noticed when it ends, or has another priority, it waits here.
+        let pending = !active
+            || self.is(PENDING)
+                && self.is(ENABLED)
+                && self.is_forwarded(turn.groups)
+                && self.target == turn.vcpu
+                && !turn.noticed
+                && self.priority == self.active_priority;
+        if pending {
+            self.latch();
+        }
+        entry.active_if(active).pending_if(pending).notify_end_if(turn.noticed || self.is(PENDING))
+    }
+
+    /// A level is looked at again at the end, so pending and active are never both set.
+    #[inline]
+    fn list_level(&mut self, entry: ListRegister) -> ListRegister {
+        let active = self.is(ACTIVE);
+        if !active {
+            self.latch();
+        }
+        entry.active_if(active).pending_if(!active).notify_end_if(true)
     }
 
     /// The list register takes over the latched pending state, if there is one.

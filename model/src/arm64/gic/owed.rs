@@ -39,14 +39,35 @@ impl Owed {
         }
     }
 
+    /// Whether there are at most `most`.
+    #[inline]
+    pub(super) fn at_most(&self, most: usize) -> bool {
+        self.iter().nth(most).is_none()
+    }
+
+    /// The places whose words are not zero.
+    #[inline]
+    pub(super) const fn places(&self) -> Ones {
+        Ones(self.summary)
+    }
+
+    /// The INTIDs of one word, less 64 times its place.
+    #[inline]
+    pub(super) fn word(&self, place: u32) -> Ones {
+        Ones(self.words.get(index(place)).copied().unwrap_or(0))
+    }
+
     /// The INTIDs, lowest first.
     #[inline]
     pub(super) fn iter(&self) -> impl Iterator<Item = usize> {
-        Ones(self.summary).flat_map(|place| {
-            let word = self.words.get(index(place)).copied().unwrap_or(0);
-            Ones(word).map(move |bit| index(place.wrapping_shl(6) | bit))
-        })
+        self.places().flat_map(|place| self.word(place).map(move |bit| intid_of(place, bit)))
     }
+}
+
+/// The INTID of a bit in a word.
+#[inline]
+pub(super) fn intid_of(place: u32, bit: u32) -> usize {
+    index(place.wrapping_shl(6) | bit)
 }
 
 /// The word of an INTID and its bit there.
@@ -91,6 +112,8 @@ mod tests {
                 }
                 prop_assert_eq!(owed.is_empty(), model.is_empty());
             }
+            prop_assert!(owed.at_most(model.len()));
+            prop_assert!(model.is_empty() || !owed.at_most(model.len() - 1));
             prop_assert_eq!(owed.iter().collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
         }
     }

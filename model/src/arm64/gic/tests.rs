@@ -314,7 +314,7 @@ fn a_linked_interrupt_that_the_guest_clears_is_released() {
     let mut lists = Lists::default();
     // Pending in memory.
     let _ = gic.inject_physical(0, 40, 140);
-    let _ = write_bit(&mut gic, 1, UNPEND, 40);
+    assert_eq!(write_bit(&mut gic, 1, UNPEND, 40), Attention::of(1), "it passes by to release it");
     assert_eq!(gic.take_release(1), Some(140));
     assert_eq!(gic.take_release(1), None);
     // Pending in a list register.

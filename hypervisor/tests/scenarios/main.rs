@@ -1,0 +1,16 @@
+//! The whole hypervisor on the simulated machine.
+//!
+//! Each test boots a system from a device tree, as the board would, gives its vCPUs programs, and drives
+//! the processors turn by turn in a seeded order.
+
+mod boot;
+mod console;
+mod death;
+mod interrupts;
+mod power;
+mod random;
+mod scheduling;
+mod threads;
+mod timers;
+mod uart;
+mod world;

@@ -1,0 +1,357 @@
+//! A board, its boot, and the hands that drive its processors.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::sync::{Arc, Mutex};
+
+use hypervisor::construct::{construct, sizes};
+use hypervisor::cpu::Local;
+use hypervisor::hypervisor::Hypervisor;
+use machine::sim::{Ended, Memory, Sim, on_processor};
+use model::arm64::gic::Version;
+use plan::fdt::Writer;
+use plan::{Facts, Input, Plan, Range};
+
+pub(crate) const MIB: u64 = 1 << 20;
+const RAM: Range = Range { base: 0x4000_0000, size: 512 * MIB };
+const IMAGE: Range = Range { base: RAM.base + 2 * MIB, size: 512 << 10 };
+const TREE_AT: u64 = RAM.base + 64 * MIB;
+pub(crate) const KERNEL: Range = Range { base: RAM.base + 128 * MIB, size: 0x5123 };
+pub(crate) const RAMDISK: Range = Range { base: RAM.base + 136 * MIB, size: 0x2_0077 };
+/// Ticks of a round, unless a test wants others: a tenth of a millisecond.
+pub(crate) const ROUND: u64 = 100;
+/// Turns of a processor in a round, at most.
+const TURNS: usize = 256;
+
+/// Where guests see things.
+pub(crate) mod guest {
+    pub(crate) const RAM: u64 = 0x4000_0000;
+    pub(crate) const NOWHERE: u64 = 0x1000_0000;
+    pub(crate) const UART: u64 = 0x2200_0000;
+    pub(crate) const UART_INTERRUPT: u32 = 32;
+    pub(crate) const DISTRIBUTOR: u64 = 0x300_1000;
+    pub(crate) const REDISTRIBUTOR: u64 = 0x302_0000;
+    pub(crate) const VIRTUAL_TIMER: u32 = 27;
+    pub(crate) const PHYSICAL_TIMER: u32 = 30;
+}
+
+/// Numbers that look random, the same for the same seed (SplitMix64).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(pub(crate) u64);
+
+impl Random {
+    pub(crate) fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ z >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ z >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ z >> 31
+    }
+
+    /// A number below `limit`.
+    pub(crate) fn below(&mut self, limit: u64) -> u64 {
+        self.next() % limit
+    }
+
+    pub(crate) fn chance(&mut self, of: u64) -> bool {
+        self.below(of) == 0
+    }
+
+    pub(crate) fn pick<T: Copy>(&mut self, from: &[T]) -> T {
+        from[self.below(from.len() as u64) as usize]
+    }
+}
+
+/// What a domain is to have.
+#[derive(Clone, Debug)]
+pub(crate) struct Wish {
+    pub(crate) vcpus: u32,
+    pub(crate) uart: bool,
+    pub(crate) ramdisk: bool,
+    pub(crate) memory: u64,
+}
+
+impl Wish {
+    pub(crate) fn new(vcpus: u32) -> Self {
+        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB }
+    }
+}
+
+/// What a system is made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    pub(crate) version: Version,
+    pub(crate) cpus: u32,
+    pub(crate) list_registers: usize,
+    pub(crate) options: String,
+    pub(crate) domains: Vec<Wish>,
+    pub(crate) seed: u64,
+}
+
+impl Setup {
+    /// A GICv3 board with so many processors and domains of so many vCPUs.
+    pub(crate) fn new(cpus: u32, vcpus: &[u32]) -> Self {
+        Setup {
+            version: Version::V3,
+            cpus,
+            list_registers: 4,
+            options: String::new(),
+            domains: vcpus.iter().map(|vcpus| Wish::new(*vcpus)).collect(),
+            seed: 1,
+        }
+    }
+
+    pub(crate) fn version(mut self, version: Version) -> Self {
+        self.version = version;
+        self
+    }
+
+    pub(crate) fn options(mut self, options: &str) -> Self {
+        self.options = options.into();
+        self
+    }
+
+    pub(crate) fn list_registers(mut self, count: usize) -> Self {
+        self.list_registers = count;
+        self
+    }
+
+    pub(crate) fn seed(mut self, seed: u64) -> Self {
+        self.seed = seed;
+        self
+    }
+
+    fn tree(&self) -> Vec<u8> {
+        let mut tree = Writer::new();
+        tree.begin("");
+        tree.property_u32("#address-cells", 2);
+        tree.property_u32("#size-cells", 2);
+        tree.property_u32("interrupt-parent", 1);
+        tree.property_text("compatible", "xenite,sim");
+        tree.begin("memory@40000000");
+        tree.property_text("device_type", "memory");
+        tree.property_u64s("reg", &[RAM.base, RAM.size]);
+        tree.end();
+        self.processors(&mut tree);
+        self.devices(&mut tree);
+        tree.begin("chosen");
+        tree.property_text("stdout-path", "/pl011@9000000");
+        tree.property_text("xen,xen-bootargs", &self.options);
+        for (number, domain) in self.domains.iter().enumerate() {
+            write_domain(&mut tree, number, domain);
+        }
+        tree.end();
+        tree.finish()
+    }
+
+    fn processors(&self, tree: &mut Writer) {
+        tree.begin("cpus");
+        tree.property_u32("#address-cells", 1);
+        tree.property_u32("#size-cells", 0);
+        for cpu in 0..self.cpus {
+            tree.begin(&format!("cpu@{cpu}"));
+            tree.property_text("device_type", "cpu");
+            tree.property_text("compatible", "arm,cortex-a57");
+            tree.property_text("enable-method", "psci");
+            tree.property_u32("reg", cpu);
+            tree.end();
+        }
+        tree.end();
+        tree.begin("psci");
+        tree.property_texts("compatible", &["arm,psci-1.0", "arm,psci-0.2"]);
+        tree.property_text("method", "smc");
+        tree.end();
+        tree.begin("timer");
+        tree.property_text("compatible", "arm,armv8-timer");
+        tree.property_cells("interrupts", &[1, 13, 4, 1, 14, 4, 1, 11, 4, 1, 10, 4]);
+        tree.end();
+    }
+
+    fn devices(&self, tree: &mut Writer) {
+        tree.begin("intc@8000000");
+        tree.property_u32("phandle", 1);
+        tree.property_u32("#interrupt-cells", 3);
+        tree.property_empty("interrupt-controller");
+        tree.property_cells("interrupts", &[1, 9, 4]);
+        match self.version {
+            Version::V3 => {
+                tree.property_text("compatible", "arm,gic-v3");
+                tree.property_u64s("reg", &[0x800_0000, 0x1_0000, 0x80a_0000, 0xf6_0000]);
+            }
+            Version::V2 => {
+                tree.property_text("compatible", "arm,gic-400");
+                let bases = [0x800_0000, 0x1000, 0x801_0000, 0x2000, 0x803_0000, 0x1000, 0x804_0000, 0x2000];
+                tree.property_u64s("reg", &bases);
+            }
+        }
+        tree.end();
+        tree.begin("pl011@9000000");
+        tree.property_texts("compatible", &["arm,pl011", "arm,primecell"]);
+        tree.property_u64s("reg", &[0x900_0000, 0x1000]);
+        tree.property_cells("interrupts", &[0, 1, 4]);
+        tree.end();
+    }
+
+    /// The files that the loader left.
+    fn files() -> Memory {
+        let mut memory = Memory::new(&[RAM]);
+        let mut kernel: Vec<u8> = (0..KERNEL.size).map(|at| (at % 251) as u8).collect();
+        kernel[8..16].copy_from_slice(&0_u64.to_le_bytes());
+        kernel[16..24].copy_from_slice(&0x8000_u64.to_le_bytes());
+        kernel[0x38..0x3c].copy_from_slice(b"ARM\x64");
+        assert!(memory.write(KERNEL.base, &kernel));
+        let ramdisk: Vec<u8> = (0..RAMDISK.size).map(|at| (at % 241) as u8).collect();
+        assert!(memory.write(RAMDISK.base, &ramdisk));
+        memory
+    }
+
+    /// Boots as the board does, up to the moment before the domains start.
+    pub(crate) fn construct(&self) -> System {
+        let tree = self.tree();
+        let mut memory = Self::files();
+        let tree_at = Range { base: TREE_AT, size: tree.len() as u64 };
+        assert!(memory.write(TREE_AT, &tree));
+        let sizes = plan::Sizes { boot_heap: 8 << 20, ..sizes::<Sim>() };
+        let facts = Facts { boot_mpidr: 0x8000_0000, physical_bits: 40, spis: 224, sizes };
+        let input = Input { tree: &tree, tree_at, image: IMAGE, modules: &memory, facts };
+        let plan = plan::read(&input).unwrap_or_else(|refusals| panic!("refused: {refusals:?}"));
+        let (sim, frames) = Sim::new(&plan, memory, self.list_registers, &[IMAGE, tree_at]);
+        let hypervisor = construct(sim, frames, &plan).unwrap_or_else(|failure| panic!("{failure}"));
+        // It lives as long as the test: processors borrow it.
+        let hypervisor: &'static Hypervisor<Sim> = Box::leak(Box::new(hypervisor));
+        hypervisor.console().use_interrupts();
+        let locals =
+            (0..plan.board.cpus.len()).map(|cpu| Local::new(hypervisor, cpu).expect("a processor")).collect();
+        System { hypervisor, plan, locals, random: Random(self.seed), ended: None }
+    }
+}
+
+fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
+    tree.begin(&format!("domU{}", number + 1));
+    tree.property_text("compatible", "xen,domain");
+    tree.property_u32("#address-cells", 2);
+    tree.property_u32("#size-cells", 2);
+    tree.property_u64("memory", domain.memory >> 10);
+    tree.property_u32("cpus", domain.vcpus);
+    if domain.uart {
+        tree.property_empty("vpl011");
+    }
+    tree.begin("kernel");
+    tree.property_texts("compatible", &["multiboot,kernel", "multiboot,module"]);
+    tree.property_u64s("reg", &[KERNEL.base, KERNEL.size]);
+    tree.property_text("bootargs", "a kernel's line");
+    tree.end();
+    if domain.ramdisk {
+        tree.begin("ramdisk");
+        tree.property_texts("compatible", &["multiboot,ramdisk", "multiboot,module"]);
+        tree.property_u64s("reg", &[RAMDISK.base, RAMDISK.size]);
+        tree.end();
+    }
+    tree.end();
+}
+
+/// A system that runs.
+pub(crate) struct System {
+    pub(crate) hypervisor: &'static Hypervisor<Sim>,
+    pub(crate) plan: Plan,
+    pub(crate) locals: Vec<Local<'static, Sim>>,
+    pub(crate) random: Random,
+    pub(crate) ended: Option<Ended>,
+}
+
+impl System {
+    pub(crate) fn sim(&self) -> &'static Sim {
+        &self.hypervisor.machine
+    }
+
+    /// Lets the domains start.
+    pub(crate) fn start(&self) {
+        self.hypervisor.start_domains(&self.plan);
+    }
+
+    /// One turn of a processor.
+    pub(crate) fn turn(&mut self, cpu: usize) {
+        if self.ended.is_some() {
+            return;
+        }
+        let (hypervisor, local) = (self.hypervisor, &mut self.locals[cpu]);
+        let outcome = catch_unwind(AssertUnwindSafe(|| on_processor(cpu, || hypervisor.turn(local))));
+        if let Err(payload) = outcome {
+            match payload.downcast_ref::<Ended>() {
+                Some(ended) => self.ended = Some(*ended),
+                None => resume_unwind(payload),
+            }
+        }
+    }
+
+    /// Each processor, in some order, until it has nothing to do; then the clock moves.
+    pub(crate) fn round(&mut self, ticks: u64) {
+        let mut order: Vec<usize> = (0..self.locals.len()).collect();
+        for last in (1..order.len()).rev() {
+            order.swap(last, self.random.below(last as u64 + 1) as usize);
+        }
+        for cpu in order {
+            for _ in 0..TURNS {
+                self.turn(cpu);
+                if self.ended.is_some() || self.sim().take_spent(cpu) {
+                    break;
+                }
+            }
+        }
+        self.sim().advance(ticks);
+    }
+
+    pub(crate) fn rounds(&mut self, count: u64) {
+        for _ in 0..count {
+            self.round(ROUND);
+        }
+    }
+
+    /// Rounds until something is the case, which it must become within 20,000 rounds.
+    pub(crate) fn until(&mut self, what: &str, mut is: impl FnMut(&System) -> bool) {
+        for _ in 0..20_000 {
+            if is(self) {
+                return;
+            }
+            assert!(self.ended.is_none() || is(self), "{what}: not before the machine ended\n{}", self.output());
+            self.round(ROUND);
+        }
+        panic!("{what}: not within two seconds\n{}", self.output());
+    }
+
+    pub(crate) fn output(&self) -> String {
+        String::from_utf8_lossy(&self.sim().output()).into_owned()
+    }
+
+    /// The lines of the console.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.output().split("\r\n").map(str::to_owned).collect()
+    }
+}
+
+/// What programs write down for their test.
+#[derive(Debug)]
+pub(crate) struct Journal<T>(Arc<Mutex<Vec<T>>>);
+
+impl<T> Clone for Journal<T> {
+    fn clone(&self) -> Self {
+        Journal(self.0.clone())
+    }
+}
+
+impl<T: Clone> Journal<T> {
+    pub(crate) fn new() -> Self {
+        Journal(Arc::new(Mutex::new(Vec::new())))
+    }
+
+    pub(crate) fn note(&self, entry: T) {
+        self.0.lock().unwrap().push(entry);
+    }
+
+    pub(crate) fn all(&self) -> Vec<T> {
+        self.0.lock().unwrap().clone()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().unwrap().len()
+    }
+}
