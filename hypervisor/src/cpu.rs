@@ -96,12 +96,14 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    /// One turn: enters the guest once, or sleeps once.
+    /// One turn: enters the guest once, sleeps once, or brings something up to date.
     #[inline]
     pub fn turn<'h>(&'h self, local: &mut Local<'h, M>) {
         if local.processor.reschedule.load(Ordering::SeqCst) {
             local.processor.reschedule.store(false, Ordering::SeqCst);
             self.switch(local);
+            // Putting one vCPU to sleep may have woken it, or another: look again before going on.
+            return;
         }
         if local.rearm {
             self.arm(local);
@@ -114,6 +116,7 @@ impl<M: Machine> Hypervisor<M> {
         if current.vcpu.called() || local.refill {
             local.refill = false;
             self.refresh_lists(local.index, current);
+            return;
         }
         let trap = self.machine.run(local.index, &mut current.state.registers);
         if trap.cause == Cause::Interrupt {
@@ -162,9 +165,12 @@ impl<M: Machine> Hypervisor<M> {
         if local.current.as_ref().is_some_and(|current| !current.domain.lives()) {
             leaving = Leaving::Blocked;
         }
-        let Choice { vcpu, until } = self.scheduler.lock().choose(local.index, leaving, now);
+        let Choice { vcpu, until, call } = self.scheduler.lock().choose(local.index, leaving, now);
         local.limit = until;
         local.rearm = true;
+        if let Some(other) = call {
+            self.call(other, local.index);
+        }
         if let (Some(current), Some(next)) = (&local.current, vcpu)
             && current.vcpu.id == next
             && current.domain.lives()

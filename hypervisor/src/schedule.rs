@@ -30,6 +30,8 @@ pub struct Choice {
     pub vcpu: Option<VcpuId>,
     /// Ask again at this time. `None`: run until something happens.
     pub until: Option<Ticks>,
+    /// Another processor that should ask again: somebody waits, and it has no time limit yet.
+    pub call: Option<CpuIndex>,
 }
 
 /// The contract. A processor index or vCPU number that the scheduler was not made for is ignored.

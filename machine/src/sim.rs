@@ -377,6 +377,8 @@ impl Machine for Sim {
         if processor.pending(self.time(), self.console_interrupts(cpu)).is_none() {
             processor.spent = true;
         }
+        drop(processor);
+        std::thread::yield_now();
     }
 
     fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt> {

@@ -63,7 +63,10 @@ fn dies(setup: &Setup, way: &str) -> Result<()> {
     let mut system = setup.system();
     let mut dying = Domain::plain(setup.guest("death")?, 2, 64);
     dying.kernel.bootargs = Some(format!("die={way}"));
-    system.domains = vec![dying, Domain::plain(setup.guest("smp")?, 2, 64)];
+    let mut neighbour = Domain::plain(setup.guest("smp")?, 2, 64);
+    // How evenly time is shared depends on what else this computer does; that it is shared at all does not.
+    neighbour.kernel.bootargs = Some("smp.fair_percent=5".to_owned());
+    system.domains = vec![dying, neighbour];
     let mut machine = Prepared::new(&system)?.start()?;
     machine.expect_all(&["DOM1: dying ", "DOM2: DONE "], LINUX)?;
     let output = machine.output();

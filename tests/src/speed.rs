@@ -34,7 +34,7 @@ fn counted(setup: &Setup) -> System {
     let mut system = setup.system();
     system.machine.cpus = 1;
     system.machine.memory_mib = 1024;
-    system.machine.extra = vec!["-icount".to_owned(), "shift=4,sleep=off".to_owned()];
+    system.machine.count_instructions();
     system
 }
 

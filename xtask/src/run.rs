@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::{Args, ValueEnum};
 
 use crate::packages::Part;
@@ -36,6 +36,8 @@ pub enum Loader {
     Qemu,
     /// U-Boot with `booti`.
     UBoot,
+    /// Four instructions that hand over the tree as it was made.
+    Bare,
 }
 
 /// What to boot.
@@ -77,6 +79,9 @@ pub struct Options {
     /// The boot loader.
     #[arg(long, value_enum, default_value = "qemu")]
     pub loader: Loader,
+    /// A file of device-tree source that is laid over the tree.
+    #[arg(long, value_name = "FILE")]
+    pub overlay: Option<PathBuf>,
     /// More words for QEMU, such as "-d int" or "-s -S".
     #[arg(long, value_name = "WORDS", default_value = "", allow_hyphen_values = true)]
     pub qemu: String,
@@ -122,8 +127,14 @@ pub fn system(options: &Options) -> Result<System> {
     if !options.append.is_empty() {
         system.arguments = format!("{} {}", system.arguments, options.append);
     }
-    if options.loader == Loader::UBoot {
-        system.entry = Entry::UBoot;
+    system.entry = match options.loader {
+        Loader::Qemu => Entry::Kernel,
+        Loader::UBoot => Entry::UBoot,
+        Loader::Bare => Entry::Bare,
+    };
+    if let Some(file) = &options.overlay {
+        system.overlay =
+            std::fs::read_to_string(file).with_context(|| format!("cannot read {}", file.display()))?;
     }
     for _ in 0..options.domains {
         let domain = match &options.image {

@@ -117,6 +117,16 @@ impl Fair {
         self.enqueue(vcpu);
     }
 
+    /// A processor that runs without a time limit although somebody waits. It is called, and calls the
+    /// next such one when it asks.
+    fn limit_another(&mut self) -> Option<CpuIndex> {
+        let unlimited =
+            |processor: &Processor| processor.running.is_some() && !processor.limited && !processor.called;
+        let cpu = self.processors.iter().position(unlimited)?;
+        self.processors.get_mut(cpu)?.called = true;
+        Some(cpu)
+    }
+
     /// The processor that should take a vCPU which has just been queued.
     fn processor_for(&mut self, vcpu: VcpuId, now: Ticks) -> Option<CpuIndex> {
         let (last, key) = self.entry(vcpu).map(|entry| (entry.cpu, entry.virtual_time))?;
@@ -181,7 +191,8 @@ impl Scheduler for Fair {
         let Some(processor) = self.processors.get_mut(cpu) else { return Choice::default() };
         let running = chosen.map(|(vcpu, _)| vcpu);
         *processor = Processor { running, since: now, limited, called: false };
-        Choice { vcpu: running, until: limited.then(|| now.saturating_add(self.slice)) }
+        let call = if limited { self.limit_another() } else { None };
+        Choice { vcpu: running, until: limited.then(|| now.saturating_add(self.slice)), call }
     }
 }
 

@@ -52,6 +52,6 @@ impl Scheduler for Null {
             owner.awake = owner.woken;
         }
         owner.woken = false;
-        Choice { vcpu: owner.awake.then_some(owner.vcpu), until: None }
+        Choice { vcpu: owner.awake.then_some(owner.vcpu), ..Choice::default() }
     }
 }

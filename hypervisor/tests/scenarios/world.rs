@@ -221,7 +221,7 @@ impl Setup {
         hypervisor.console().use_interrupts();
         let locals =
             (0..plan.board.cpus.len()).map(|cpu| Local::new(hypervisor, cpu).expect("a processor")).collect();
-        System { hypervisor, plan, locals, random: Random(self.seed), ended: None }
+        System { hypervisor, plan, locals, random: Random(self.seed), ended: None, turns: 0 }
     }
 }
 
@@ -256,6 +256,8 @@ pub(crate) struct System {
     pub(crate) locals: Vec<Local<'static, Sim>>,
     pub(crate) random: Random,
     pub(crate) ended: Option<Ended>,
+    /// Turns so far.
+    pub(crate) turns: u64,
 }
 
 impl System {
@@ -273,6 +275,7 @@ impl System {
         if self.ended.is_some() {
             return;
         }
+        self.turns += 1;
         let (hypervisor, local) = (self.hypervisor, &mut self.locals[cpu]);
         let outcome = catch_unwind(AssertUnwindSafe(|| on_processor(cpu, || hypervisor.turn(local))));
         if let Err(payload) = outcome {

@@ -152,6 +152,7 @@ impl Gic {
 
     /// More is owed than fits, unless some of it is in a group that is not forwarded.
     #[cold]
+    #[inline(never)]
     fn fill_chosen(&mut self, vcpu: usize, lists: &mut Lists, turn: Turn) {
         let choice = self.choose(vcpu);
         let more = choice.candidates > self.list_registers;
