@@ -114,7 +114,7 @@ fn widths() {
 /// A line written by accesses of each width.
 fn data() {
     let address = uart::register(DR);
-    for byte in b"ok uart.data_by_8_16_32_bits\r\n" {
+    for byte in b"fact uart.data_by_8_16_32_bits arrives\r\n" {
         match byte % 3 {
             0 => mmio::write8(address, *byte),
             1 => mmio::write16(address, u16::from(*byte)),

@@ -20,8 +20,8 @@ use crate::hypervisor::{Hypervisor, Level};
 use crate::schedule::Leaving;
 use crate::vcpu::Start;
 
-/// EL1 with SP_EL1, and debug, SError, IRQ and FIQ exceptions masked.
-const FIRST_PSTATE: u64 = 0x3c5;
+/// EL1 with SP_EL1, and SError, IRQ and FIQ masked (`PSR_GUEST64_INIT` of `public/arch-arm.h`).
+const FIRST_PSTATE: u64 = 0x1c5;
 /// SCTLR_EL1 of a vCPU that starts: MMU and caches off (contract: as Xen sets it).
 const FIRST_SCTLR: u64 = 0x00c5_0078;
 /// HVC's immediate for Xen's hypercalls (`public/arch-arm.h`).

@@ -29,7 +29,7 @@ pub const DISABLED: i64 = -8;
 pub const INVALID_ADDRESS: i64 = -9;
 
 /// Answer to a number that is nobody's, as a register value.
-pub const UNKNOWN_FUNCTION: u64 = 0xffff_ffff;
+pub const UNKNOWN_FUNCTION: u64 = u64::MAX;
 /// Answer to PSCI_VERSION: 1.1.
 pub const PSCI_VERSION: u64 = 0x1_0001;
 /// Answer to SMCCC_VERSION: 1.1.
@@ -165,9 +165,9 @@ pub fn decode(arguments: &[u64; 4]) -> Call {
         0x8400_0000..=0x8400_ffff => standard(function, &arguments.map(|word| word & 0xffff_ffff)),
         0xc400_0000..=0xc400_ffff => standard_64(function, arguments),
         0x8000_0000..=0x8000_ffff => architecture(function, arguments),
-        0x8600_ff00 => Call::HypervisorCallCount,
-        0x8600_ff01 => Call::HypervisorUid,
-        0x8600_ff03 => Call::HypervisorRevision,
+        0x8500_ff00 => Call::HypervisorCallCount,
+        0x8500_ff01 => Call::HypervisorUid,
+        0x8500_ff03 => Call::HypervisorRevision,
         _ => Call::Unknown { function },
     }
 }
@@ -304,9 +304,9 @@ mod tests {
             (0x8000_8000, Call::Workaround1),
             (0x8000_3fff, Call::Workaround3),
             (0x8000_7fff, Call::Workaround2 { enable: true }),
-            (0x8600_ff00, Call::HypervisorCallCount),
-            (0x8600_ff01, Call::HypervisorUid),
-            (0x8600_ff03, Call::HypervisorRevision),
+            (0x8500_ff00, Call::HypervisorCallCount),
+            (0x8500_ff01, Call::HypervisorUid),
+            (0x8500_ff03, Call::HypervisorRevision),
             (0x8400_ff00, Call::StandardCallCount),
             (0x8400_ff01, Call::StandardUid),
             (0x8400_ff03, Call::StandardRevision),

@@ -24,10 +24,21 @@ pub(super) const PIDR2_V3: u64 = 0xffe8;
 /// GICD_PIDR2 of a GICv2 (ICPIDR2).
 const PIDR2_V2: u64 = 0xfe8;
 
-/// Implementer Arm (JEP106 code 0x3b, bank 4); product, variant and revision 0.
-pub(super) const IMPLEMENTER: u64 = 0x43b;
-/// GICD_CTLR of a GICv3 with one security state: ARE (bit 4) and DS (bit 6) are fixed.
-const FIXED_CONTROL: u64 = 1 << 6 | 1 << 4;
+/// GICD_IIDR of a GICv2: implementer Arm (JEP106 code 0x3b, bank 4); product, variant and revision 0.
+const IMPLEMENTER_V2: u64 = 0x43b;
+/// GICD_IIDR and GICR_IIDR of a GICv3, as Xen 4.17 answers.
+const IMPLEMENTER_V3: u64 = 0x34c;
+/// GICD_CTLR of a GICv3: ARE (bit 4) is fixed. DS reads as zero, as with Xen 4.17: what the guest sees is
+/// the view from the non-secure state.
+const FIXED_CONTROL: u64 = 1 << 4;
+
+/// What GICD_IIDR and GICR_IIDR read.
+pub(super) const fn implementer(version: Version) -> u64 {
+    match version {
+        Version::V2 => IMPLEMENTER_V2,
+        Version::V3 => IMPLEMENTER_V3,
+    }
+}
 
 impl Answer {
     pub(super) const UNKNOWN: Self = Self { value: 0, known: false };
@@ -96,7 +107,7 @@ impl Gic {
         match (offset, size) {
             (CTLR, AccessSize::Word) => Answer::of(self.control()),
             (TYPER, AccessSize::Word) => Answer::of(self.distributor_type()),
-            (IIDR, AccessSize::Word) => Answer::of(IMPLEMENTER),
+            (IIDR, AccessSize::Word) => Answer::of(implementer(self.version)),
             (TYPER2 | STATUSR, AccessSize::Word) => Answer::ZERO,
             _ => match Row::at(offset, size) {
                 Some(row) if self.in_distributor(row) => Answer::of(self.read_row(vcpu, row)),

@@ -2,7 +2,7 @@
 
 use super::super::affinity;
 use super::bank::{Kind, Row};
-use super::distributor::{IMPLEMENTER, PIDR2_V3};
+use super::distributor::{PIDR2_V3, implementer};
 use super::{Answer, Gic, Outcome};
 use crate::arm64::AccessSize;
 
@@ -27,7 +27,7 @@ impl Gic {
             (TYPER, AccessSize::Double) => Answer::of(self.redistributor_type(of)),
             (TYPER, AccessSize::Word) => Answer::of(self.redistributor_type(of) & 0xffff_ffff),
             (TYPER_HIGH, AccessSize::Word) => Answer::of(self.redistributor_type(of) >> 32),
-            (IIDR, AccessSize::Word) => Answer::of(IMPLEMENTER),
+            (IIDR, AccessSize::Word) => Answer::of(implementer(self.version)),
             (PIDR2_V3, AccessSize::Word) => Answer::of(0x30),
             _ if is_dead(offset, size) => Answer::ZERO,
             _ => Answer::UNKNOWN,

@@ -103,7 +103,7 @@ fn what_cannot_be_built_is_refused() {
 #[test]
 fn the_identification_registers_of_a_gicv3_read_as_the_contract_says() {
     let mut v3 = gic(Version::V3, 3, 4);
-    let distributor = [(0, 0x53), (4, 9 << 19 | 2 << 5 | 2), (8, 0x43b), (0xc, 0), (0xffe8, 0x30)];
+    let distributor = [(0, 0x13), (4, 9 << 19 | 2 << 5 | 2), (8, 0x34c), (0xc, 0), (0xffe8, 0x30)];
     for (offset, value) in distributor {
         assert_eq!(v3.read(0, GICD, offset, WORD), Answer { value, known: true }, "{offset:#x}");
     }
