@@ -11,16 +11,6 @@ const IMAGE_BYTES: u64 = 2 << 20;
 /// How far above the start of RAM a loader puts an arm64 Image without text offset.
 const IMAGE_OFFSET: u64 = 2 << 20;
 
-/// Sizes of the hypervisor's objects, rounded up from those of the built image.
-const SIZES: Sizes = Sizes {
-    fixed: 256 << 10,
-    processor: 64 << 10,
-    domain: 16 << 10,
-    vcpu: 8 << 10,
-    spi: 32,
-    boot_heap: 1 << 20,
-};
-
 /// A tree, and the assumptions that go with it.
 #[derive(Debug)]
 pub(crate) struct Desk {
@@ -62,7 +52,7 @@ impl Desk {
         // Without a word about it the tree shares the image's place, and so is in nobody's way.
         let tree_at =
             Range::new(tree_at.unwrap_or(image_at), size).ok_or("the tree's address is too high")?;
-        let facts = Facts { boot_mpidr: first_cpu(&blob), physical_bits: 40, spis: 256, sizes: SIZES };
+        let facts = Facts { boot_mpidr: first_cpu(&blob), physical_bits: 40, spis: 256, sizes: Sizes::BUILT };
         Ok(Self { blob, image, tree_at, facts })
     }
 

@@ -179,7 +179,8 @@ impl Console {
         if let Some(frequency) = self.timestamps {
             let mut stamp = Text::new();
             let seconds = now.checked_div(frequency).unwrap_or(0);
-            let micros = now.checked_rem(frequency).unwrap_or(0).saturating_mul(1_000_000).checked_div(frequency);
+            let micros =
+                now.checked_rem(frequency).unwrap_or(0).saturating_mul(1_000_000).checked_div(frequency);
             let _ = write!(stamp, "[{seconds:5}.{:06}] ", micros.unwrap_or(0));
             self.put(stamp.as_bytes());
         }

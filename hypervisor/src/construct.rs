@@ -32,20 +32,21 @@ const GUEST_VIRTUAL_TIMER: u32 = abi::arch_arm::GUEST_TIMER_VIRT_PPI;
 /// The physical timer's (`GUEST_TIMER_PHYS_NS_PPI`).
 const GUEST_PHYSICAL_TIMER: u32 = abi::arch_arm::GUEST_TIMER_PHYS_NS_PPI;
 
-/// What the hypervisor's objects cost, for the plan's budget.
-pub fn sizes<M: Construction>() -> Sizes {
+/// What the hypervisor's objects cost, which the plan's budget must cover (`plan::Sizes::BUILT`).
+#[expect(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "evaluated while compiling")]
+pub const fn sizes<M: Construction>() -> Sizes {
     // Rounding, and what the allocator cannot use, beside each object.
-    const SLACK: u64 = 1024;
-    const STACK: u64 = 20 << 10;
-    const CONSOLE: u64 = 64 << 10;
-    let of = |bytes: usize| u64::try_from(bytes).unwrap_or(u64::MAX).saturating_add(SLACK);
+    const SLACK: usize = 1024;
+    const STACK: usize = 20 << 10;
+    const CONSOLE: usize = 64 << 10;
+    // A concatenated root may need one table more to be aligned.
+    const SPARE_TABLE: usize = 4096;
     Sizes {
-        fixed: of(size_of::<Hypervisor<M>>()).saturating_add(CONSOLE),
-        processor: of(size_of::<Processor>()).saturating_add(STACK),
-        // A concatenated root may need one table more to be aligned.
-        domain: of(size_of::<Domain<M>>()).saturating_add(of(size_of::<DomainConsole>())).saturating_add(4096),
-        vcpu: of(size_of::<Vcpu>()).saturating_add(of(Gic::BYTES_PER_VCPU)),
-        spi: u64::try_from(Gic::BYTES_PER_SPI).unwrap_or(u64::MAX),
+        fixed: (size_of::<Hypervisor<M>>() + SLACK + CONSOLE) as u64,
+        processor: (size_of::<Processor>() + SLACK + STACK) as u64,
+        domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 2 * SLACK + SPARE_TABLE) as u64,
+        vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + 2 * SLACK) as u64,
+        spi: Gic::BYTES_PER_SPI as u64,
         boot_heap: 0,
     }
 }
@@ -101,11 +102,18 @@ impl<'m, M: Construction> Ram<'m, M> {
 
     /// Calls `act` for each piece of `[guest, guest + size)`: frames, offset in them, offset in the
     /// range, bytes. False where the range is not all RAM or `act` says so.
-    fn each(&mut self, guest: u64, size: u64, mut act: impl FnMut(&M, &mut FrameRange, [u64; 3]) -> bool) -> bool {
+    fn each(
+        &mut self,
+        guest: u64,
+        size: u64,
+        mut act: impl FnMut(&M, &mut FrameRange, [u64; 3]) -> bool,
+    ) -> bool {
         let mut done = 0_u64;
         for (base, frames) in &mut self.pieces {
             let at = guest.saturating_add(done);
-            let Some(offset) = at.checked_sub(*base).filter(|offset| *offset < frames.size()) else { continue };
+            let Some(offset) = at.checked_sub(*base).filter(|offset| *offset < frames.size()) else {
+                continue;
+            };
             let bytes = size.saturating_sub(done).min(frames.size().saturating_sub(offset));
             if bytes > 0 && !act(self.machine, frames, [offset, done, bytes]) {
                 return false;
@@ -119,7 +127,8 @@ impl<'m, M: Construction> Ram<'m, M> {
         let size = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.each(guest, size, |machine, frames, [offset, from, count]| {
             let part = usize::try_from(from).ok().zip(usize::try_from(from.saturating_add(count)).ok());
-            part.and_then(|(from, to)| bytes.get(from..to)).is_some_and(|part| machine.write(frames, offset, part))
+            part.and_then(|(from, to)| bytes.get(from..to))
+                .is_some_and(|part| machine.write(frames, offset, part))
         })
     }
 

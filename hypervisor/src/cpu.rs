@@ -207,7 +207,8 @@ impl<M: Machine> Hypervisor<M> {
     fn put_to_sleep(&self, cpu: CpuIndex, current: Current<'_, M>, owed: bool) {
         let vcpu = current.vcpu;
         let timer = &current.state.registers.timer;
-        let ahead = [timer.deadline().filter(|_| !timer.in_flight), current.state.pending_physical_deadline()];
+        let ahead =
+            [timer.deadline().filter(|_| !timer.in_flight), current.state.pending_physical_deadline()];
         let deadline = ahead.into_iter().flatten().min();
         if owed || deadline.is_some_and(|deadline| deadline <= self.machine.now()) {
             drop(current);
@@ -263,7 +264,8 @@ impl<M: Machine> Hypervisor<M> {
         if !state.registers.timer.in_flight && state.registers.timer.output(now) {
             state.registers.timer.in_flight = true;
             // What it is owed is put in right after this.
-            let _ = current.domain.interrupts.lock().inject_physical(index, virtual_timer, self.virtual_timer);
+            let _ =
+                current.domain.interrupts.lock().inject_physical(index, virtual_timer, self.virtual_timer);
         }
         let high = state.physical_timer.output(now);
         if high != state.physical_line {

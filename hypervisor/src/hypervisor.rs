@@ -98,7 +98,8 @@ impl<M: Machine> Hypervisor<M> {
     /// A line that a guest has caused. Such lines are counted out: a guest that causes many is not heard.
     pub fn say_of(&self, domain: &Domain<M>, level: Level, text: fmt::Arguments<'_>) {
         let now = self.machine.now();
-        if level.number() <= self.options.guest_log_level && domain.lines.allow(now, self.machine.frequency()) {
+        if level.number() <= self.options.guest_log_level && domain.lines.allow(now, self.machine.frequency())
+        {
             let mut line = Text::new();
             let _ = write!(line, "d{}: {text}", domain.id);
             self.console().say(&self.machine, now, line.as_bytes());
@@ -171,7 +172,10 @@ impl<M: Machine> Hypervisor<M> {
 
     fn last_has_ended(&self) {
         if self.options.noreboot {
-            self.say(Level::Error, format_args!("The last domain has ended; the machine stays on ('noreboot')"));
+            self.say(
+                Level::Error,
+                format_args!("The last domain has ended; the machine stays on ('noreboot')"),
+            );
             return;
         }
         self.say(Level::Error, format_args!("The last domain has ended: power off"));

@@ -9,7 +9,12 @@ use hypervisor::construct::{self, construct};
 use hypervisor::hypervisor::{Hypervisor, Level};
 use hypervisor::{VERSION, report};
 use machine::arm64::{self, Board, Boot, Taken};
-use plan::{Input, Plan};
+use plan::{Input, Plan, Sizes};
+
+const _: () = assert!(
+    construct::sizes::<Board>().fit(&Sizes::BUILT),
+    "the hypervisor's objects have outgrown what the plan reckons with: raise plan::Sizes::BUILT"
+);
 
 #[unsafe(no_mangle)]
 fn xenite_start(boot: Boot) -> ! {
@@ -28,7 +33,7 @@ fn xenite_start(boot: Boot) -> ! {
         boot.stop();
     }
     let image = boot.image();
-    let facts = boot.facts(tree, construct::sizes::<Board>());
+    let facts = boot.facts(tree);
     let plan = match plan::read(&Input { tree, tree_at, image, modules: &boot, facts }) {
         Ok(plan) => plan,
         Err(refusals) => refuse(&boot, &refusals),
@@ -37,7 +42,7 @@ fn xenite_start(boot: Boot) -> ! {
         boot.say(format_args!("(XEN) warning: {warning}"));
     }
     arm64::set_noreboot(plan.options.noreboot);
-    report::describe(&plan, |line| boot.say(format_args!("(XEN) {line}")));
+    report::describe(&plan, image, |line| boot.say(format_args!("(XEN) {line}")));
     match boot.take(&plan, tree_at) {
         Ok(taken) => run(taken, &plan),
         Err(words) => arm64::stop(format_args!("(XEN) Boot stops: {words}")),

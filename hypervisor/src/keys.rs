@@ -27,7 +27,12 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     fn show_keys(&self) {
-        for line in ["h  these lines", "q  the domains and their vCPUs", "R  restart the machine", "C  crash the hypervisor"] {
+        for line in [
+            "h  these lines",
+            "q  the domains and their vCPUs",
+            "R  restart the machine",
+            "C  crash the hypervisor",
+        ] {
             self.say(Level::Error, format_args!("  {line}"));
         }
     }

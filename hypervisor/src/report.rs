@@ -2,10 +2,10 @@
 
 use core::fmt;
 
-use plan::{GicRegions, Plan};
+use plan::{GicRegions, Plan, Range};
 
-/// Calls `say` for each line of a short account of the plan.
-pub fn describe(plan: &Plan, mut say: impl FnMut(fmt::Arguments<'_>)) {
+/// Calls `say` for each line of a short account of the plan. `image` is where the hypervisor itself lies.
+pub fn describe(plan: &Plan, image: Range, mut say: impl FnMut(fmt::Arguments<'_>)) {
     let memory: u64 = plan.board.memory.iter().map(|bank| bank.size).sum();
     let free: u64 = plan.free.iter().map(|range| range.size).sum();
     let gic = match plan.board.gic {
@@ -17,6 +17,11 @@ pub fn describe(plan: &Plan, mut say: impl FnMut(fmt::Arguments<'_>)) {
         plan.board.cpus.len(),
         memory >> 20,
         free >> 20
+    ));
+    say(format_args!(
+        "kept by the hypervisor: image {} KiB, heap {} KiB",
+        image.size >> 10,
+        plan.heap.size >> 10
     ));
     for domain in &plan.domains {
         let size: u64 = domain.memory.iter().map(|memory| memory.size).sum();

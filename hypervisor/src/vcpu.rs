@@ -75,7 +75,10 @@ impl Vcpu {
             id,
             domain,
             index,
-            state: Lock::new(Rank::Registers, State { registers, physical_timer: PhysicalTimer::default(), physical_line: false }),
+            state: Lock::new(
+                Rank::Registers,
+                State { registers, physical_timer: PhysicalTimer::default(), physical_line: false },
+            ),
             power: Lock::new(Rank::Power, Power::Off),
             attention: AtomicBool::new(false),
             blocked: AtomicBool::new(false),

@@ -104,7 +104,12 @@ pub trait Construction: Machine {
     ///
     /// # Errors
     /// See [`MapError`].
-    fn guest_map(&self, domain: u16, table_frames: usize, cpu_interface: u64) -> Result<Self::GuestMap, MapError>;
+    fn guest_map(
+        &self,
+        domain: u16,
+        table_frames: usize,
+        cpu_interface: u64,
+    ) -> Result<Self::GuestMap, MapError>;
 
     /// Shows RAM to the guest at `ipa`; the map owns the frames from now on.
     ///

@@ -70,7 +70,8 @@ impl FramePool {
     /// # Errors
     /// See [`ClaimError`]; the pool is unchanged then.
     pub fn claim(&mut self, range: Range) -> Result<FrameRange, ClaimError> {
-        if range.size == 0 || !range.base.is_multiple_of(FRAME_SIZE) || !range.size.is_multiple_of(FRAME_SIZE) {
+        if range.size == 0 || !range.base.is_multiple_of(FRAME_SIZE) || !range.size.is_multiple_of(FRAME_SIZE)
+        {
             return Err(ClaimError::Unaligned);
         }
         if !self.all.iter().any(|known| holds(known, &range)) {
@@ -104,3 +105,6 @@ fn holds(known: &Range, range: &Range) -> bool {
     range.base >= known.base
         && range.base.checked_add(range.size).is_some_and(|end| end <= known.base + known.size)
 }
+
+#[cfg(test)]
+mod tests;

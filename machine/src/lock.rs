@@ -98,3 +98,6 @@ impl<T> Drop for Guard<'_, T> {
         self.lock.serving.store(served.wrapping_add(1), Ordering::Release);
     }
 }
+
+#[cfg(test)]
+mod tests;

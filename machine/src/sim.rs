@@ -29,11 +29,11 @@ use crate::contract::{Construction, CpuIndex, Interrupt, Machine, Ticks};
 use crate::frames::{FramePool, FrameRange};
 use crate::stage2::{MapError, Stage2};
 use guest::{Guest, Outcome, Surroundings};
-pub use interface::SPURIOUS;
 use interface::Interface;
+pub use interface::SPURIOUS;
 pub use memory::{Memory, UNTOUCHED};
-use processor::{Loaded, Processor};
 pub use processor::{Counts, GuestMap};
+use processor::{Loaded, Processor};
 pub use program::{Cpu, Exception, Insight, Start};
 use wire::Wire;
 
@@ -53,11 +53,14 @@ const POISON: u64 = 0xdead_dead_dead_dead;
 /// Ticks of the clock in a second.
 pub const FREQUENCY: u64 = 1_000_000;
 
+/// vCPUs by domain id and number.
+type Guests = HashMap<(u16, usize), Arc<Mutex<Guest>>>;
+
 /// The machine.
 pub struct Sim {
     processors: Vec<Mutex<Processor>>,
     memory: Mutex<Memory>,
-    guests: Mutex<HashMap<(u16, usize), Arc<Mutex<Guest>>>>,
+    guests: Mutex<Guests>,
     wire: Mutex<Wire>,
     clock: AtomicU64,
     list_registers: usize,
@@ -292,7 +295,8 @@ impl Machine for Sim {
     }
 
     fn run(&self, cpu: CpuIndex, registers: &mut Registers) -> Trap {
-        const INTERRUPT: Trap = Trap { cause: Cause::Interrupt, syndrome: 0, fault_address: 0, fault_page: 0 };
+        const INTERRUPT: Trap =
+            Trap { cause: Cause::Interrupt, syndrome: 0, fault_address: 0, fault_page: 0 };
         let mut own = self.own(cpu);
         own.loaded(registers);
         own.counts.runs += 1;

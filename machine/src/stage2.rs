@@ -78,7 +78,14 @@ impl Stage2 {
         let tables_at = physical(tables.as_ptr().cast());
         // A concatenated root is aligned to its own size; the spare table makes that possible.
         let root = usize::from(root_tables == 2 && tables_at & FRAME_SIZE != 0);
-        Ok(Stage2 { tables, tables_at, root, used: root.saturating_add(root_tables), root_tables, owned: Vec::new() })
+        Ok(Stage2 {
+            tables,
+            tables_at,
+            root,
+            used: root.saturating_add(root_tables),
+            root_tables,
+            owned: Vec::new(),
+        })
     }
 
     /// Host-physical address of the root, for VTTBR_EL2.
@@ -171,7 +178,11 @@ impl Stage2 {
     fn descend(&mut self, table: usize, index: usize) -> Result<usize, MapError> {
         let entry = self.entry(table, index).ok_or(MapError::OutOfRange)?.load(Ordering::Relaxed);
         if entry & VALID != 0 {
-            return if entry & 0b10 == 0 { Err(MapError::Occupied) } else { self.table_index(entry).ok_or(MapError::OutOfRange) };
+            return if entry & 0b10 == 0 {
+                Err(MapError::Occupied)
+            } else {
+                self.table_index(entry).ok_or(MapError::OutOfRange)
+            };
         }
         let next = self.used;
         if next >= self.tables.len() {

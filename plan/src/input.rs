@@ -66,3 +66,27 @@ pub struct Sizes {
     /// documentation for how it is counted.
     pub boot_heap: u64,
 }
+
+impl Sizes {
+    /// The sizes of the image as it is built: the desk and the board plan by the same figures. The image
+    /// does not build where its objects have outgrown them.
+    pub const BUILT: Self = Self {
+        fixed: 72 << 10,
+        processor: 24 << 10,
+        domain: 8 << 10,
+        vcpu: 4 << 10,
+        spi: 12,
+        boot_heap: 500 << 10,
+    };
+
+    /// No size here is larger than the one there.
+    #[must_use]
+    pub const fn fit(&self, there: &Self) -> bool {
+        self.fixed <= there.fixed
+            && self.processor <= there.processor
+            && self.domain <= there.domain
+            && self.vcpu <= there.vcpu
+            && self.spi <= there.spi
+            && self.boot_heap <= there.boot_heap
+    }
+}

@@ -46,6 +46,9 @@ pub(crate) fn banks(wanted: &Wanted<'_>, ipa_bits: u8, report: &mut Report) -> O
     Some(banks)
 }
 
+/// The most vCPUs that a GICv2 serves (Arm IHI 0048, 1.4.1).
+const GIC_V2_VCPUS: u16 = 8;
+
 /// The guest's devices; `None` if a direct map asks for what the board does not have (reported).
 pub(crate) fn devices(wanted: &Wanted<'_>, board: &Board, report: &mut Report) -> Option<Layout> {
     let v3_bytes = 128 * GIC_V3_REDISTRIBUTOR_BYTES;
@@ -65,6 +68,12 @@ pub(crate) fn devices(wanted: &Wanted<'_>, board: &Board, report: &mut Report) -
             uart_interrupt: FIRST_SPI,
         },
     };
+    if matches!(board.gic, GicRegions::V2 { .. }) && wanted.vcpus > GIC_V2_VCPUS {
+        let reason =
+            format!("{} vCPUs, but the host's GICv2 can tell only {GIC_V2_VCPUS} apart", wanted.vcpus);
+        report.refuse(&wanted.path, "cpus", reason, "at most 8, or a board with a GICv3");
+        return None;
+    }
     if !wanted.direct_map {
         return Some(layout);
     }

@@ -84,7 +84,7 @@ fn ends(setup: &Setup, words: &str) -> Result<()> {
     let system = setup.debian(&[words, "xenite.tick"])?;
     let mut machine = Prepared::new(&system)?.start()?;
     machine.expect("DOM1: XENITE-READY ", LINUX)?;
-    machine.expect("(XEN) d1: ", TINY)?;
+    machine.expect("(XEN) d1 has ", TINY)?;
     // The neighbour may still be starting.
     machine.expect("DOM2: XENITE-TICK ", LINUX)?;
     neighbour_lives(&mut machine)
@@ -111,7 +111,7 @@ fn nowhere(setup: &Setup) -> Result<()> {
     let mut machine = Prepared::new(&system)?.start()?;
     machine.expect("DOM2: XENITE-READY ", LINUX)?;
     neighbour_lives(&mut machine)?;
-    ensure!(machine.output().contains("(XEN) d1: "), "nothing was said of it: {}", machine.last_lines());
+    ensure!(machine.output().contains("(XEN) d1 "), "nothing was said of it: {}", machine.last_lines());
     Ok(())
 }
 

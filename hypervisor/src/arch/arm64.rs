@@ -117,7 +117,11 @@ fn instruction_abort<M: Machine>(
     let pc = current.state.registers.pc;
     if pc.wrapping_sub(base) < VECTORS {
         let words = reason.words();
-        end(hypervisor, local, format_args!("its exception vectors at {pc:#x} cannot be fetched (IPA {ipa:#x}: {words})"));
+        end(
+            hypervisor,
+            local,
+            format_args!("its exception vectors at {pc:#x} cannot be fetched (IPA {ipa:#x}: {words})"),
+        );
         return;
     }
     tell_abort(hypervisor, current, "fetch from", ipa, reason);

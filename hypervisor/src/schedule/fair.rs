@@ -99,6 +99,22 @@ impl Fair {
         entry.virtual_time = entry.virtual_time.saturating_add(scaled.unwrap_or(ran));
     }
 
+    /// Charges everybody and brings the floor up to the least of those who can run: who comes back from
+    /// sleep is compared with them as they are now.
+    fn raise_floor(&mut self, now: Ticks) {
+        for cpu in 0..self.processors.len() {
+            self.charge(cpu, now);
+        }
+        let running = self.processors.iter().filter_map(|processor| {
+            let vcpu = usize::try_from(processor.running?).ok()?;
+            self.entries.get(vcpu).map(|entry| entry.virtual_time)
+        });
+        let queued = self.queue.first().map(|(_, key)| key);
+        if let Some(least) = running.chain(queued).min() {
+            self.floor = self.floor.max(least);
+        }
+    }
+
     /// Puts back what the processor ran, unless it sleeps.
     fn put_back(&mut self, cpu: CpuIndex, leaving: Leaving) {
         let Some(vcpu) = self.processors.get_mut(cpu).and_then(|processor| processor.running.take()) else {
@@ -128,7 +144,7 @@ impl Fair {
     }
 
     /// The processor that should take a vCPU which has just been queued.
-    fn processor_for(&mut self, vcpu: VcpuId, now: Ticks) -> Option<CpuIndex> {
+    fn processor_for(&mut self, vcpu: VcpuId) -> Option<CpuIndex> {
         let (last, key) = self.entry(vcpu).map(|entry| (entry.cpu, entry.virtual_time))?;
         let idle = |processor: &Processor| processor.running.is_none() && !processor.called;
         if self.processors.get(last).is_some_and(idle) {
@@ -138,23 +154,23 @@ impl Fair {
         if let Some(cpu) = all.find(|cpu| self.processors.get(*cpu).is_some_and(idle)) {
             return Some(cpu);
         }
-        for cpu in 0..self.processors.len() {
-            self.charge(cpu, now);
-        }
         // All are busy: the one that has had most yields at once if it is far ahead, else at its limit.
         let mut ahead: Option<(u64, CpuIndex, bool)> = None;
         for (cpu, processor) in (0..self.processors.len()).zip(&self.processors) {
             if processor.called {
                 continue;
             }
-            let Some(running) = processor.running.and_then(|running| usize::try_from(running).ok()) else { continue };
+            let Some(running) = processor.running.and_then(|running| usize::try_from(running).ok()) else {
+                continue;
+            };
             let Some(entry) = self.entries.get(running) else { continue };
             if ahead.is_none_or(|(most, ..)| entry.virtual_time > most) {
                 ahead = Some((entry.virtual_time, cpu, processor.limited));
             }
         }
         let (most, cpu, limited) = ahead?;
-        (!limited || most > key.saturating_add(self.slice >> 1)).then_some(cpu)
+        let at_once = !limited || most > key.saturating_add(self.slice >> 1);
+        if at_once { Some(cpu) } else { self.limit_another() }
     }
 }
 
@@ -169,19 +185,19 @@ impl Scheduler for Fair {
             }
             State::Asleep => {}
         }
+        self.raise_floor(now);
         self.enqueue(vcpu);
-        let cpu = self.processor_for(vcpu, now)?;
+        let cpu = self.processor_for(vcpu)?;
         self.processors.get_mut(cpu)?.called = true;
         Some(cpu)
     }
 
     fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice {
-        self.charge(cpu, now);
+        self.raise_floor(now);
         self.put_back(cpu, leaving);
         let chosen = self.queue.first();
-        if let Some((vcpu, key)) = chosen {
+        if let Some((vcpu, _)) = chosen {
             self.queue.remove(vcpu);
-            self.floor = self.floor.max(key);
             if let Some(entry) = self.entry(vcpu) {
                 entry.state = State::Running;
                 entry.cpu = cpu;

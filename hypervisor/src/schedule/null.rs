@@ -36,7 +36,8 @@ impl Null {
 impl Scheduler for Null {
     fn wake(&mut self, vcpu: VcpuId, _now: Ticks) -> Option<CpuIndex> {
         let mine = |owner: &Option<Owner>| owner.is_some_and(|owner| owner.vcpu == vcpu);
-        let cpu = self.owners.iter().position(mine).or_else(|| self.owners.iter().position(Option::is_none))?;
+        let cpu =
+            self.owners.iter().position(mine).or_else(|| self.owners.iter().position(Option::is_none))?;
         let owner = self.owners.get_mut(cpu)?.get_or_insert(Owner { vcpu, awake: false, woken: false });
         if owner.awake {
             owner.woken = true;

@@ -33,7 +33,7 @@ fn two_domains_reach_their_first_instructions_with_registers_as_the_contract_has
             for (domain, start) in starts {
                 let planned = &system.plan.domains[usize::from(domain) - 1];
                 assert_eq!(start.pc, guest::RAM);
-                assert_eq!(start.pstate, 0x3c5);
+                assert_eq!(start.pstate, 0x1c5);
                 assert_eq!(start.x[0], planned.tree_at);
                 assert_eq!(start.x[1..], [0; 30]);
                 assert_eq!(start.system.sctlr_el1, 0x00c5_0078);
@@ -95,7 +95,8 @@ fn what_one_domain_writes_no_other_reads() {
                 assert_eq!(cpu.read(guest::RAM + 0x70_0000).await, secret);
                 cpu.set_vectors(guest::RAM).await;
                 // Behind its own memory there is nothing, and nothing of the host's shows at its address.
-                for address in [guest::NOWHERE, 0x900_0000, 0x4100_0000, 0x4700_0000, 1 << 39, (1 << 40) - 4] {
+                for address in [guest::NOWHERE, 0x900_0000, 0x4100_0000, 0x4700_0000, 1 << 39, (1 << 40) - 4]
+                {
                     let outcome = cpu.try_read(address, AccessSize::Word).await;
                     assert_eq!(outcome.unwrap_err().address, address);
                     assert!(cpu.try_write(address, AccessSize::Word, 1).await.is_err());

@@ -143,7 +143,10 @@ fn a_domain_ends_in_every_state_of_its_vcpus_and_another_goes_on() {
                     system.round(ROUND);
                     for cpu in 0..cpus as usize {
                         let loaded = system.sim().loaded(cpu);
-                        assert!(loaded.is_none_or(|(domain, _)| domain == 2), "{way:?}, {state:?}: {loaded:?}");
+                        assert!(
+                            loaded.is_none_or(|(domain, _)| domain == 2),
+                            "{way:?}, {state:?}: {loaded:?}"
+                        );
                     }
                 }
                 let after: Vec<u64> = (0..3).map(|index| system.sim().work(1, index)).collect();

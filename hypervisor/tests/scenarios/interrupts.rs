@@ -226,6 +226,25 @@ fn an_spi_on_the_move_between_two_vcpus_is_neither_lost_nor_doubled() {
     }
 }
 
+async fn to_and_fro(cpu: &Cpu, number: u64) {
+    for step in 0..number % 5 {
+        route_spi(cpu, 45, (number + step) & 1).await;
+    }
+}
+
+/// Takes what arrives here until somebody has taken one more than `number`.
+async fn until_taken(cpu: &Cpu, taken: &AtomicU64, number: u64) {
+    while taken.load(Ordering::SeqCst) == number {
+        if cpu.interrupt_pending().await {
+            let intid = cpu.acknowledge().await;
+            assert_eq!(intid, 45);
+            taken.fetch_add(1, Ordering::SeqCst);
+            cpu.end(intid).await;
+        }
+        cpu.compute(1).await;
+    }
+}
+
 /// Makes SPI 45 pending 300 times, each time when the last has arrived, and routes it to and fro.
 async fn move_about(cpu: Cpu, taken: Arc<AtomicU64>, done: Journal<()>) {
     open_v3(&cpu).await;
@@ -234,18 +253,8 @@ async fn move_about(cpu: Cpu, taken: Arc<AtomicU64>, done: Journal<()>) {
     for number in 0..300_u64 {
         route_spi(&cpu, 45, number & 1).await;
         pend_spi(&cpu, 45).await;
-        for step in 0..number % 5 {
-            route_spi(&cpu, 45, (number + step) & 1).await;
-        }
-        while taken.load(Ordering::SeqCst) == number {
-            if cpu.interrupt_pending().await {
-                let intid = cpu.acknowledge().await;
-                assert_eq!(intid, 45);
-                taken.fetch_add(1, Ordering::SeqCst);
-                cpu.end(intid).await;
-            }
-            cpu.compute(1).await;
-        }
+        to_and_fro(&cpu, number).await;
+        until_taken(&cpu, &taken, number).await;
     }
     done.note(());
     loop {

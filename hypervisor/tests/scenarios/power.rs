@@ -1,6 +1,8 @@
 //! Firmware calls: vCPUs that go on and off.
 
-use model::arm64::psci::{AFFINITY_OFF, AFFINITY_ON, ALREADY_ON, INVALID_ADDRESS, INVALID_PARAMETERS};
+use model::arm64::psci::{
+    AFFINITY_OFF, AFFINITY_ON, ALREADY_ON, INVALID_ADDRESS, INVALID_PARAMETERS, UNKNOWN_FUNCTION,
+};
 
 use crate::world::{Journal, Setup, guest};
 
@@ -52,7 +54,7 @@ fn vcpus_go_on_and_off_and_start_anew_each_time() {
         for (round, start) in (0_u64..).zip(starts.all()) {
             let target = 1 + round % 2;
             let entry = guest::RAM + 0x1000 + round * 4;
-            assert_eq!(start, (target as usize, entry, 0xabc + round, 0x3c5, 1 << 31 | target), "{cpus}");
+            assert_eq!(start, (target as usize, entry, 0xabc + round, 0x1c5, 1 << 31 | target), "{cpus}");
         }
         assert_eq!(starts.len(), 20);
     }
@@ -75,7 +77,7 @@ fn wrong_targets_and_entries_are_refused() {
             assert_eq!(cpu.psci(&[CPU_ON, 0, guest::RAM, 0]).await, ALREADY_ON);
             // PSCI by SMC is the same PSCI, and an unknown call is nobody's.
             assert_eq!(cpu.smc(0, &[0x8400_0000]).await, Ok(0x1_0001));
-            assert_eq!(cpu.smc(0, &[0x1234_5678]).await, Ok(0xffff_ffff));
+            assert_eq!(cpu.smc(0, &[0x1234_5678]).await, Ok(UNKNOWN_FUNCTION));
             cpu.set_vectors(guest::RAM).await;
             assert_eq!(cpu.smc(1, &[0x8400_0000]).await.unwrap_err().syndrome, 1 << 25);
             assert_eq!(cpu.hvc(1, 0, &[0x8400_0000]).await.unwrap_err().syndrome, 1 << 25);

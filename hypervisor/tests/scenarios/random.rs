@@ -17,7 +17,8 @@ const SIZES: [AccessSize; 4] = [AccessSize::Byte, AccessSize::Half, AccessSize::
 
 /// An address near something.
 fn address(random: &mut Random) -> u64 {
-    let near = [DISTRIBUTOR, DISTRIBUTOR, REDISTRIBUTOR, REDISTRIBUTOR + 0x1_0000, REDISTRIBUTOR + 0x3_0000, UART];
+    let near =
+        [DISTRIBUTOR, DISTRIBUTOR, REDISTRIBUTOR, REDISTRIBUTOR + 0x1_0000, REDISTRIBUTOR + 0x3_0000, UART];
     match random.below(8) {
         0 => random.next(),
         1 => RAM + random.below(16 << 20),
@@ -50,7 +51,7 @@ fn system_register(random: &mut Random) -> SystemRegister {
 /// A trap such as no well-behaved guest makes. It ends the domain rarely.
 fn trap(random: &mut Random) -> Trap {
     let at = address(random);
-    let deadly = random.chance(3_000);
+    let deadly = random.chance(20_000);
     let harmless = [0x01, 0x16, 0x17, 0x18, 0x24, 0x24, 0x24, 0x20, 0x00, 0x07, 0x03, 0x27, 0x19, 0x28];
     let class = if deadly { random.below(64) } else { random.pick(&harmless) };
     let mut iss = random.next() & 0x1ff_ffff;
@@ -72,7 +73,8 @@ fn scramble(insight: &mut Insight<'_>, random: &mut Random) {
     for x in insight.x.iter_mut() {
         *x = word(random);
     }
-    let functions = [0x8400_0000, 0x8400_0001, CPU_ON, 0xc400_0004, 0x8400_0006, 0x8600_ff01, 0x8000_0001, 17];
+    let functions =
+        [0x8400_0000, 0x8400_0001, CPU_ON, 0xc400_0004, 0x8400_0006, 0x8600_ff01, 0x8000_0001, 17];
     if random.chance(2) {
         insight.x[0] = random.pick(&functions);
         insight.x[1] = random.below(4);
@@ -99,8 +101,23 @@ async fn restore(cpu: &Cpu) {
     .await;
 }
 
-async fn interrupts(cpu: &Cpu, random: &mut Random) {
-    match random.below(6) {
+/// Its part of the controller as it should be, with nothing active.
+async fn clean(cpu: &Cpu, version: Version) {
+    restore(cpu).await;
+    let own = match version {
+        Version::V2 => DISTRIBUTOR,
+        Version::V3 => REDISTRIBUTOR + 0x2_0000 * cpu.index() as u64 + 0x1_0000,
+    };
+    cpu.write(own + 0x380, 0xffff_ffff).await;
+    cpu.write(own + 0x280, 0xffff_ffff).await;
+    for _ in 0..32 {
+        cpu.end(1023).await;
+    }
+    open(cpu, version).await;
+}
+
+async fn interrupts(cpu: &Cpu, random: &mut Random, mild: bool) {
+    match if mild { random.pick(&[2, 2, 4, 5, 5]) } else { random.below(6) } {
         0 => drop(cpu.acknowledge().await),
         1 => {
             let intid = random.below(300) as u32;
@@ -119,7 +136,7 @@ async fn interrupts(cpu: &Cpu, random: &mut Random) {
             .await;
         }
         4 => {
-            let (control, ahead) = (random.next(), random.below(4_000));
+            let (control, ahead) = (if mild { 1 } else { random.next() }, random.below(500));
             let compare = if random.chance(10) { random.next() } else { cpu.count().await + ahead };
             cpu.set_timer(control, compare).await;
         }
@@ -131,43 +148,60 @@ async fn interrupts(cpu: &Cpu, random: &mut Random) {
 async fn chaos(cpu: Cpu, mut random: Random, version: Version) {
     restore(&cpu).await;
     open(&cpu, version).await;
-    loop {
-        match random.below(14) {
-            12 if random.chance(8) => open(&cpu, version).await,
-            12 => signal(&cpu, version, random.below(16), 1 + random.below(7)).await,
-            13 => interrupts(&cpu, &mut random).await,
-            0..4 => {
-                let (trap, mut own) = (trap(&mut random), Random(random.next()));
-                cpu.with(move |insight| {
-                    scramble(insight, &mut own);
-                    0
-                })
-                .await;
-                cpu.raw(trap).await;
-                restore(&cpu).await;
-            }
-            4 => drop(cpu.try_read(address(&mut random), random.pick(&SIZES)).await),
-            5 | 6 => {
-                let (at, size, value) = (address(&mut random), random.pick(&SIZES), word(&mut random));
-                let _ = cpu.try_write(at, size, value).await;
-            }
-            7 => {
-                let (register, value) = (system_register(&mut random), word(&mut random));
-                let _ = if random.chance(2) { cpu.mrs(register).await } else { cpu.msr(register, value).await.map(|()| 0) };
-            }
-            8 => {
-                let targets = [CPU_ON, random.below(5), RAM, random.next()];
-                cpu.psci(&targets).await;
-            }
-            9 => {
-                if random.chance(2) {
-                    cpu.wfe().await;
-                } else if random.chance(3) {
-                    cpu.wfi().await;
-                }
-            }
-            _ => interrupts(&cpu, &mut random).await,
+    let mut mild = false;
+    for step in 1_u64.. {
+        if step % 64 == 0 {
+            // Now and then its controller works, so that interrupts do arrive.
+            mild = random.chance(2);
+            clean(&cpu, version).await;
         }
+        something(&cpu, &mut random, version, mild).await;
+    }
+}
+
+async fn something(cpu: &Cpu, random: &mut Random, version: Version, mild: bool) {
+    match random.below(if mild { 80 } else { 14 }) {
+        0..4 => unheard_of(cpu, random).await,
+        4..8 => access(cpu, random).await,
+        8 => {
+            let arguments = [CPU_ON, random.below(5), RAM, random.next()];
+            cpu.psci(&arguments).await;
+        }
+        9 => wait(cpu, random).await,
+        12 => signal(cpu, version, random.below(16), 1 + random.below(7)).await,
+        _ => interrupts(cpu, random, mild).await,
+    }
+}
+
+/// Any trap, with any registers.
+async fn unheard_of(cpu: &Cpu, random: &mut Random) {
+    let (trap, mut own) = (trap(random), Random(random.next()));
+    cpu.with(move |insight| {
+        scramble(insight, &mut own);
+        0
+    })
+    .await;
+    cpu.raw(trap).await;
+    restore(cpu).await;
+}
+
+async fn access(cpu: &Cpu, random: &mut Random) {
+    let (at, size, value) = (address(random), random.pick(&SIZES), word(random));
+    let register = system_register(random);
+    // Exceptions are an answer like any other.
+    let _ = match random.below(6) {
+        0 | 1 => cpu.try_read(at, size).await,
+        2 | 3 => cpu.try_write(at, size, value).await.map(|()| 0),
+        4 => cpu.mrs(register).await,
+        _ => cpu.msr(register, value).await.map(|()| 0),
+    };
+}
+
+async fn wait(cpu: &Cpu, random: &mut Random) {
+    match random.below(6) {
+        0..3 => cpu.wfe().await,
+        3 => cpu.wfi().await,
+        _ => {}
     }
 }
 
@@ -273,7 +307,6 @@ fn run(cpus: u32, version: Version, list_registers: usize, seed: u64, turns: u64
     }
     let after = system.hypervisor.domains.iter().map(|domain| domain.map.owned_bytes()).collect::<Vec<_>>();
     assert_eq!(owned, after, "{what}: frames are lost");
-    eprintln!("{what}: turns {} alive {} time {} out {:?} counts {:?}", system.turns, system.hypervisor.domains[0].lives(), system.sim().time(), system.output().lines().rev().take(8).map(str::to_owned).collect::<Vec<_>>(), (0..system.locals.len()).map(|c| system.sim().take_counts(c)).collect::<Vec<_>>());
     system.turns
 }
 
@@ -292,10 +325,17 @@ fn disturb(system: &mut System) {
     }
 }
 
+/// A number from the environment: `XENITE_STORM_TURNS` for longer storms, `XENITE_STORM_SEED` for others.
+fn from_environment(name: &str, otherwise: u64) -> u64 {
+    std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
+}
+
 fn storm(cpus: u32) {
-    let mut random = Random(u64::from(cpus) * 1_000_003);
+    let seed = from_environment("XENITE_STORM_SEED", 1);
+    let most = from_environment("XENITE_STORM_TURNS", 200_000);
+    let mut random = Random(u64::from(cpus) * 1_000_003 * seed);
     let mut turns = 0;
-    while turns < 200_000 {
+    while turns < most {
         let version = random.pick(&[Version::V2, Version::V3]);
         let list_registers = random.pick(&[1, 2, 4, 4, 16]);
         turns += run(cpus, version, list_registers, random.next() >> 32, 60_000);

@@ -50,22 +50,25 @@ fn run(system: &System) {
     });
 }
 
+/// Switches all on and sends the token off when they are ready: an SGI of group 1 is lost on those who have
+/// not configured it.
+async fn begin(cpu: &Cpu, vcpus: u64, ready: &Journal<usize>) {
+    for other in 1..vcpus {
+        assert_eq!(cpu.psci(&[CPU_ON, other, guest::RAM, 0]).await, 0);
+    }
+    while ready.len() < vcpus as usize {
+        cpu.compute(1).await;
+    }
+    send(cpu, 1, 1 << 1).await;
+}
+
 /// A token goes round among the vCPUs by SGI; the one that has it last switches its domain off.
 async fn pass_on(cpu: Cpu, vcpus: u64, rounds: u64, [ready, passed]: [Journal<usize>; 2]) {
     let own = cpu.index() as u64;
     open_v3(&cpu).await;
-    if own == 0 {
-        for other in 1..vcpus {
-            assert_eq!(cpu.psci(&[CPU_ON, other, guest::RAM, 0]).await, 0);
-        }
-    }
     ready.note(cpu.index());
     if own == 0 {
-        // An SGI of group 1 is lost on those who have not configured it.
-        while ready.len() < vcpus as usize {
-            cpu.compute(1).await;
-        }
-        send(&cpu, 1, 1 << 1).await;
+        begin(&cpu, vcpus, &ready).await;
     }
     for round in 0..rounds {
         let intid = cpu.next_interrupt().await;

@@ -16,18 +16,31 @@ enum Meanwhile {
     Computes,
 }
 
+async fn set(cpu: &Cpu, intid: u32, due: u64) {
+    if intid == VIRTUAL_TIMER {
+        cpu.set_timer(1, due).await;
+    } else {
+        // The physical count is the virtual one plus the domain's offset.
+        cpu.msr(SystemRegister::CNTP_CVAL_EL0, due + cpu.start().timer_offset).await.unwrap();
+        cpu.msr(SystemRegister::CNTP_CTL_EL0, 1).await.unwrap();
+    }
+}
+
+async fn clear(cpu: &Cpu, intid: u32) {
+    if intid == VIRTUAL_TIMER {
+        cpu.set_timer(0, 0).await;
+    } else {
+        assert_eq!(cpu.mrs(SystemRegister::CNTP_CTL_EL0).await, Ok(5));
+        cpu.msr(SystemRegister::CNTP_CTL_EL0, 0).await.unwrap();
+    }
+}
+
 /// Notes by how many ticks each interrupt of its timer is late.
 async fn tick(cpu: Cpu, intid: u32, times: u64, meanwhile: Meanwhile, journal: Journal<(usize, u64)>) {
     open_v3(&cpu).await;
     for number in 0..times {
         let due = cpu.count().await + 130 + number * 61 % 700 + cpu.index() as u64 * 7;
-        if intid == VIRTUAL_TIMER {
-            cpu.set_timer(1, due).await;
-        } else {
-            // The physical count is the virtual one plus the domain's offset.
-            cpu.msr(SystemRegister::CNTP_CVAL_EL0, due + cpu.start().timer_offset).await.unwrap();
-            cpu.msr(SystemRegister::CNTP_CTL_EL0, 1).await.unwrap();
-        }
+        set(&cpu, intid, due).await;
         if meanwhile == Meanwhile::Computes {
             cpu.compute_until_interrupt().await;
         }
@@ -35,12 +48,7 @@ async fn tick(cpu: Cpu, intid: u32, times: u64, meanwhile: Meanwhile, journal: J
         let now = cpu.count().await;
         assert!(now >= due, "{cpu:?}: the timer fired {} ticks early", due - now);
         journal.note((cpu.index(), now - due));
-        if intid == VIRTUAL_TIMER {
-            cpu.set_timer(0, 0).await;
-        } else {
-            assert_eq!(cpu.mrs(SystemRegister::CNTP_CTL_EL0).await, Ok(5));
-            cpu.msr(SystemRegister::CNTP_CTL_EL0, 0).await.unwrap();
-        }
+        clear(&cpu, intid).await;
         cpu.end(intid).await;
         assert!(!cpu.interrupt_pending().await, "{cpu:?}: an interrupt of a timer that is off");
     }
@@ -187,7 +195,9 @@ fn a_timer_that_fires_while_its_vcpu_waits_for_a_processor_is_not_lost() {
     let journal = Journal::new();
     for domain in [1, 2] {
         let notes = journal.clone();
-        system.sim().guest(domain, 0, move |cpu| tick(cpu, VIRTUAL_TIMER, 50, Meanwhile::Computes, notes.clone()));
+        system
+            .sim()
+            .guest(domain, 0, move |cpu| tick(cpu, VIRTUAL_TIMER, 50, Meanwhile::Computes, notes.clone()));
     }
     system.start();
     system.until("100 ticks", |_| journal.len() == 100);
@@ -199,7 +209,9 @@ fn a_wait_that_does_not_trap_ends_by_its_timer() {
     let journal = Journal::new();
     for domain in [1, 2] {
         let notes = journal.clone();
-        system.sim().guest(domain, 0, move |cpu| tick(cpu, VIRTUAL_TIMER, 50, Meanwhile::Sleeps, notes.clone()));
+        system
+            .sim()
+            .guest(domain, 0, move |cpu| tick(cpu, VIRTUAL_TIMER, 50, Meanwhile::Sleeps, notes.clone()));
     }
     system.start();
     system.until("100 ticks", |_| journal.len() == 100);

@@ -315,7 +315,11 @@ impl System {
             if is(self) {
                 return;
             }
-            assert!(self.ended.is_none() || is(self), "{what}: not before the machine ended\n{}", self.output());
+            assert!(
+                self.ended.is_none() || is(self),
+                "{what}: not before the machine ended\n{}",
+                self.output()
+            );
             self.round(ROUND);
         }
         panic!("{what}: not within two seconds\n{}", self.output());

@@ -61,7 +61,8 @@ pub struct Board {
 impl Board {
     pub(crate) fn take(plan: &Plan) -> Result<Board, &'static str> {
         let board = &plan.board;
-        let gic = Gic::take(&board.gic, board.cpus.len()).ok_or("the interrupt controller cannot be mapped")?;
+        let gic =
+            Gic::take(&board.gic, board.cpus.len()).ok_or("the interrupt controller cannot be mapped")?;
         let (GicRegions::V2 { maintenance, .. } | GicRegions::V3 { maintenance, .. }) = &board.gic;
         let uart = board.uart.and_then(|uart| Registers::map(uart.registers)).map(Uart::new);
         let console_interrupt = board.uart.and_then(|uart| uart.interrupt).unwrap_or(SPURIOUS);
@@ -110,7 +111,11 @@ impl Board {
     }
 
     /// Starts all other processors into `act`; `failed` hears of those that firmware will not start.
-    pub fn start_processors(&'static self, act: &'static (dyn Fn(CpuIndex) + Sync), failed: impl FnMut(CpuIndex, i64)) {
+    pub fn start_processors(
+        &'static self,
+        act: &'static (dyn Fn(CpuIndex) + Sync),
+        failed: impl FnMut(CpuIndex, i64),
+    ) {
         secondary::start_all(self, act, failed);
     }
 }

@@ -17,6 +17,7 @@ use crate::frames::FramePool;
 
 /// What reading a tree takes beside the guests' trees (see `plan`).
 const RESERVED_FOR_PLANNING: u64 = 512 << 10;
+const _: () = assert!(heap::EARLY as u64 >= RESERVED_FOR_PLANNING + Sizes::BUILT.boot_heap);
 
 unsafe extern "Rust" {
     /// The hypervisor's story, in its `main.rs`.
@@ -77,20 +78,21 @@ impl Boot {
             return Err("the device tree says that it is larger than 2 MiB");
         }
         let range = Range { base: self.tree_at, size: u64::from(size.max(8)) };
-        let base = translation::map_device(range, Memory::ReadOnly).ok_or("the device tree cannot be mapped")?;
+        let base =
+            translation::map_device(range, Memory::ReadOnly).ok_or("the device tree cannot be mapped")?;
         // SAFETY: mapped for good, read only; the plan keeps this memory out of everybody's hands.
         let bytes = unsafe { core::slice::from_raw_parts(base as *const u8, size as usize) };
         Ok((range, bytes))
     }
 
-    /// What only the running machine knows, for the plan. `sizes` says what the hypervisor's objects cost.
-    pub fn facts(&self, tree: &[u8], sizes: Sizes) -> Facts {
+    /// What only the running machine knows, for the plan.
+    pub fn facts(&self, tree: &[u8]) -> Facts {
         const MOST_SPIS: u32 = 960;
-        let lines = plan::distributor(tree).and_then(Registers::map).map(|registers| registers.read(4) & 0x1f);
+        let lines =
+            plan::distributor(tree).and_then(Registers::map).map(|registers| registers.read(4) & 0x1f);
         let spis = lines.map_or(MOST_SPIS, |lines| (lines * 32).min(MOST_SPIS));
-        let boot_heap = heap::free() as u64 - RESERVED_FOR_PLANNING;
-        let sizes = Sizes { boot_heap, ..sizes };
-        Facts { boot_mpidr: system::mpidr(), physical_bits: processor::physical_bits(), spis, sizes }
+        let (boot_mpidr, physical_bits) = (system::mpidr(), processor::physical_bits());
+        Facts { boot_mpidr, physical_bits, spis, sizes: Sizes::BUILT }
     }
 
     /// Gives faults and early words a console.

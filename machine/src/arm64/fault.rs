@@ -75,8 +75,17 @@ extern "C" fn report_fault(frame: &Frame) -> ! {
         2 => "fast interrupt",
         _ => "system error",
     };
-    say(format_args!("\n(XEN) Xenite {}: {kind} in the hypervisor, processor {:#x}", version(), super::system::mpidr()));
-    say(format_args!("(XEN) esr {:#018x} far {:#018x} hpfar {:#018x}", read!("esr_el2"), read!("far_el2"), read!("hpfar_el2")));
+    say(format_args!(
+        "\n(XEN) Xenite {}: {kind} in the hypervisor, processor {:#x}",
+        version(),
+        super::system::mpidr()
+    ));
+    say(format_args!(
+        "(XEN) esr {:#018x} far {:#018x} hpfar {:#018x}",
+        read!("esr_el2"),
+        read!("far_el2"),
+        read!("hpfar_el2")
+    ));
     say(format_args!("(XEN) pc  {:#018x} sp  {:#018x}", frame.pc, frame.sp));
     for (index, pair) in frame.x.chunks(3).enumerate() {
         let _ = write!(Raw, "(XEN) ");

@@ -11,7 +11,8 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::lock::{Lock, Rank};
 
-const EARLY: usize = 1024 << 10;
+/// Bytes of the first piece.
+pub(crate) const EARLY: usize = 1024 << 10;
 const GRAIN: usize = 16;
 
 #[repr(C, align(4096))]
@@ -157,7 +158,13 @@ impl List {
 ///
 /// # Safety
 /// Both parts are free memory of ours.
-unsafe fn split(piece: *mut Piece, gap: usize, after: *mut Piece, rest: usize, next: *mut Piece) -> *mut Piece {
+unsafe fn split(
+    piece: *mut Piece,
+    gap: usize,
+    after: *mut Piece,
+    rest: usize,
+    next: *mut Piece,
+) -> *mut Piece {
     let mut link = next;
     if rest > 0 {
         // SAFETY: the caller's promise.

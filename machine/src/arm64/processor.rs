@@ -38,7 +38,21 @@ mod hcr {
     /// With waiting instructions trapped, or not (`vwfi=native`).
     pub(super) const fn value(native_wait: bool) -> u64 {
         let wait = if native_wait { 0 } else { TWI | TWE };
-        VM | SWIO | PTW | FMO | IMO | AMO | FB | BSU_INNER | TID3 | TSC | TIDCP | TACR | RW | TLOR | TERR | wait
+        VM | SWIO
+            | PTW
+            | FMO
+            | IMO
+            | AMO
+            | FB
+            | BSU_INNER
+            | TID3
+            | TSC
+            | TIDCP
+            | TACR
+            | RW
+            | TLOR
+            | TERR
+            | wait
     }
 }
 
@@ -221,14 +235,38 @@ macro_rules! vector_pairs {
     ($instruction:literal) => {
         concat!(
             ".arch_extension fp\n.arch_extension simd\n",
-            $instruction, " q0, q1, [{0}]\n", $instruction, " q2, q3, [{0}, #32]\n",
-            $instruction, " q4, q5, [{0}, #64]\n", $instruction, " q6, q7, [{0}, #96]\n",
-            $instruction, " q8, q9, [{0}, #128]\n", $instruction, " q10, q11, [{0}, #160]\n",
-            $instruction, " q12, q13, [{0}, #192]\n", $instruction, " q14, q15, [{0}, #224]\n",
-            $instruction, " q16, q17, [{0}, #256]\n", $instruction, " q18, q19, [{0}, #288]\n",
-            $instruction, " q20, q21, [{0}, #320]\n", $instruction, " q22, q23, [{0}, #352]\n",
-            $instruction, " q24, q25, [{0}, #384]\n", $instruction, " q26, q27, [{0}, #416]\n",
-            $instruction, " q28, q29, [{0}, #448]\n", $instruction, " q30, q31, [{0}, #480]\n",
+            $instruction,
+            " q0, q1, [{0}]\n",
+            $instruction,
+            " q2, q3, [{0}, #32]\n",
+            $instruction,
+            " q4, q5, [{0}, #64]\n",
+            $instruction,
+            " q6, q7, [{0}, #96]\n",
+            $instruction,
+            " q8, q9, [{0}, #128]\n",
+            $instruction,
+            " q10, q11, [{0}, #160]\n",
+            $instruction,
+            " q12, q13, [{0}, #192]\n",
+            $instruction,
+            " q14, q15, [{0}, #224]\n",
+            $instruction,
+            " q16, q17, [{0}, #256]\n",
+            $instruction,
+            " q18, q19, [{0}, #288]\n",
+            $instruction,
+            " q20, q21, [{0}, #320]\n",
+            $instruction,
+            " q22, q23, [{0}, #352]\n",
+            $instruction,
+            " q24, q25, [{0}, #384]\n",
+            $instruction,
+            " q26, q27, [{0}, #416]\n",
+            $instruction,
+            " q28, q29, [{0}, #448]\n",
+            $instruction,
+            " q30, q31, [{0}, #480]\n",
         )
     };
 }

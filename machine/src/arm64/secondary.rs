@@ -6,9 +6,9 @@ use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
 use alloc::boxed::Box;
 
 use super::board::Board;
-use crate::contract::Machine;
-use super::{firmware, translation};
 use super::system::barrier;
+use super::{firmware, translation};
+use crate::contract::Machine;
 
 unsafe extern "C" {
     fn secondary_start();

@@ -81,8 +81,7 @@ struct Space {
     offset: u64,
 }
 
-static SPACE: Lock<Space> =
-    Lock::new(Rank::Machine, Space { used: 0, devices: DEVICES, offset: 0 });
+static SPACE: Lock<Space> = Lock::new(Rank::Machine, Space { used: 0, devices: DEVICES, offset: 0 });
 
 /// The image's virtual range.
 pub(crate) fn image() -> (u64, u64) {

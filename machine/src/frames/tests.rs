@@ -1,0 +1,87 @@
+use super::*;
+use proptest::prelude::*;
+use std::collections::BTreeMap;
+
+fn range(base: u64, size: u64) -> Range {
+    Range { base, size }
+}
+
+#[test]
+fn each_frame_is_handed_out_once() {
+    let mut pool = FramePool::new(&[range(0x1000, 0x5000)]);
+    let first = pool.claim(range(0x2000, 0x2000)).unwrap();
+    assert_eq!((first.base(), first.size()), (0x2000, 0x2000));
+    assert_eq!(pool.claim(range(0x2000, 0x1000)), Err(ClaimError::InUse));
+    assert_eq!(pool.claim(range(0x1000, 0x2000)), Err(ClaimError::InUse));
+    assert_eq!(pool.claim(range(0x3000, 0x3000)), Err(ClaimError::InUse));
+    assert!(pool.claim(range(0x1000, 0x1000)).is_ok());
+    assert!(pool.claim(range(0x4000, 0x2000)).is_ok());
+    assert_eq!(pool.free_bytes(), 0);
+}
+
+#[test]
+fn what_is_no_ram_or_no_frame_is_refused() {
+    let mut pool = FramePool::new(&[range(0x1000, 0x2000), range(0x3000, 0x1000)]);
+    assert_eq!(pool.claim(range(0x1000, 0)), Err(ClaimError::Unaligned));
+    assert_eq!(pool.claim(range(0x1800, 0x1000)), Err(ClaimError::Unaligned));
+    assert_eq!(pool.claim(range(0x1000, 0x800)), Err(ClaimError::Unaligned));
+    assert_eq!(pool.claim(range(0, 0x2000)), Err(ClaimError::NotRam));
+    assert_eq!(pool.claim(range(0x3000, 0x2000)), Err(ClaimError::NotRam));
+    assert_eq!(pool.claim(range(!0xfff, 0x2000)), Err(ClaimError::NotRam));
+    assert_eq!(pool.free_bytes(), 0x3000);
+}
+
+#[test]
+fn a_pool_takes_whole_frames_only_and_none_twice() {
+    let ranges = [range(0x1800, 0x2000), range(0x2000, 0x1000), range(0x7fff, 2), range(0x9000, 0)];
+    assert_eq!(FramePool::new(&ranges).free_bytes(), 0x1000);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn frames_are_conserved_whatever_is_claimed(
+        banks in prop::collection::vec((0_u64..96, 1_u64..40), 1..5),
+        claims in prop::collection::vec((0_u64..110, 0_u64..12), 0..80),
+    ) {
+        let ranges: Vec<Range> = banks.iter().map(|(base, size)| range(base * FRAME_SIZE, size * FRAME_SIZE)).collect();
+        let mut pool = FramePool::new(&ranges);
+        // Who has which frame: nobody (false) or somebody.
+        let mut model: BTreeMap<u64, bool> = BTreeMap::new();
+        let mut bank_of: BTreeMap<u64, usize> = BTreeMap::new();
+        for (number, (base, size)) in banks.iter().enumerate() {
+            if (*base..base + size).all(|frame| !model.contains_key(&frame)) {
+                for frame in *base..base + size {
+                    model.insert(frame, false);
+                    bank_of.insert(frame, number);
+                }
+            }
+        }
+        let total = model.len() as u64 * FRAME_SIZE;
+        let mut owned: Vec<FrameRange> = Vec::new();
+        for (base, count) in claims {
+            let wanted = range(base * FRAME_SIZE, count * FRAME_SIZE);
+            let known = count > 0 && (base..base + count).all(|frame| bank_of.get(&frame).is_some_and(|bank| Some(bank) == bank_of.get(&base)));
+            let free = known && (base..base + count).all(|frame| !model[&frame]);
+            let before = pool.free_bytes();
+            match pool.claim(wanted) {
+                Ok(frames) => {
+                    prop_assert!(free, "{:?} was handed out", frames);
+                    for frame in base..base + count {
+                        model.insert(frame, true);
+                    }
+                    owned.push(frames);
+                }
+                Err(error) => {
+                    prop_assert!(!free, "{error:?} for free frames");
+                    let expected = if count == 0 { ClaimError::Unaligned } else if known { ClaimError::InUse } else { ClaimError::NotRam };
+                    prop_assert_eq!(error, expected);
+                    prop_assert_eq!(pool.free_bytes(), before);
+                }
+            }
+            let out: u64 = owned.iter().map(FrameRange::size).sum();
+            prop_assert_eq!(pool.free_bytes() + out, total);
+        }
+    }
+}

@@ -139,7 +139,8 @@ impl Guest {
             system: around.loaded.system.clone(),
             timer_offset: around.loaded.timer.offset,
         };
-        let cpu = Cpu { slot: self.slot.clone(), domain: self.domain, index: self.index, start: Arc::new(start) };
+        let cpu =
+            Cpu { slot: self.slot.clone(), domain: self.domain, index: self.index, start: Arc::new(start) };
         self.program = Some((self.factory)(cpu));
         // Values that a mix-up would be seen by.
         for (number, x) in around.registers.x.iter_mut().enumerate() {
@@ -157,7 +158,12 @@ impl Guest {
         let system = &around.loaded.system;
         assert_eq!(around.registers.x, before.x, "{}: an exception changed registers", self.name());
         assert_eq!(system.spsr_el1, before.pstate, "{}: SPSR_EL1", self.name());
-        assert_eq!(around.registers.pstate & 0x3df, 0x3c5, "{}: an exception leads to EL1 with all masked", self.name());
+        assert_eq!(
+            around.registers.pstate & 0x3df,
+            0x3c5,
+            "{}: an exception leads to EL1 with all masked",
+            self.name()
+        );
         let exception = Exception { syndrome: system.esr_el1, address: system.far_el1 };
         if !around.loaded.fetches(around.registers.pc) {
             self.lost = true;
@@ -177,15 +183,28 @@ impl Guest {
         let name = self.name();
         assert_eq!(around.registers.pc, before.next, "{name}: pc after {:?}", before.after);
         assert_eq!(around.registers.pstate, before.pstate, "{name}: pstate after {:?}", before.after);
-        assert_eq!(words(&around.loaded.system), before.system, "{name}: system registers after {:?}", before.after);
-        assert_eq!(around.loaded.vector.v, before.vector, "{name}: vector registers after {:?}", before.after);
+        assert_eq!(
+            words(&around.loaded.system),
+            before.system,
+            "{name}: system registers after {:?}",
+            before.after
+        );
+        assert_eq!(
+            around.loaded.vector.v, before.vector,
+            "{name}: vector registers after {:?}",
+            before.after
+        );
         for (number, (now, then)) in around.registers.x.iter().zip(&before.x).enumerate() {
             let free = match before.after {
                 After::Load(target) => number == target,
                 After::Call => number < 4,
                 _ => false,
             };
-            assert!(free || now == then, "{name}: x{number} is {now:#x} and was {then:#x} after {:?}", before.after);
+            assert!(
+                free || now == then,
+                "{name}: x{number} is {now:#x} and was {then:#x} after {:?}",
+                before.after
+            );
         }
     }
 
@@ -334,7 +353,13 @@ impl Guest {
         Outcome::Trap(synchronous(0x16, u64::from(immediate)))
     }
 
-    fn access(&mut self, around: &mut Surroundings<'_>, address: u64, size: AccessSize, store: Option<u64>) -> Outcome {
+    fn access(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        address: u64,
+        size: AccessSize,
+        store: Option<u64>,
+    ) -> Outcome {
         if let Some(value) = around.loaded.memory(around.machine, address, size, store) {
             around.registers.pc = around.registers.pc.wrapping_add(4);
             return self.go(value);
@@ -350,15 +375,23 @@ impl Guest {
             AccessSize::Double => 3,
         };
         let sixty_four = u64::from(size == AccessSize::Double) << 15;
-        let iss = 1 << 24 | width << 22 | (target as u64) << 16 | sixty_four | u64::from(store.is_some()) << 6 | 7;
+        let iss =
+            1 << 24 | width << 22 | (target as u64) << 16 | sixty_four | u64::from(store.is_some()) << 6 | 7;
         let after = if store.is_some() { After::Step } else { After::Load(target) };
         match self.stop(around, after, 0x24, iss) {
-            Outcome::Trap(trap) => Outcome::Trap(Trap { fault_address: address, fault_page: address & !0xfff, ..trap }),
+            Outcome::Trap(trap) => {
+                Outcome::Trap(Trap { fault_address: address, fault_page: address & !0xfff, ..trap })
+            }
             other => other,
         }
     }
 
-    fn register(&mut self, around: &mut Surroundings<'_>, register: SystemRegister, write: Option<u64>) -> Outcome {
+    fn register(
+        &mut self,
+        around: &mut Surroundings<'_>,
+        register: SystemRegister,
+        write: Option<u64>,
+    ) -> Outcome {
         let target = self.target();
         if let Some(value) = write {
             around.registers.x[target] = value;

@@ -60,19 +60,29 @@ impl Interface {
         for (index, word) in lists.entries.iter().enumerate() {
             let entry = ListRegister(*word);
             let used = lists.used >> index & 1 != 0;
-            assert_eq!(used, *word != 0, "list register {index} holds {word:#x} and is marked {used}: {lists:x?}");
+            assert_eq!(
+                used,
+                *word != 0,
+                "list register {index} holds {word:#x} and is marked {used}: {lists:x?}"
+            );
             if !used {
                 continue;
             }
             assert!(index < self.count, "there is no list register {index}");
             assert!(!entry.is_empty(), "list register {index} is written empty: {word:#x}");
             assert!(entry.intid() < 1020, "list register {index} has a strange INTID: {word:#x}");
-            assert!(!virtual_intids.contains(&entry.intid()), "an INTID is in two list registers: {lists:x?}");
+            assert!(
+                !virtual_intids.contains(&entry.intid()),
+                "an INTID is in two list registers: {lists:x?}"
+            );
             virtual_intids.push(entry.intid());
             if entry.is_linked() {
                 let both = entry.is_pending() && entry.is_active();
                 assert!(!both, "a linked entry is pending and active: {word:#x}");
-                assert!(!physical_intids.contains(&entry.physical()), "a physical INTID is linked twice: {lists:x?}");
+                assert!(
+                    !physical_intids.contains(&entry.physical()),
+                    "a physical INTID is linked twice: {lists:x?}"
+                );
                 physical_intids.push(entry.physical());
             }
         }
@@ -80,7 +90,10 @@ impl Interface {
 
     /// Physical INTIDs of entries that are linked.
     pub(super) fn linked(&self) -> impl Iterator<Item = u32> {
-        self.entries.iter().map(|word| ListRegister(*word)).filter(|entry| entry.is_linked() && !entry.is_empty())
+        self.entries
+            .iter()
+            .map(|word| ListRegister(*word))
+            .filter(|entry| entry.is_linked() && !entry.is_empty())
             .map(|entry| u32::from(entry.physical()))
     }
 
@@ -100,7 +113,9 @@ impl Interface {
             .map(|index| (index, ListRegister(self.entries[index])))
             .filter(|(_, entry)| entry.is_pending() && !entry.is_active() && forwarded(entry))
             .min_by_key(|(index, entry)| (entry.priority(), *index))
-            .filter(|(_, entry)| u32::from(entry.priority()) < mask && u32::from(entry.priority() & 0xf8) < running)
+            .filter(|(_, entry)| {
+                u32::from(entry.priority()) < mask && u32::from(entry.priority() & 0xf8) < running
+            })
             .map(|(index, _)| index)
     }
 
@@ -125,7 +140,8 @@ impl Interface {
         let highest_priority = lowest & lowest.wrapping_neg();
         self.active = self.active.map(|bits| bits & !highest_priority);
         let intid = acknowledged & 0x3ff;
-        let is_it = |word: &&mut u64| ListRegister(**word).intid() == intid && ListRegister(**word).is_active();
+        let is_it =
+            |word: &&mut u64| ListRegister(**word).intid() == intid && ListRegister(**word).is_active();
         let word = self.entries.iter_mut().find(is_it)?;
         *word &= !(1 << 63);
         let entry = ListRegister(*word);

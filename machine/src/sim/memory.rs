@@ -46,7 +46,8 @@ impl Memory {
             return false;
         }
         for (address, byte) in (at..).zip(bytes) {
-            let frame = self.frames.entry(address / FRAME_SIZE).or_insert_with(|| Some(Box::new([UNTOUCHED; FRAME])));
+            let frame =
+                self.frames.entry(address / FRAME_SIZE).or_insert_with(|| Some(Box::new([UNTOUCHED; FRAME])));
             frame.get_or_insert_with(|| Box::new([0; FRAME]))[(address % FRAME_SIZE) as usize] = *byte;
         }
         true
@@ -64,7 +65,9 @@ impl Memory {
     }
 
     fn holds(&self, at: u64, size: u64) -> bool {
-        let inside = |bank: &Range| at >= bank.base && at.checked_add(size).is_some_and(|end| end <= bank.base + bank.size);
+        let inside = |bank: &Range| {
+            at >= bank.base && at.checked_add(size).is_some_and(|end| end <= bank.base + bank.size)
+        };
         size == 0 || self.banks.iter().any(inside)
     }
 }

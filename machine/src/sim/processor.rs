@@ -103,7 +103,13 @@ impl Loaded {
     }
 
     /// A load or store that needs no hypervisor; `None` for one that traps.
-    pub(super) fn memory(&self, machine: &Sim, address: u64, size: AccessSize, store: Option<u64>) -> Option<u64> {
+    pub(super) fn memory(
+        &self,
+        machine: &Sim,
+        address: u64,
+        size: AccessSize,
+        store: Option<u64>,
+    ) -> Option<u64> {
         let (host, ram) = self.translate(address)?;
         if !ram {
             // Device registers that are shown to the guest; nobody is behind them here.
@@ -113,7 +119,10 @@ impl Loaded {
         let mut bytes = [0; 8];
         let count = size.bytes() as usize;
         if let Some(value) = store {
-            assert!(memory.write(host, &value.to_le_bytes()[..count]), "stage 2 leads to {host:#x}, which is no RAM");
+            assert!(
+                memory.write(host, &value.to_le_bytes()[..count]),
+                "stage 2 leads to {host:#x}, which is no RAM"
+            );
         } else {
             assert!(memory.read(host, &mut bytes[..count]), "stage 2 leads to {host:#x}, which is no RAM");
         }
@@ -154,7 +163,10 @@ impl Processor {
         } else if console {
             Some(Interrupt::Console)
         } else {
-            self.devices.iter().find(|intid| !self.active_devices.contains(intid)).map(|intid| Interrupt::Device(*intid))
+            self.devices
+                .iter()
+                .find(|intid| !self.active_devices.contains(intid))
+                .map(|intid| Interrupt::Device(*intid))
         }
     }
 
@@ -175,7 +187,11 @@ impl Processor {
     /// The vCPU whose registers these are must be loaded here.
     pub(super) fn loaded(&mut self, registers: &Registers) -> &mut Loaded {
         let loaded = self.loaded.as_mut().expect("no vCPU is loaded on this processor");
-        assert_eq!(loaded.at, std::ptr::from_ref(registers).addr(), "another vCPU is loaded on this processor");
+        assert_eq!(
+            loaded.at,
+            std::ptr::from_ref(registers).addr(),
+            "another vCPU is loaded on this processor"
+        );
         loaded
     }
 }

@@ -63,18 +63,36 @@ pub(super) type Act = Box<dyn FnOnce(&mut Insight<'_>) -> u64 + Send>;
 /// What a program asks of its vCPU.
 pub(super) enum Request {
     /// HVC (or SMC) with X0 to X16.
-    Call { secure: bool, immediate: u16, arguments: Vec<u64>, number: u64 },
+    Call {
+        secure: bool,
+        immediate: u16,
+        arguments: Vec<u64>,
+        number: u64,
+    },
     Wfi,
     Wfe,
-    Access { address: u64, size: AccessSize, store: Option<u64> },
-    Register { register: SystemRegister, write: Option<u64> },
+    Access {
+        address: u64,
+        size: AccessSize,
+        store: Option<u64>,
+    },
+    Register {
+        register: SystemRegister,
+        write: Option<u64>,
+    },
     /// A branch to somewhere, and back.
-    Jump { address: u64 },
-    Raw { trap: Trap },
+    Jump {
+        address: u64,
+    },
+    Raw {
+        trap: Trap,
+    },
     Compute,
     Pending,
     Acknowledge,
-    End { intid: u32 },
+    End {
+        intid: u32,
+    },
     With(Act),
 }
 

@@ -55,7 +55,10 @@ pub(crate) mod held {
         HELD.with_borrow_mut(|held| {
             let last = held.iter().rev().find(|(holder, _)| *holder == cpu).map(|(_, rank)| *rank);
             if !std::thread::panicking() {
-                assert!(last.is_none_or(|last| last < rank), "wrong order of locks: {rank:?} while {last:?} is held");
+                assert!(
+                    last.is_none_or(|last| last < rank),
+                    "wrong order of locks: {rank:?} while {last:?} is held"
+                );
             }
             held.push((cpu, rank));
         });

@@ -17,7 +17,12 @@ const UART: u64 = 0x1000;
 
 /// Finds whose address it is and lets that device answer.
 #[inline]
-pub(super) fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: &Trap, access: MmioAccess) {
+pub(super) fn handle<M: Machine>(
+    hypervisor: &Hypervisor<M>,
+    local: &mut Local<'_, M>,
+    trap: &Trap,
+    access: MmioAccess,
+) {
     let Some(current) = local.current.as_mut() else { return };
     let layout = &current.domain.layout;
     let in_uart = access.ipa.wrapping_sub(layout.uart);

@@ -11,6 +11,8 @@ struct Rig {
     until: Vec<Option<Ticks>>,
     called: Vec<bool>,
     runnable: Vec<bool>,
+    /// Woken while it ran: its next sleep ends at once, as any sleep may.
+    woken: Vec<bool>,
     ran: Vec<Ticks>,
 }
 
@@ -23,12 +25,14 @@ impl Rig {
             until: vec![None; cpus],
             called: vec![false; cpus],
             runnable: vec![false; vcpus],
+            woken: vec![false; vcpus],
             ran: vec![0; vcpus],
         }
     }
 
     fn wake(&mut self, vcpu: VcpuId) {
         self.runnable[vcpu as usize] = true;
+        self.woken[vcpu as usize] = self.running.contains(&Some(vcpu));
         if let Some(cpu) = self.fair.wake(vcpu, self.now) {
             self.called[cpu] = true;
         }
@@ -37,7 +41,9 @@ impl Rig {
     /// A processor asks; what it is told must make sense.
     fn ask(&mut self, cpu: CpuIndex, leaving: Leaving) {
         self.called[cpu] = false;
-        self.running[cpu] = None;
+        if let Some(vcpu) = self.running[cpu].take() {
+            self.woken[vcpu as usize] = false;
+        }
         let choice = self.fair.choose(cpu, leaving, self.now);
         if let Some(vcpu) = choice.vcpu {
             assert!(self.runnable[vcpu as usize], "vCPU {vcpu} sleeps and was chosen");
@@ -57,7 +63,7 @@ impl Rig {
     /// What runs on the processor goes to sleep.
     fn block(&mut self, cpu: CpuIndex) {
         if let Some(vcpu) = self.running[cpu] {
-            self.runnable[vcpu as usize] = false;
+            self.runnable[vcpu as usize] = self.woken[vcpu as usize];
             self.ask(cpu, Leaving::Blocked);
         }
     }
@@ -153,6 +159,23 @@ fn a_long_sleep_earns_a_quick_turn_and_no_hoard() {
 }
 
 #[test]
+fn who_ran_alone_before_it_slept_does_not_wait_for_who_slept_meanwhile() {
+    let mut rig = Rig::new(2, 1);
+    rig.wake(0);
+    rig.settle();
+    rig.pass(1_000_000);
+    rig.block(0);
+    rig.wake(1);
+    rig.settle();
+    rig.wake(0);
+    rig.settle();
+    let before = rig.ran[0];
+    rig.pass(20 * SLICE);
+    let own = rig.ran[0] - before;
+    assert!(own >= 8 * SLICE, "it had {own} ticks of {}", 20 * SLICE);
+}
+
+#[test]
 fn a_vcpu_that_yields_lets_all_others_go_first() {
     let mut rig = Rig::new(3, 1);
     rig.start_all();
@@ -214,6 +237,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
+    #![proptest_config(ProptestConfig { cases: 1_000, failure_persistence: None, ..ProptestConfig::default() })]
+
     #[test]
     fn nobody_is_forgotten_or_chosen_twice_and_no_processor_idles_in_vain(list in steps(), cpus in 1_usize..4) {
         let mut rig = Rig::new(6, cpus);
