@@ -128,6 +128,8 @@ pub struct Console {
     /// Nobody will empty the ring later: do it now.
     immediate: bool,
     waiting: bool,
+    /// A guest waits for room.
+    stalled: bool,
     /// Hypervisor lines carry the time.
     timestamps: Option<u64>,
 }
@@ -143,6 +145,7 @@ impl Console {
             switches: 0,
             immediate: true,
             waiting: false,
+            stalled: false,
             timestamps,
         })
     }
@@ -202,8 +205,9 @@ impl Console {
         } else if byte == b'\n' {
             guest.whole = true;
         } else if byte != b'\r' {
-            // A line end is ours to write; a lone carriage return says nothing.
-            guest.line.push(byte);
+            // A line end is ours to write; a lone carriage return says nothing. Other control characters
+            // could make one domain's line look like another's, or like the hypervisor's.
+            guest.line.push(if byte < b' ' && byte != b'\t' || byte == 0x7f { b'.' } else { byte });
             guest.whole = guest.line.as_bytes().len() >= LINE;
         }
         if guest.whole {
@@ -224,6 +228,7 @@ impl Console {
                 self.drain(machine);
             }
         }
+        self.stalled |= guest.whole;
         guest.uart.set_transmit_full(guest.whole);
         !guest.whole
     }
@@ -260,11 +265,22 @@ impl Console {
                 break;
             }
         }
-        let waiting = self.ring.waiting() > 0;
+        let waiting = self.ring.waiting() > 0 || self.stalled;
         if waiting != self.waiting {
             self.waiting = waiting;
             machine.console_wait(waiting);
         }
+    }
+
+    /// Did a guest have to wait for room? Whoever asks gives all of them another chance.
+    pub fn take_stalled(&mut self) -> bool {
+        core::mem::take(&mut self.stalled)
+    }
+
+    /// A guest ends in the middle of a line: it is shown as it is.
+    pub fn finish_line(&mut self, machine: &impl Machine, guest: &mut DomainConsole) {
+        guest.whole |= !guest.line.as_bytes().is_empty();
+        self.flush(machine, guest);
     }
 
     /// What a typed byte means.

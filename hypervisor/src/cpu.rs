@@ -236,7 +236,9 @@ impl<M: Machine> Hypervisor<M> {
         self.update_timers(&mut current);
         let others = domain.interrupts.lock().refill(vcpu.index, &mut current.state.registers.lists);
         self.notify(domain, others, cpu);
+        self.note_timer(&mut current);
         self.machine.load(cpu, &mut current.state.registers, &domain.map);
+        self.release_physical(&mut current, cpu);
         Some(current)
     }
 

@@ -154,12 +154,16 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    /// Ends a domain, and the machine with the last one.
-    pub fn finish(&self, domain: &Domain<M>, end: End, from: CpuIndex) {
+    /// Ends a domain for a reason that its end does not say, and the machine with the last one.
+    pub fn finish_for(&self, domain: &Domain<M>, end: End, from: CpuIndex, why: fmt::Arguments<'_>) {
         if !domain.finish(end) {
             return;
         }
-        self.say(Level::Error, format_args!("d{} has {end}", domain.id));
+        if let Some(console) = &domain.console {
+            let mut console = console.lock();
+            self.console().finish_line(&self.machine, &mut console);
+        }
+        self.say(Level::Error, format_args!("d{} has {end}{why}", domain.id));
         for vcpu in self.vcpus.get(domain.vcpus.clone()).unwrap_or_default() {
             if let Some(cpu) = vcpu.running_on() {
                 self.call(cpu, from);
@@ -168,6 +172,11 @@ impl<M: Machine> Hypervisor<M> {
         if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.last_has_ended();
         }
+    }
+
+    /// Ends a domain, and the machine with the last one.
+    pub fn finish(&self, domain: &Domain<M>, end: End, from: CpuIndex) {
+        self.finish_for(domain, end, from, format_args!(""));
     }
 
     fn last_has_ended(&self) {

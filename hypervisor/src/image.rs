@@ -18,7 +18,6 @@ const _: () = assert!(
 
 #[unsafe(no_mangle)]
 fn xenite_start(boot: Boot) -> ! {
-    arm64::set_version(VERSION);
     let (tree_at, tree) = match boot.device_tree() {
         Ok(tree) => tree,
         Err(_) => boot.stop(),
@@ -65,10 +64,13 @@ fn run(taken: Taken, plan: &Plan) -> ! {
     };
     let processors = Box::leak(Box::new(|cpu| hypervisor.run(cpu)));
     hypervisor.machine.start_processors(processors, |cpu, error| {
+        hypervisor.scheduler.lock().remove(cpu);
         hypervisor.say(Level::Error, format_args!("processor {cpu} does not start: firmware says {error}"));
     });
     arm64::seal();
-    hypervisor.console().use_interrupts();
+    if plan.board.uart.is_some_and(|uart| uart.interrupt.is_some()) {
+        hypervisor.console().use_interrupts();
+    }
     hypervisor.start_domains(plan);
     hypervisor.run(0);
     arm64::stop(format_args!("(XEN) the loop has ended"))

@@ -3,9 +3,11 @@
 use core::sync::atomic::Ordering;
 
 use machine::contract::{CpuIndex, Interrupt, Machine};
+use model::arm64::gic::Attention;
 
-use crate::console::{Focus, Typed};
+use crate::console::{DomainConsole, Focus, Typed};
 use crate::cpu::Local;
+use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 
 /// Bytes that are taken from the console at a time.
@@ -77,8 +79,15 @@ impl<M: Machine> Hypervisor<M> {
             let Some(byte) = self.machine.console_read() else { break };
             self.typed(byte, cpu);
         }
-        self.console().drain(&self.machine);
-        self.resume_writers(cpu);
+        let stalled = {
+            let mut console = self.console();
+            let stalled = console.take_stalled();
+            console.drain(&self.machine);
+            stalled
+        };
+        if stalled {
+            self.resume_writers(cpu);
+        }
     }
 
     fn typed(&self, byte: u8, cpu: CpuIndex) {
@@ -105,33 +114,33 @@ impl<M: Machine> Hypervisor<M> {
         };
         let Some(domain) = self.domains.get(index) else { return };
         let Some(console) = &domain.console else { return };
-        let line = {
+        let attention = {
             let mut console = console.lock();
             // A byte for which its FIFO has no room is lost, as on a wire.
             let _ = console.uart.receive(byte);
-            console.uart.output()
+            self.set_uart_line(domain, &console)
         };
-        self.set_uart_line(domain, line, cpu);
+        self.notify(domain, attention, cpu);
     }
 
     /// Gives domains whose output waited for room another chance.
     fn resume_writers(&self, cpu: CpuIndex) {
         for domain in &self.domains {
             let Some(console) = &domain.console else { continue };
-            let line = {
+            let attention = {
                 let mut console = console.lock();
                 if !console.stalled() || !self.console().flush(&self.machine, &mut console) {
                     continue;
                 }
-                console.uart.output()
+                self.set_uart_line(domain, &console)
             };
-            self.set_uart_line(domain, line, cpu);
+            self.notify(domain, attention, cpu);
         }
     }
 
-    /// Brings a UART's interrupt line to the domain's controller.
-    pub fn set_uart_line(&self, domain: &crate::domain::Domain<M>, high: bool, cpu: CpuIndex) {
-        let attention = domain.interrupts.lock().set_line(domain.layout.uart_interrupt, 0, high);
-        self.notify(domain, attention, cpu);
+    /// Brings a UART's interrupt line to the domain's controller, while the UART is locked: no older level
+    /// may come after a newer one. The vCPUs that it concerns are to be notified.
+    pub fn set_uart_line(&self, domain: &Domain<M>, console: &DomainConsole) -> Attention {
+        domain.interrupts.lock().set_line(domain.layout.uart_interrupt, 0, console.uart.output())
     }
 }

@@ -39,6 +39,9 @@ pub trait Scheduler: Send + core::fmt::Debug {
     /// A vCPU can run (again). Answers with the processor that should ask again, if any.
     fn wake(&mut self, vcpu: VcpuId, now: Ticks) -> Option<CpuIndex>;
 
+    /// This processor never asks: it did not start. To be said before any vCPU wakes.
+    fn remove(&mut self, cpu: CpuIndex);
+
     /// What `cpu` runs next, `leaving` being said of what it ran until now. From now on the chosen vCPU
     /// is that processor's until it asks again.
     fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice;

@@ -25,7 +25,7 @@ mod uart;
 
 pub use board::{Board, GuestMap};
 pub use boot::{Boot, Taken, stop};
-pub use fault::{set_noreboot, set_version};
+pub use fault::set_noreboot;
 pub use heap::allocations;
 
 /// Construction is over: from now on nothing is allocated and nothing is mapped. A processor that starts
@@ -33,4 +33,5 @@ pub use heap::allocations;
 pub fn seal() {
     heap::seal();
     translation::seal();
+    memory::forget_instructions();
 }

@@ -7,6 +7,7 @@
 #![expect(unsafe_code, reason = "the cell that a ticket opens")]
 
 use core::cell::UnsafeCell;
+use core::marker::PhantomData;
 use core::ops::{Deref, DerefMut};
 use core::sync::atomic::{AtomicU32, Ordering};
 
@@ -58,7 +59,7 @@ impl<T> Lock<T> {
         while self.serving.load(Ordering::Acquire) != ticket {
             crate::spin_hint::pause();
         }
-        Guard { lock: self }
+        Guard { lock: self, value: PhantomData }
     }
 
     /// The value, where exclusive access is certain without the lock.
@@ -71,6 +72,8 @@ impl<T> Lock<T> {
 #[derive(Debug)]
 pub struct Guard<'l, T> {
     lock: &'l Lock<T>,
+    /// A guard is as good as an exclusive reference, and shared between threads like one.
+    value: PhantomData<&'l mut T>,
 }
 
 impl<T> Deref for Guard<'_, T> {

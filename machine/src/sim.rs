@@ -157,6 +157,20 @@ impl Sim {
         std::mem::take(&mut self.processor(cpu).spent)
     }
 
+    /// Lets the guest of a processor go on with what it can do without leaving: it computes, or waits in an
+    /// instruction that does not trap. False where the processor has to take a turn: the guest has come to
+    /// an end of that, a physical interrupt is pending, or there is no guest.
+    pub fn goes_on(&self, cpu: CpuIndex) -> bool {
+        let processor = self.processor(cpu);
+        if processor.pending(self.time(), self.console_interrupts(cpu)).is_some() {
+            return false;
+        }
+        processor.loaded.as_ref().is_some_and(|loaded| {
+            let pending = loaded.interface.pending();
+            loaded.guest.lock().expect("a guest").goes_on(pending)
+        })
+    }
+
     /// Domain id and number of the vCPU that is loaded on a processor.
     pub fn loaded(&self, cpu: CpuIndex) -> Option<(u16, usize)> {
         self.processor(cpu).loaded.as_ref().map(|loaded| (loaded.domain, loaded.index))

@@ -148,7 +148,9 @@ impl Stage2 {
             return Err(MapError::Unaligned);
         }
         let limit = (self.root_tables as u64) << 39;
-        if ipa.checked_add(size).is_none_or(|end| end > limit) || host.checked_add(size).is_none() {
+        if ipa.checked_add(size).is_none_or(|end| end > limit)
+            || host.checked_add(size).is_none_or(|end| end > 1 << 48)
+        {
             return Err(MapError::OutOfRange);
         }
         let mut done = 0;

@@ -27,7 +27,8 @@ const DEBIAN_SOURCE: &str = "/usr/lib/rustlib/src/rust/library/core/Cargo.toml";
 const CORE_FLAGS: &str = "-Cembed-bitcode=yes";
 
 /// How our own bare-metal crates are built: a fault's backtrace follows frame pointers.
-const BARE_FLAGS: &str = "-Cforce-frame-pointers=yes";
+/// The linker mends what Cortex-A53 would take wrongly (843419).
+const BARE_FLAGS: &str = "-Cforce-frame-pointers=yes -Clink-arg=--fix-cortex-a53-843419";
 
 /// How to build for the bare machine.
 #[derive(Clone, Debug)]

@@ -160,8 +160,8 @@ fn tell_abort<M: Machine>(
 /// Ends the domain of the loaded vCPU for what it did.
 fn end<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, why: core::fmt::Arguments<'_>) {
     let Some(current) = local.current.as_mut() else { return };
-    let (id, vcpu, pc) = (current.domain.id, current.vcpu.index, current.state.registers.pc);
-    hypervisor.say(Level::Error, format_args!("d{id}v{vcpu}: {why}, pc {pc:#x}"));
-    hypervisor.finish(current.domain, End::Crash, local.index);
+    let (vcpu, pc) = (current.vcpu.index, current.state.registers.pc);
+    let why = format_args!(": v{vcpu}: {why}, pc {pc:#x}");
+    hypervisor.finish_for(current.domain, End::Crash, local.index, why);
     local.leave(Leaving::Blocked);
 }

@@ -37,10 +37,14 @@ struct Entry {
 struct Processor {
     running: Option<VcpuId>,
     since: Ticks,
+    /// When the running vCPU was chosen.
+    chosen: Ticks,
     /// The running vCPU has a time limit.
     limited: bool,
     /// Told to ask again, and has not yet.
     called: bool,
+    /// Never asks.
+    absent: bool,
 }
 
 /// The scheduler behind `sched=credit2`.
@@ -52,6 +56,8 @@ pub struct Fair {
     /// No runnable vCPU is behind this virtual time; it never decreases.
     floor: u64,
     slice: Ticks,
+    /// Nobody is preempted earlier: who wakes often must not make the others pay for switches.
+    patience: Ticks,
 }
 
 impl Fair {
@@ -64,7 +70,7 @@ impl Fair {
         entries.resize(vcpus, asleep);
         processors.try_reserve_exact(cpus).ok()?;
         processors.resize(cpus, Processor::default());
-        Some(Fair { entries, processors, queue: IndexedHeap::try_new(vcpus)?, floor: 0, slice })
+        Some(Fair { entries, processors, queue: IndexedHeap::try_new(vcpus)?, floor: 0, slice, patience: slice >> 3 })
     }
 
     /// Gives a vCPU another weight.
@@ -115,6 +121,24 @@ impl Fair {
         }
     }
 
+    /// What the processor runs goes on if it has only just begun.
+    fn keep(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Option<Choice> {
+        let patience = self.patience;
+        let processor = self.processors.get_mut(cpu)?;
+        let running = processor.running.filter(|_| leaving == Leaving::Runnable)?;
+        let until = processor.chosen.saturating_add(patience);
+        if now >= until {
+            return None;
+        }
+        processor.called = false;
+        processor.limited = true;
+        if let Some(entry) = self.entry(running) {
+            entry.woken = false;
+        }
+        // It was asked because somebody waits; another processor may be free to take that one sooner.
+        Some(Choice { vcpu: Some(running), until: Some(until), call: self.limit_another() })
+    }
+
     /// Puts back what the processor ran, unless it sleeps.
     fn put_back(&mut self, cpu: CpuIndex, leaving: Leaving) {
         let Some(vcpu) = self.processors.get_mut(cpu).and_then(|processor| processor.running.take()) else {
@@ -146,7 +170,7 @@ impl Fair {
     /// The processor that should take a vCPU which has just been queued.
     fn processor_for(&mut self, vcpu: VcpuId) -> Option<CpuIndex> {
         let (last, key) = self.entry(vcpu).map(|entry| (entry.cpu, entry.virtual_time))?;
-        let idle = |processor: &Processor| processor.running.is_none() && !processor.called;
+        let idle = |processor: &Processor| processor.running.is_none() && !processor.called && !processor.absent;
         if self.processors.get(last).is_some_and(idle) {
             return Some(last);
         }
@@ -192,8 +216,17 @@ impl Scheduler for Fair {
         Some(cpu)
     }
 
+    fn remove(&mut self, cpu: CpuIndex) {
+        if let Some(processor) = self.processors.get_mut(cpu) {
+            processor.absent = true;
+        }
+    }
+
     fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice {
         self.raise_floor(now);
+        if let Some(choice) = self.keep(cpu, leaving, now) {
+            return choice;
+        }
         self.put_back(cpu, leaving);
         let chosen = self.queue.first();
         if let Some((vcpu, _)) = chosen {
@@ -206,7 +239,7 @@ impl Scheduler for Fair {
         let limited = chosen.is_some() && !self.queue.is_empty();
         let Some(processor) = self.processors.get_mut(cpu) else { return Choice::default() };
         let running = chosen.map(|(vcpu, _)| vcpu);
-        *processor = Processor { running, since: now, limited, called: false };
+        *processor = Processor { running, since: now, chosen: now, limited, called: false, absent: false };
         let call = if limited { self.limit_another() } else { None };
         Choice { vcpu: running, until: limited.then(|| now.saturating_add(self.slice)), call }
     }

@@ -13,6 +13,8 @@ use super::{Choice, Leaving, Scheduler, VcpuId};
 pub struct Null {
     /// Each processor's vCPU.
     owners: Vec<Option<Owner>>,
+    /// The processors that have none yet.
+    free: Vec<CpuIndex>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -29,15 +31,17 @@ impl Null {
         let mut owners = Vec::new();
         owners.try_reserve_exact(cpus).ok()?;
         owners.resize(cpus, None);
-        Some(Null { owners })
+        let mut free = Vec::new();
+        free.try_reserve_exact(cpus).ok()?;
+        free.extend((0..cpus).rev());
+        Some(Null { owners, free })
     }
 }
 
 impl Scheduler for Null {
     fn wake(&mut self, vcpu: VcpuId, _now: Ticks) -> Option<CpuIndex> {
         let mine = |owner: &Option<Owner>| owner.is_some_and(|owner| owner.vcpu == vcpu);
-        let cpu =
-            self.owners.iter().position(mine).or_else(|| self.owners.iter().position(Option::is_none))?;
+        let cpu = self.owners.iter().position(mine).or_else(|| self.free.pop())?;
         let owner = self.owners.get_mut(cpu)?.get_or_insert(Owner { vcpu, awake: false, woken: false });
         if owner.awake {
             owner.woken = true;
@@ -45,6 +49,10 @@ impl Scheduler for Null {
         }
         owner.awake = true;
         Some(cpu)
+    }
+
+    fn remove(&mut self, cpu: CpuIndex) {
+        self.free.retain(|free| *free != cpu);
     }
 
     fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, _now: Ticks) -> Choice {

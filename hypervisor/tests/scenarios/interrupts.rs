@@ -134,7 +134,9 @@ fn no_sgi_leaves_its_domain() {
 
 #[test]
 fn more_interrupts_than_list_registers_arrive_once_each_and_by_priority() {
-    for list_registers in [1, 2, 4, 16] {
+    for (list_registers, edge) in
+        [(1, false), (2, false), (4, false), (16, false), (1, true), (2, true), (4, true), (16, true)]
+    {
         let mut system = Setup::new(1, &[1]).list_registers(list_registers).construct();
         let journal = Journal::new();
         let notes = journal.clone();
@@ -143,6 +145,10 @@ fn more_interrupts_than_list_registers_arrive_once_each_and_by_priority() {
             async move {
                 open_v3(&cpu).await;
                 cpu.write(guest::DISTRIBUTOR, 0).await;
+                for word in 2..9 {
+                    let configuration = if edge { 0xaaaa_aaaa } else { 0 };
+                    cpu.write(guest::DISTRIBUTOR + 0xc00 + word * 4, configuration).await;
+                }
                 for intid in 40..140_u32 {
                     enable_spi(&cpu, intid, 0, u64::from(intid * 37 % 31) << 3).await;
                     pend_spi(&cpu, intid).await;
@@ -160,7 +166,7 @@ fn more_interrupts_than_list_registers_arrive_once_each_and_by_priority() {
         system.rounds(5);
         let mut expected: Vec<(u32, u32)> = (40..140).map(|intid| (intid * 37 % 31, intid)).collect();
         expected.sort_unstable();
-        assert_eq!(journal.all(), expected, "{list_registers} list registers");
+        assert_eq!(journal.all(), expected, "{list_registers} list registers, edges: {edge}");
     }
 }
 
@@ -275,4 +281,30 @@ fn an_interrupt_of_a_device_that_nobody_owns_harms_nobody() {
     }
     assert_eq!(system.sim().take_counts(0).devices + system.sim().take_counts(1).devices, 100);
     assert!(system.sim().work(1, 0) >= 95);
+}
+
+#[test]
+fn a_wait_with_an_interrupt_pending_ends_at_once() {
+    for options in ["", "vwfi=native"] {
+        for version in [Version::V2, Version::V3] {
+            let mut system = Setup::new(1, &[1]).version(version).options(options).construct();
+            let journal = Journal::new();
+            let notes = journal.clone();
+            system.sim().guest(1, 0, move |cpu| {
+                let notes = notes.clone();
+                async move {
+                    open(&cpu, version).await;
+                    signal(&cpu, version, 9, 1).await;
+                    for _ in 0..6 {
+                        cpu.wfi().await;
+                        cpu.psci(&[0xc400_0001, 0, 0]).await;
+                    }
+                    notes.note(cpu.acknowledge().await);
+                }
+            });
+            system.start();
+            system.rounds(2);
+            assert_eq!(journal.all(), [9], "{version:?}, {options}");
+        }
+    }
 }

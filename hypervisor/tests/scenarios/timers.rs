@@ -218,3 +218,46 @@ fn a_wait_that_does_not_trap_ends_by_its_timer() {
     let latest = journal.all().into_iter().map(|(_, late)| late).max().unwrap();
     assert!(latest < 2 * ROUND, "{latest} ticks late");
 }
+
+#[test]
+fn the_deadline_of_a_sleeper_that_was_woken_by_another_disturbs_nobody() {
+    let mut system = Setup::new(2, &[2]).construct();
+    let journal = Journal::new();
+    let notes = journal.clone();
+    system.sim().guest(1, 1, move |cpu| {
+        let notes = notes.clone();
+        async move {
+            open_v3(&cpu).await;
+            let now = cpu.count().await;
+            cpu.set_timer(1, now + 50_000).await;
+            notes.note(cpu.next_interrupt().await);
+            cpu.set_timer(0, 0).await;
+            notes.note(0);
+            cpu.compute(u64::MAX).await;
+        }
+    });
+    let notes = journal.clone();
+    system.sim().guest(1, 0, move |cpu| {
+        let notes = notes.clone();
+        async move {
+            open_v3(&cpu).await;
+            assert_eq!(cpu.psci(&[CPU_ON, 1, guest::RAM, 0]).await, 0);
+            cpu.compute(100).await;
+            crate::uart::send(&cpu, 2, 2).await;
+            notes.note(0);
+            cpu.compute(u64::MAX).await;
+        }
+    });
+    system.start();
+    system.until("it was woken", |_| journal.len() == 3);
+    assert!(journal.all().contains(&2));
+    system.rounds(100);
+    for cpu in 0..2 {
+        system.sim().take_counts(cpu);
+    }
+    system.rounds(1_000);
+    for cpu in 0..2 {
+        let counts = system.sim().take_counts(cpu);
+        assert_eq!((counts.interrupts(), counts.deadlines_set), (0, 0), "{counts:?}");
+    }
+}

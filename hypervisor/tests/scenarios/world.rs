@@ -293,6 +293,10 @@ impl System {
             order.swap(last, self.random.below(last as u64 + 1) as usize);
         }
         for cpu in order {
+            // Nobody looks at flags while a guest runs: who wants something sends an interrupt.
+            if self.ended.is_none() && self.sim().goes_on(cpu) {
+                continue;
+            }
             for _ in 0..TURNS {
                 self.turn(cpu);
                 if self.ended.is_some() || self.sim().take_spent(cpu) {

@@ -1,6 +1,7 @@
 //! The board as the contract wants it.
 #![expect(unsafe_code, reason = "timer registers")]
 
+use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use alloc::vec::Vec;
@@ -37,7 +38,8 @@ pub(crate) fn physical(address: *const u8) -> u64 {
 /// A domain's stage 2 map and the number by which translation caches know it.
 #[derive(Debug)]
 pub struct GuestMap {
-    tables: Stage2,
+    /// Never dropped: a processor may still have the map loaded, and what it shows stays a guest's.
+    tables: ManuallyDrop<Stage2>,
     vmid: u16,
 }
 
@@ -47,7 +49,6 @@ pub struct Board {
     gic: Gic,
     uart: Option<Uart>,
     processors: Vec<u64>,
-    psci: bool,
     console_interrupt: u32,
     maintenance: u32,
     virtual_timer: u32,
@@ -56,6 +57,8 @@ pub struct Board {
     native_wait: bool,
     ipa_bits: u8,
     virtual_interface: Option<Range>,
+    /// For each processor and VMID: which vCPU of that domain ran there last, as its affinity plus 1.
+    residents: Vec<Vec<AtomicU64>>,
 }
 
 impl Board {
@@ -63,6 +66,9 @@ impl Board {
         let board = &plan.board;
         let gic =
             Gic::take(&board.gic, board.cpus.len()).ok_or("the interrupt controller cannot be mapped")?;
+        if board.psci {
+            firmware::found();
+        }
         let (GicRegions::V2 { maintenance, .. } | GicRegions::V3 { maintenance, .. }) = &board.gic;
         let uart = board.uart.and_then(|uart| Registers::map(uart.registers)).map(Uart::new);
         let console_interrupt = board.uart.and_then(|uart| uart.interrupt).unwrap_or(SPURIOUS);
@@ -75,19 +81,25 @@ impl Board {
         {
             uart.listen();
         }
+        let frequency = match read!("cntfrq_el0") {
+            0 => board.timer_frequency.map(u64::from).filter(|frequency| *frequency > 0),
+            frequency => Some(frequency),
+        };
+        let frequency =
+            frequency.ok_or("CNTFRQ_EL0 is 0, and the timer's node has no clock-frequency instead")?;
         Ok(Board {
             gic,
             uart,
             processors: board.cpus.iter().map(|cpu| cpu.mpidr).collect(),
-            psci: board.psci,
             console_interrupt,
             maintenance: *maintenance,
             virtual_timer: board.virtual_timer,
             hypervisor_timer: board.hypervisor_timer,
-            frequency: read!("cntfrq_el0"),
+            frequency,
             native_wait: plan.options.native_wfi,
             ipa_bits: processor::physical_bits().min(40),
             virtual_interface,
+            residents: (0..board.cpus.len()).map(|_| residents(plan.domains.len())).collect(),
         })
     }
 
@@ -110,6 +122,13 @@ impl Board {
         }
     }
 
+    /// Did another vCPU of this domain run on this processor last? Remembers this one.
+    fn is_foreign(&self, cpu: CpuIndex, vmpidr: u64, vmid: u16) -> bool {
+        let Some(last) = self.residents.get(cpu).and_then(|row| row.get(usize::from(vmid))) else { return true };
+        let now = (vmpidr & 0xff_ffff) + 1;
+        last.swap(now, Ordering::Relaxed) != now
+    }
+
     /// Starts all other processors into `act`; `failed` hears of those that firmware will not start.
     pub fn start_processors(
         &'static self,
@@ -125,6 +144,11 @@ impl GuestMap {
     pub fn tables_used(&self) -> usize {
         self.tables.tables_used()
     }
+}
+
+/// A processor on which nobody has run, with `domains` and no domain 0.
+fn residents(domains: usize) -> Vec<AtomicU64> {
+    (0..=domains).map(|_| AtomicU64::new(0)).collect()
 }
 
 fn bit(intid: u32) -> u32 {
@@ -148,10 +172,13 @@ impl Machine for Board {
     }
 
     fn load(&self, cpu: CpuIndex, registers: &mut GuestRegisters, map: &GuestMap) {
-        processor::load(registers, &map.tables, map.vmid);
         if registers.timer.in_flight {
+            // Before the timer runs, or it would be taken for a new interrupt.
             self.gic.set_private_active(cpu, self.virtual_timer, true);
+            barrier!("dsb sy");
         }
+        let foreign = self.is_foreign(cpu, registers.system.vmpidr_el2, map.vmid);
+        processor::load(registers, &map.tables, map.vmid, foreign);
         self.gic.load(&registers.lists);
     }
 
@@ -195,6 +222,13 @@ impl Machine for Board {
             return None;
         }
         if intid == self.virtual_timer {
+            // One that was on its way when another vCPU was put here is nobody's: the timer that is loaded
+            // now has not fired.
+            const FIRED: u64 = 0b101;
+            if read!("cntv_ctl_el0") & 0b111 != FIRED {
+                self.gic.deactivate(acknowledged);
+                return None;
+            }
             return Some(Interrupt::VirtualTimer);
         }
         let reason = if intid == KICK {
@@ -256,14 +290,14 @@ impl Machine for Board {
     }
 
     fn power_off(&self) -> ! {
-        if self.psci {
+        if firmware::is_there() {
             firmware::power_off();
         }
         system::halt()
     }
 
     fn reset(&self) -> ! {
-        if self.psci {
+        if firmware::is_there() {
             firmware::reset();
         }
         system::halt()
@@ -287,11 +321,14 @@ impl Construction for Board {
         if let Some(virtual_interface) = self.virtual_interface {
             tables.map_device(cpu_interface, Range { base: virtual_interface.base, size: 0x2000 })?;
         }
-        Ok(GuestMap { tables, vmid: domain })
+        Ok(GuestMap { tables: ManuallyDrop::new(tables), vmid: domain })
     }
 
     fn map(&self, map: &mut GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
-        map.tables.map(ipa, frames)
+        map.tables.map(ipa, frames)?;
+        barrier!("dsb ishst");
+        barrier!("isb");
+        Ok(())
     }
 
     fn clear(&self, frames: &mut FrameRange) -> bool {

@@ -304,6 +304,8 @@ boot_stack_guard: .space 4096
 boot_stack:     .space 32768
 .global boot_stack_top
 boot_stack_top:
+.global emergency_stack_guard
+emergency_stack_guard: .space 4096
 emergency_stack: .space 8192
 .global emergency_stack_top
 emergency_stack_top:

@@ -30,10 +30,15 @@ impl Registers {
         (offset.checked_add(size)? <= self.size).then_some(Registers { base: self.base + offset, size })
     }
 
+    #[inline]
+    fn holds(&self, offset: usize, bytes: usize) -> bool {
+        offset.checked_add(bytes).is_some_and(|end| end <= self.size)
+    }
+
     /// Reads a 32-bit register; 0 beyond the window.
     #[inline]
     pub(crate) fn read(&self, offset: usize) -> u32 {
-        if offset > self.size.wrapping_sub(4) {
+        if !self.holds(offset, 4) {
             return 0;
         }
         let address = (self.base + offset) as *const u32;
@@ -45,7 +50,7 @@ impl Registers {
     /// Writes a 32-bit register; nothing beyond the window.
     #[inline]
     pub(crate) fn write(&self, offset: usize, value: u32) {
-        if offset > self.size.wrapping_sub(4) {
+        if !self.holds(offset, 4) {
             return;
         }
         let address = (self.base + offset) as *mut u32;
@@ -55,7 +60,7 @@ impl Registers {
 
     /// Reads a 64-bit register; 0 beyond the window.
     pub(crate) fn read_wide(&self, offset: usize) -> u64 {
-        if offset > self.size.wrapping_sub(8) {
+        if !self.holds(offset, 8) {
             return 0;
         }
         let address = (self.base + offset) as *const u64;
@@ -65,7 +70,7 @@ impl Registers {
 
     /// Writes a 64-bit register; nothing beyond the window.
     pub(crate) fn write_wide(&self, offset: usize, value: u64) {
-        if offset > self.size.wrapping_sub(8) {
+        if !self.holds(offset, 8) {
             return;
         }
         let address = (self.base + offset) as *mut u64;

@@ -6,28 +6,23 @@
 #![expect(unsafe_code, reason = "reads the stack that led here")]
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use super::system::{halt, read};
 use super::uart::Uart;
 use super::{firmware, symbols};
 
+/// The version that a fault names: the whole tree has one.
+const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 static NOREBOOT: AtomicBool = AtomicBool::new(true);
 static FAULTED: AtomicBool = AtomicBool::new(false);
 static ENDED: AtomicBool = AtomicBool::new(false);
 static CONSOLE: AtomicUsize = AtomicUsize::new(0);
-static VERSION: AtomicU64 = AtomicU64::new(0);
-static VERSION_LENGTH: AtomicUsize = AtomicUsize::new(0);
 
 /// Whether the machine stays as it is after a fault (`noreboot`).
 pub fn set_noreboot(stay: bool) {
     NOREBOOT.store(stay, Ordering::Relaxed);
-}
-
-/// The version that a fault names.
-pub fn set_version(version: &'static str) {
-    VERSION.store(version.as_ptr() as u64, Ordering::Relaxed);
-    VERSION_LENGTH.store(version.len(), Ordering::Release);
 }
 
 /// Where a fault is told.
@@ -77,7 +72,7 @@ extern "C" fn report_fault(frame: &Frame) -> ! {
     };
     say(format_args!(
         "\n(XEN) Xenite {}: {kind} in the hypervisor, processor {:#x}",
-        version(),
+        VERSION,
         super::system::mpidr()
     ));
     say(format_args!(
@@ -103,7 +98,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     if FAULTED.swap(true, Ordering::AcqRel) {
         halt();
     }
-    say(format_args!("\n(XEN) Xenite {}: {info}", version()));
+    say(format_args!("\n(XEN) Xenite {}: {info}", VERSION));
     let frame: u64;
     // SAFETY: reads a register.
     unsafe { core::arch::asm!("mov {}, x29", out(reg) frame, options(nomem, nostack)) };
@@ -119,8 +114,8 @@ pub(crate) fn ended() -> bool {
 fn end() -> ! {
     ENDED.store(true, Ordering::SeqCst);
     super::secondary::call_all();
-    if NOREBOOT.load(Ordering::Relaxed) {
-        say(format_args!("(XEN) Stopped ('noreboot', or the command line was not yet known)"));
+    if NOREBOOT.load(Ordering::Relaxed) || !firmware::is_there() {
+        say(format_args!("(XEN) Stopped ('noreboot', no firmware to restart by, or too early to know)"));
         halt();
     }
     say(format_args!("(XEN) Restarting the machine"));
@@ -152,9 +147,10 @@ fn backtrace(pc: u64, mut frame: u64) {
     }
 }
 
-/// Is this in the writable part of the image, or in a stack?
+/// Is this in the image, or in the stack of a processor that has started? Both are mapped.
 fn plausible(frame: u64) -> bool {
-    frame >> 24 == super::translation::image().0 >> 24
+    let (start, end) = super::translation::image();
+    (start..end - 16).contains(&frame) || super::translation::is_stack(frame, super::secondary::started())
 }
 
 fn name(address: u64) {
@@ -162,15 +158,4 @@ fn name(address: u64) {
         Some((name, offset)) => say(format_args!("(XEN)   {address:#x} {name}+{offset:#x}")),
         None => say(format_args!("(XEN)   {address:#x}")),
     }
-}
-
-fn version() -> &'static str {
-    let length = VERSION_LENGTH.load(Ordering::Acquire);
-    if length == 0 {
-        return "";
-    }
-    let start = VERSION.load(Ordering::Relaxed) as *const u8;
-    // SAFETY: both came from one `&'static str`; the length is stored last.
-    let bytes = unsafe { core::slice::from_raw_parts(start, length) };
-    core::str::from_utf8(bytes).unwrap_or_default()
 }

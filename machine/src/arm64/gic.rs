@@ -7,6 +7,7 @@
 use model::arm64::{LIST_REGISTERS, Lists};
 use plan::GicRegions;
 
+use super::device::Registers;
 use super::gic_v2::GicV2;
 use super::gic_v3::GicV3;
 
@@ -16,6 +17,14 @@ pub(crate) const KICK: u32 = 0;
 pub(crate) const SPURIOUS: u32 = 1020;
 /// Priority of all interrupts; the number matters to nobody as long as it is one.
 pub(crate) const PRIORITY: u32 = 0xa0a0_a0a0;
+
+/// Configures an interrupt as level-sensitive (GICD_ICFGR, the same in both versions).
+pub(crate) fn level_sensitive(distributor: &Registers, intid: usize) {
+    const CONFIGURATION: usize = 0xc00;
+    let offset = CONFIGURATION + intid / 16 * 4;
+    let value = distributor.read(offset) & !(0b10 << (intid % 16 * 2));
+    distributor.write(offset, value);
+}
 
 /// The driver of either version.
 #[derive(Debug)]

@@ -9,7 +9,7 @@ use model::arm64::list_register::ListRegister;
 use plan::Range;
 
 use super::device::Registers;
-use super::gic::{KICK, PRIORITY, SPURIOUS};
+use super::gic::{KICK, PRIORITY, SPURIOUS, level_sensitive};
 use super::system::barrier;
 
 mod distributor {
@@ -107,6 +107,7 @@ impl GicV2 {
         let intid = intid as usize;
         let target = self.distributor.read(distributor::TARGETS) & 0xff;
         let shift = (intid % 4) * 8;
+        level_sensitive(&self.distributor, intid);
         set_byte(&self.distributor, distributor::TARGETS + (intid & !3), shift, target.max(1));
         set_byte(&self.distributor, distributor::PRIORITY + (intid & !3), shift, PRIORITY & 0xff);
         self.distributor.write(distributor::SET_ENABLE + intid / 32 * 4, 1 << (intid % 32));
@@ -115,6 +116,8 @@ impl GicV2 {
     #[inline]
     pub(crate) fn acknowledge(&self) -> u32 {
         let acknowledged = self.interface.read(interface::ACKNOWLEDGE);
+        // What the sender of a call has written is read after it, and not before.
+        barrier!("dsb sy");
         if acknowledged & 0x3ff < SPURIOUS {
             self.interface.write(interface::END, acknowledged);
         }

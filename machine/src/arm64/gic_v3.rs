@@ -8,7 +8,7 @@ use model::arm64::Lists;
 use plan::Range;
 
 use super::device::Registers;
-use super::gic::{KICK, PRIORITY, SPURIOUS};
+use super::gic::{KICK, PRIORITY, SPURIOUS, level_sensitive};
 use super::system::{barrier, mpidr, read, write};
 
 mod distributor {
@@ -125,9 +125,13 @@ impl GicV3 {
     }
 
     fn start_interface() {
-        write!("icc_sre_el2", 0xf);
+        // Without Enable: a guest that tries to leave the system registers traps.
+        write!("icc_sre_el2", 0x7);
         barrier!("isb");
         write!("icc_sre_el1", 0x7);
+        // A priority that firmware left active would hold everything back.
+        write!("icc_ap0r0_el1", 0);
+        write!("icc_ap1r0_el1", 0);
         write!("icc_pmr_el1", 0xff);
         write!("icc_bpr1_el1", 0);
         write!("icc_ctlr_el1", 1 << 1);
@@ -174,6 +178,7 @@ impl GicV3 {
         let offset = distributor::PRIORITY + (intid & !3);
         let old = self.distributor.read(offset);
         self.distributor.write(offset, old & !(0xff << shift) | (PRIORITY & 0xff) << shift);
+        level_sensitive(&self.distributor, intid);
         self.distributor.write_wide(distributor::ROUTE + intid * 8, mpidr());
         self.distributor.write(distributor::SET_ENABLE + intid / 32 * 4, 1 << (intid % 32));
         self.wait();
@@ -182,6 +187,8 @@ impl GicV3 {
     #[inline]
     pub(crate) fn acknowledge(&self) -> u32 {
         let intid = read!("icc_iar1_el1") as u32;
+        // What the sender of a call has written is read after it, and not before.
+        barrier!("dsb sy");
         if intid < SPURIOUS {
             write!("icc_eoir1_el1", u64::from(intid));
         }

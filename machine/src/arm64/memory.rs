@@ -77,6 +77,14 @@ pub(crate) fn copy(frames: &mut FrameRange, offset: u64, module: Range) -> bool 
     true
 }
 
+/// Drops all cached instructions: guests' code now lies where other code may have been.
+pub(crate) fn forget_instructions() {
+    barrier!("dsb ish");
+    barrier!("ic ialluis");
+    barrier!("dsb ish");
+    barrier!("isb");
+}
+
 fn range(at: u64, length: usize) -> Option<Range> {
     let size = u64::try_from(length).ok()?;
     at.checked_add(size)?;

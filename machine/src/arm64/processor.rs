@@ -62,9 +62,12 @@ pub(crate) fn start(ipa_bits: u8, native_wait: bool) {
     write!("cptr_el2", 0x33ff & !(1 << 10) | 1 << 20 | 1 << 30);
     // Debug, trace, statistical profiling and performance monitors trap; all counters are the guest's
     // share, so that HPMN is never 0.
-    let counters = if read!("id_aa64dfr0_el1") >> 8 & 0xf == 0 { 0 } else { read!("pmcr_el0") >> 11 & 0x1f };
+    let monitors = read!("id_aa64dfr0_el1") >> 8 & 0xf;
+    let counters = if matches!(monitors, 0 | 0xf) { 0 } else { read!("pmcr_el0") >> 11 & 0x1f };
     write!("mdcr_el2", counters | 1 << 5 | 1 << 6 | 1 << 9 | 1 << 10 | 1 << 11 | 1 << 14 | 1 << 19);
+    write!("mdscr_el1", 0);
     write!("hstr_el2", 0);
+    write!("hacr_el2", 0);
     write!("cnthctl_el2", 1);
     write!("cnthp_ctl_el2", 0);
     write!("cntv_ctl_el0", 0);
@@ -89,6 +92,20 @@ fn fine_grained_traps() {
         write!("s3_4_c1_c1_6", 0);
         write!("s3_4_c3_c1_4", 0);
         write!("s3_4_c3_c1_5", 0);
+        if read!("id_aa64pfr0_el1") >> 44 & 0xf != 0 {
+            write!("s3_4_c3_c1_6", 0);
+        }
+    }
+    if read!("id_aa64mmfr0_el1") >> 56 & 0xf > 1 {
+        write!("s3_4_c3_c1_0", 0);
+        write!("s3_4_c3_c1_1", 0);
+        write!("s3_4_c3_c1_2", 0);
+        write!("s3_4_c3_c1_3", 0);
+        write!("s3_4_c3_c1_7", 0);
+    }
+    if read!("id_aa64pfr0_el1") >> 40 & 0xf != 0 {
+        // MPAM2_EL2: memory partitioning is not the guests'.
+        write!("s3_4_c10_c5_0", 3 << 48);
     }
 }
 
@@ -120,9 +137,10 @@ pub(crate) fn physical_bits() -> u8 {
 /// Enters the loaded guest until it traps.
 #[inline]
 pub(crate) fn run(registers: &mut Registers) -> Trap {
-    // Only EL0 and EL1: nothing that safe code stores there may come back as EL2.
-    if registers.pstate & 0b1_1000 == 0b0_1000 {
-        registers.pstate = registers.pstate & !0x1f | 0b0_0101;
+    // Only EL0 and EL1, AArch64 or AArch32 at EL0: nothing that safe code stores there may come back as
+    // EL2, or make the return itself illegal.
+    if !matches!(registers.pstate & 0x1f, 0 | 4 | 5 | 0x10) {
+        registers.pstate = registers.pstate & !0x1f | 5;
     }
     // SAFETY: the guest's stage 2 map is loaded, so it reaches its own memory only; `registers` is
     // exclusively borrowed until it is back.
@@ -141,14 +159,31 @@ pub(crate) fn run(registers: &mut Registers) -> Trap {
 }
 
 /// Puts a vCPU's registers on this processor: all but general registers and the interrupt controller.
-pub(crate) fn load(registers: &Registers, map: &Stage2, vmid: u16) {
+///
+/// `foreign` says that another vCPU of the same domain ran here last: both may use one ASID for different
+/// tables, so what is cached of the other's translations must go.
+pub(crate) fn load(registers: &Registers, map: &Stage2, vmid: u16, foreign: bool) {
+    const NO_WALKS: u64 = 1 << 7 | 1 << 23;
     let system = &registers.system;
+    // No speculative walk may mix one guest's stage 1 with another's stage 2 (A57 1319537, A72 1319367,
+    // A76 1165522): walks are off until all is in place.
+    write!("tcr_el1", system.tcr_el1 | NO_WALKS);
+    barrier!("isb");
     write!("vttbr_el2", u64::from(vmid) << 48 | map.root_address());
+    if foreign {
+        barrier!("isb");
+        barrier!("tlbi vmalle1");
+        barrier!("ic iallu");
+        barrier!("dsb nsh");
+    }
+    if read!("id_aa64pfr0_el1") >> 28 & 0xf != 0 {
+        // VDISR_EL2 by number: what a guest finds in DISR_EL1.
+        write!("s3_4_c12_c1_1", 0);
+    }
     write!("vmpidr_el2", system.vmpidr_el2);
     write!("sctlr_el1", system.sctlr_el1);
     write!("ttbr0_el1", system.ttbr0_el1);
     write!("ttbr1_el1", system.ttbr1_el1);
-    write!("tcr_el1", system.tcr_el1);
     write!("mair_el1", system.mair_el1);
     write!("amair_el1", system.amair_el1);
     write!("vbar_el1", system.vbar_el1);
@@ -176,6 +211,8 @@ pub(crate) fn load(registers: &Registers, map: &Stage2, vmid: u16) {
     write!("cntv_cval_el0", registers.timer.compare);
     write!("cntv_ctl_el0", registers.timer.control & 3);
     barrier!("isb");
+    write!("tcr_el1", system.tcr_el1);
+    barrier!("isb");
 }
 
 /// Takes a vCPU's registers off this processor; its timer is off then.
@@ -183,6 +220,7 @@ pub(crate) fn save(registers: &mut Registers) {
     registers.timer.control = read!("cntv_ctl_el0");
     registers.timer.compare = read!("cntv_cval_el0");
     write!("cntv_ctl_el0", 0);
+    barrier!("isb");
     let system = &mut registers.system;
     system.sctlr_el1 = read!("sctlr_el1");
     system.ttbr0_el1 = read!("ttbr0_el1");

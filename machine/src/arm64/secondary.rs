@@ -1,7 +1,7 @@
 //! The other processors: started by firmware, brought up by boot.s, handed to the hypervisor's loop.
 #![expect(unsafe_code, reason = "hands a processor its stack")]
 
-use core::sync::atomic::{AtomicPtr, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use alloc::boxed::Box;
 
@@ -24,8 +24,12 @@ struct Orders {
 /// The hypervisor's loop, for all processors.
 pub(crate) type Loop = &'static (dyn Fn(usize) + Sync);
 
+static STARTED: AtomicBool = AtomicBool::new(false);
 static LOOP: AtomicPtr<Loop> = AtomicPtr::new(core::ptr::null_mut());
 static BOARD: AtomicPtr<Board> = AtomicPtr::new(core::ptr::null_mut());
+/// Answer for a processor that firmware started and that never came (PSCI's INTERNAL_FAILURE).
+const LATE: i64 = -6;
+
 static READY: AtomicUsize = AtomicUsize::new(1);
 
 #[repr(C, align(4096))]
@@ -34,13 +38,16 @@ struct Stack([u8; translation::STACK_SIZE as usize]);
 /// Starts every processor but the first; each runs `act` with its index. Calls `failed` with the index
 /// and the firmware's answer for one that will not start.
 pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut(usize, i64)) {
+    if STARTED.swap(true, Ordering::AcqRel) {
+        return;
+    }
     LOOP.store(Box::leak(Box::new(act)), Ordering::Release);
     BOARD.store(core::ptr::from_ref(board).cast_mut(), Ordering::Release);
     for (index, mpidr) in board.processors().iter().enumerate().skip(1) {
         match start(index, *mpidr) {
             Ok(()) => {
-                while READY.load(Ordering::Acquire) != index + 1 {
-                    core::hint::spin_loop();
+                if !is_ready(index, board.frequency()) {
+                    failed(index, LATE);
                 }
             }
             Err(error) => {
@@ -61,6 +68,23 @@ pub(crate) fn call_all() {
     }
 }
 
+/// Waits for a second at most.
+fn is_ready(index: usize, second: u64) -> bool {
+    let start = super::system::counter();
+    while READY.load(Ordering::Acquire) != index + 1 {
+        if super::system::counter().wrapping_sub(start) > second {
+            return false;
+        }
+        core::hint::spin_loop();
+    }
+    true
+}
+
+/// Number of processors that have started.
+pub(crate) fn started() -> usize {
+    READY.load(Ordering::Relaxed)
+}
+
 fn start(index: usize, mpidr: u64) -> Result<(), i64> {
     let stack: *mut Stack = Box::leak(Box::new_uninit()).as_mut_ptr();
     let physical = super::board::physical(stack.cast());
@@ -73,8 +97,9 @@ fn start(index: usize, mpidr: u64) -> Result<(), i64> {
 
 /// Writes a cache line back to memory.
 fn clean(address: usize) {
-    // SAFETY: cleaning a line of ours changes nothing that Rust sees.
-    unsafe { core::arch::asm!("dc cvac, {}", in(reg) address, options(nostack)) };
+    // SAFETY: cleaning a line of ours changes nothing that Rust sees. It is invalidated, too: on some
+    // Cortex-A53 cleaning alone may lose it (819472).
+    unsafe { core::arch::asm!("dc civac, {}", in(reg) address, options(nostack)) };
     barrier!("dsb sy");
 }
 

@@ -26,6 +26,7 @@ unsafe extern "C" {
     static __image_start: u8;
     static __image_end: u8;
     static boot_stack_guard: u8;
+    static emergency_stack_guard: u8;
 }
 
 const PAGE: u64 = 4096;
@@ -88,15 +89,13 @@ pub(crate) fn image() -> (u64, u64) {
     (addr_of!(__image_start) as u64, addr_of!(__image_end) as u64)
 }
 
-/// Tells where the image was loaded, and takes the guard page under the boot stack away.
+/// Tells where the image was loaded, and takes the guard pages under its stacks away.
 pub(crate) fn start(image_at: u64) {
-    let guard = addr_of!(boot_stack_guard) as u64;
     let mut space = SPACE.lock();
     space.offset = image_at.wrapping_sub(image().0);
-    let slot = addr_of_mut!(image_l3).cast::<u64>();
-    let index = ((guard >> 12) & 511) as usize;
-    // SAFETY: the table has 512 entries; the page is used by nobody.
-    unsafe { slot.wrapping_add(index).write_volatile(0) };
+    for guard in [addr_of!(boot_stack_guard), addr_of!(emergency_stack_guard)] {
+        write_entry(addr_of_mut!(image_l3).cast(), ((guard as u64 >> 12) & 511) as usize, 0);
+    }
     flush();
 }
 
@@ -108,8 +107,7 @@ pub(crate) fn physical_of_image(address: u64) -> u64 {
 /// Maps a device's registers for good; its virtual address.
 pub(crate) fn map_device(range: Range, memory: Memory) -> Option<usize> {
     let mut space = SPACE.lock();
-    let start = range.base & !(PAGE - 1);
-    let end = range.base.checked_add(range.size)?.next_multiple_of(PAGE);
+    let (start, end) = pages(range)?;
     // Equal offsets into 2 MiB let a large region take blocks.
     let base = (space.devices.next_multiple_of(BLOCK)) + (start % BLOCK);
     let base = if end - start < BLOCK { space.devices } else { base };
@@ -134,14 +132,20 @@ pub(crate) fn map_stack(cpu: usize, physical: u64) -> Option<u64> {
     Some(top)
 }
 
+/// Is this in the stack of one of the first `processors`?
+pub(crate) fn is_stack(address: u64, processors: usize) -> bool {
+    const SLOT: u64 = 64 << 10;
+    let Some(offset) = address.checked_sub(STACKS) else { return false };
+    offset / SLOT < processors as u64 && (SLOT - STACK_SIZE..SLOT - 16).contains(&(offset % SLOT))
+}
+
 /// Bytes of a processor's stack.
 pub(crate) const STACK_SIZE: u64 = 16 << 10;
 
 /// Lets `act` see physical memory through the window, as a virtual address; at most 512 MiB at a time.
 pub(crate) fn with_window<R>(range: Range, memory: Memory, act: impl FnOnce(usize) -> R) -> Option<R> {
     let mut space = SPACE.lock();
-    let start = range.base & !(PAGE - 1);
-    let end = range.base.checked_add(range.size)?.next_multiple_of(PAGE);
+    let (start, end) = pages(range)?;
     let base = WINDOW + start % BLOCK;
     if end - start > AREA / 2 {
         return None;
@@ -150,6 +154,14 @@ pub(crate) fn with_window<R>(range: Range, memory: Memory, act: impl FnOnce(usiz
     let result = mapped.map(|()| act((base + range.base % PAGE) as usize));
     space.unmap(base, end - start);
     result
+}
+
+/// First byte of the range's first page and of the page behind its last; `None` where that is no place
+/// in 48 bits of address, or more than one area.
+fn pages(range: Range) -> Option<(u64, u64)> {
+    let start = range.base & !(PAGE - 1);
+    let end = range.base.checked_add(range.size)?.checked_next_multiple_of(PAGE)?;
+    (end <= 1 << 48 && end - start <= AREA).then_some((start, end))
 }
 
 /// Makes EL2's own translation tables read-only, for good: from here on not even the hypervisor can map
@@ -192,7 +204,8 @@ impl Space {
             let block = at.is_multiple_of(BLOCK) && to.is_multiple_of(BLOCK) && size - done >= BLOCK;
             let table = self.level2(at)?;
             let index = ((at >> 21) & 511) as usize;
-            if block {
+            // A table that is there stays there: it came out of a pool that has no way back.
+            if block && read_entry(table, index) & 0b11 != 0b11 {
                 write_entry(table, index, to | memory.attributes() | 0b01);
                 done += BLOCK;
             } else {

@@ -60,6 +60,17 @@ pub(super) enum Outcome {
     Time,
 }
 
+/// What a guest does for longer than a step, without leaving the processor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Busy {
+    No,
+    /// It computes for so many more steps.
+    Computes(u64),
+    ComputesUntilInterrupt,
+    /// In a WFI that does not trap.
+    Waits,
+}
+
 type Factory = Box<dyn FnMut(Cpu) -> Program + Send>;
 
 pub(super) struct Guest {
@@ -71,6 +82,7 @@ pub(super) struct Guest {
     before: Option<Before>,
     /// An exception is to be taken, but its vector cannot be fetched.
     lost: bool,
+    busy: Busy,
     /// WFI traps every other time where it need not.
     waits: u64,
     pub(super) work: u64,
@@ -87,6 +99,7 @@ impl Guest {
             slot: Arc::default(),
             before: None,
             lost: false,
+            busy: Busy::No,
             waits: 0,
             work: 0,
             loaded: false,
@@ -131,6 +144,7 @@ impl Guest {
     fn begin(&mut self, around: &mut Surroundings<'_>) {
         self.slot = Arc::default();
         self.before = None;
+        self.busy = Busy::No;
         self.lost = false;
         let start = Start {
             pc: around.registers.pc,
@@ -236,12 +250,17 @@ impl Guest {
             self.remember(around, After::Anything, pc, pc);
             return Outcome::Trap(fetch_abort(pc));
         }
+        if self.busy != Busy::No {
+            return self.be_busy(around);
+        }
         match self.next_request() {
-            Request::Compute => {
-                self.work += 1;
-                *around.spent = true;
-                self.answer(Ok(0));
-                Outcome::Time
+            Request::Compute { steps } => {
+                self.busy = Busy::Computes(steps);
+                self.be_busy(around)
+            }
+            Request::ComputeUntilInterrupt => {
+                self.busy = Busy::ComputesUntilInterrupt;
+                self.be_busy(around)
             }
             Request::Wfi => self.wait(around),
             Request::Pending => self.go(u64::from(around.loaded.interface.pending())),
@@ -261,6 +280,29 @@ impl Guest {
             }
             other => self.trap(around, other),
         }
+    }
+
+    /// One more step of what it is busy with; false where it has come to its end. `pending`: an interrupt
+    /// is signalled to it.
+    pub(super) fn goes_on(&mut self, pending: bool) -> bool {
+        match self.busy {
+            Busy::No | Busy::Computes(0) => return false,
+            Busy::Computes(left) => self.busy = Busy::Computes(left - 1),
+            Busy::ComputesUntilInterrupt | Busy::Waits if pending => return false,
+            Busy::ComputesUntilInterrupt => {}
+            Busy::Waits => return true,
+        }
+        self.work += 1;
+        true
+    }
+
+    fn be_busy(&mut self, around: &mut Surroundings<'_>) -> Outcome {
+        if self.goes_on(around.loaded.interface.pending()) {
+            *around.spent = true;
+            return Outcome::Time;
+        }
+        self.busy = Busy::No;
+        self.go(0)
     }
 
     fn go(&mut self, value: u64) -> Outcome {
@@ -291,9 +333,8 @@ impl Guest {
             return self.go(0);
         }
         if around.machine.native_wait {
-            *around.spent = true;
-            self.slot.lock().expect("a slot").request = Some(Request::Wfi);
-            return Outcome::Time;
+            self.busy = Busy::Waits;
+            return self.be_busy(around);
         }
         self.stop(around, After::Step, 0x01, 0x1e0_0000)
     }

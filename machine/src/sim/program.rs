@@ -87,7 +87,10 @@ pub(super) enum Request {
     Raw {
         trap: Trap,
     },
-    Compute,
+    Compute {
+        steps: u64,
+    },
+    ComputeUntilInterrupt,
     Pending,
     Acknowledge,
     End {
@@ -252,18 +255,14 @@ impl Cpu {
         let _ = self.ask(Request::Raw { trap }).await;
     }
 
-    /// Computes for so many of the harness's steps, each of which counts as work.
+    /// Computes for so many steps, each of which counts as work and takes until the clock moves on.
     pub async fn compute(&self, steps: u64) {
-        for _ in 0..steps {
-            self.value(Request::Compute).await;
-        }
+        self.value(Request::Compute { steps }).await;
     }
 
-    /// Computes until an interrupt is pending.
+    /// Computes until an interrupt is signalled.
     pub async fn compute_until_interrupt(&self) {
-        while !self.interrupt_pending().await {
-            self.compute(1).await;
-        }
+        self.value(Request::ComputeUntilInterrupt).await;
     }
 
     /// ISR_EL1: is an interrupt signalled?

@@ -29,7 +29,7 @@ pub(super) fn handle<M: Machine>(
     if in_uart < UART && current.domain.console.is_some() {
         uart(hypervisor, local, access, in_uart);
         step(local, trap);
-    } else if let Some((place, offset)) = controller(current, access.ipa) {
+    } else if let Some((place, offset)) = controller(current, access.ipa, hypervisor.gic_v3) {
         interrupts(hypervisor, local, access, place, offset);
         step(local, trap);
     } else {
@@ -46,12 +46,15 @@ fn step<M: Machine>(local: &mut Local<'_, M>, trap: &Trap) {
 }
 
 /// The part of the interrupt controller at this address, and the offset in it.
-fn controller<M: Machine>(current: &Current<'_, M>, ipa: u64) -> Option<(Place, u64)> {
+fn controller<M: Machine>(current: &Current<'_, M>, ipa: u64, gic_v3: bool) -> Option<(Place, u64)> {
     let layout = &current.domain.layout;
     let offset = ipa.wrapping_sub(layout.distributor);
     // A GICv2 distributor is one page; behind it, at the guest's address, comes its CPU interface.
     if offset < DISTRIBUTOR.min(layout.cpu_interface.wrapping_sub(layout.distributor)) {
         return Some((Place::Distributor, offset));
+    }
+    if !gic_v3 {
+        return None;
     }
     let offset = ipa.wrapping_sub(layout.cpu_interface);
     let vcpu = usize::try_from(offset >> 17).ok()?;
@@ -135,7 +138,7 @@ fn uart<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, access
     let domain = current.domain;
     let Some(console) = &domain.console else { return };
     let registers = &mut current.state.registers;
-    let (before, after) = {
+    let attention = {
         let mut console = console.lock();
         let before = console.uart.output();
         if access.write {
@@ -147,11 +150,12 @@ fn uart<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, access
             let value = console.uart.read(offset, access.size);
             access.complete(registers, value);
         }
-        (before, console.uart.output())
+        if before == console.uart.output() {
+            return;
+        }
+        hypervisor.set_uart_line(domain, &console)
     };
-    if before != after {
-        hypervisor.set_uart_line(domain, after, local.index);
-    }
+    hypervisor.notify(domain, attention, local.index);
 }
 
 fn nothing_there<M: Machine>(
