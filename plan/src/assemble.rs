@@ -83,10 +83,20 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     let surveyed = board::survey(fdt, &line, &options, input.facts.boot_mpidr, report);
     let mut chosen = domains::read(&fdt, input.facts.sizes.boot_heap, report);
     let surveyed = surveyed?;
+    board::within_reach(&surveyed.board, input.facts.physical_bits, report);
     let ground = claims::check(input, &surveyed, &chosen.domains, report);
     // Faults so far do not keep kernels and layouts from being looked at.
     let wanted = core::mem::take(&mut chosen.domains);
     let drafts = drafts(input, &surveyed.board, (&wanted, &mut chosen), report);
+    let vcpus: usize = drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
+    if options.scheduler == crate::shape::Scheduler::Null && vcpus > surveyed.board.cpus.len() {
+        let text = format!(
+            "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {} processors: \
+             those that start last wait for ever",
+            surveyed.board.cpus.len()
+        );
+        report.warn("/chosen", &text);
+    }
     finish(input, (surveyed, options), &ground, drafts, report)
 }
 

@@ -192,8 +192,22 @@ fn psci(survey: &mut Survey<'_, '_>, node: Option<Node<'_>>) -> bool {
     method == "smc"
 }
 
-/// Registers inside RAM would be given away as RAM.
-fn devices_outside_ram(survey: &mut Survey<'_, '_>, gic: &GicRegions, uart: Option<&Pl011>, ram: &RangeSet) {
+/// Everything that will be mapped must have an address that the processors can form.
+pub(crate) fn within_reach(board: &Board, physical_bits: u8, report: &mut Report) {
+    let limit = 1_u64.checked_shl(u32::from(physical_bits.min(48))).unwrap_or(u64::MAX);
+    let mut all = board.memory.clone();
+    all.extend_from_slice(&registers_of(&board.gic));
+    all.extend(board.uart.map(|uart| uart.registers));
+    for range in all {
+        if range.base.checked_add(range.size).is_none_or(|end| end > limit) {
+            let reason = format!("{range} lies beyond the {physical_bits} bits of physical address");
+            report.refuse("", "reg", reason, "an address that the board's processors can form");
+        }
+    }
+}
+
+/// The interrupt controller's registers.
+fn registers_of(gic: &GicRegions) -> Vec<Range> {
     let mut registers: Vec<Range> = Vec::new();
     match gic {
         GicRegions::V2 { distributor, cpu_interface, control, virtual_interface, .. } => {
@@ -204,6 +218,12 @@ fn devices_outside_ram(survey: &mut Survey<'_, '_>, gic: &GicRegions, uart: Opti
             registers.extend_from_slice(redistributors);
         }
     }
+    registers
+}
+
+/// Registers inside RAM would be given away as RAM.
+fn devices_outside_ram(survey: &mut Survey<'_, '_>, gic: &GicRegions, uart: Option<&Pl011>, ram: &RangeSet) {
+    let mut registers = registers_of(gic);
     registers.extend(uart.map(|uart| uart.registers));
     for range in registers {
         if let Some(bank) = ram.overlapping(&range) {

@@ -25,7 +25,7 @@ const WAYS: [(Way, &str); 5] = [
     (Way::Off, "d1 has powered off"),
     (Way::Reset, "d1 has asked for a restart"),
     (Way::Vectors, "its exception vectors at 0x10000200 cannot be fetched"),
-    (Way::SystemError, "d1v0: system error"),
+    (Way::SystemError, "v0: system error"),
     (Way::Unexpected, "unexpected exception of class 0x3f"),
 ];
 
@@ -137,6 +137,7 @@ fn a_domain_ends_in_every_state_of_its_vcpus_and_another_goes_on() {
                 system.until("it ends", |system| !system.hypervisor.domains[0].lives());
                 system.round(ROUND);
                 assert!(system.output().contains(words), "{way:?}, {state:?}: {}", system.output());
+                assert!(system.output().contains("DOM1: last wor"), "its last words: {}", system.output());
                 let work: Vec<u64> = (0..3).map(|index| system.sim().work(1, index)).collect();
                 let before = ticks.len();
                 for _ in 0..100 {
