@@ -88,7 +88,8 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     // Faults so far do not keep kernels and layouts from being looked at.
     let wanted = core::mem::take(&mut chosen.domains);
     let drafts = drafts(input, &surveyed.board, (&wanted, &mut chosen), report);
-    let vcpus: usize = drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
+    let vcpus: usize =
+        drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
     if options.scheduler == crate::shape::Scheduler::Null && vcpus > surveyed.board.cpus.len() {
         let text = format!(
             "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {} processors: \

@@ -41,8 +41,9 @@ pub(crate) struct CommandLine<'a> {
 impl<'a> CommandLine<'a> {
     /// Value of the last `name=value` among the words.
     pub(crate) fn value_of(&self, name: &str) -> Option<&'a str> {
-        let value =
-            |word: &'a str| crate::text::split_once(word, b'=').filter(|(key, _)| *key == name).map(|(_, value)| value);
+        let value = |word: &'a str| {
+            crate::text::split_once(word, b'=').filter(|(key, _)| *key == name).map(|(_, value)| value)
+        };
         self.text.split_ascii_whitespace().rev().find_map(value)
     }
 }

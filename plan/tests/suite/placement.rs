@@ -93,7 +93,7 @@ proptest! {
     fn memory_is_conserved_on_any_board(
         board in a_board(),
         sizes in proptest::collection::vec((0_u64..0x4000, 0_u32..=8), 1..8),
-        vcpus in 1_u32..=128,
+        vcpus in prop_oneof![1_u32..=8, 1_u32..=128],
     ) {
         let mut world = board;
         let mut asked = Vec::new();
@@ -110,9 +110,10 @@ proptest! {
                 check_domains(&plan, &asked)?;
             }
             Err(refusals) => {
-                // Only for want of memory.
+                // Only for want of memory, or for more vCPUs than a GICv2 serves.
                 let text = crate::world::words(&refusals);
-                prop_assert!(text.contains("are left (of") || text.contains("overlaps reserved memory"), "{}", text);
+                prop_assert!(text.contains("are left (of") || text.contains("overlaps reserved memory")
+                    || vcpus > 8 && text.contains("GICv2 can tell only 8 apart"), "{}", text);
             }
         }
     }
