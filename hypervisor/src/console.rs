@@ -20,6 +20,8 @@ const LINE: usize = 256;
 const RESERVE: usize = 4096;
 /// The ring's size as a power of two.
 const RING_ORDER: u32 = 14;
+/// Bytes that can be typed ahead of a guest, as a power of two.
+const TYPED_ORDER: u32 = 10;
 /// Times that the switch character is typed to move the focus.
 const SWITCH_COUNT: u8 = 3;
 
@@ -102,12 +104,33 @@ pub struct DomainConsole {
     line: Text,
     /// The line is whole, and waits for room.
     whole: bool,
+    /// What was typed faster than the guest reads.
+    typed: Ring,
 }
 
 impl DomainConsole {
     /// A UART that nobody has touched, of the domain with this id and index.
-    pub fn new(id: u16, index: usize) -> Self {
-        DomainConsole { id, index, uart: Uart::new(), line: Text::new(), whole: false }
+    /// `None` where there is no memory.
+    pub fn try_new(id: u16, index: usize) -> Option<Self> {
+        let typed = Ring::try_new(TYPED_ORDER)?;
+        Some(DomainConsole { id, index, uart: Uart::new(), line: Text::new(), whole: false, typed })
+    }
+
+    /// A byte was typed for this domain. It is lost where very many wait already.
+    pub fn type_byte(&mut self, byte: u8) {
+        self.typed.push(byte);
+        self.feed();
+    }
+
+    /// Moves typed bytes to the UART, as far as it has room.
+    pub fn feed(&mut self) {
+        while self.uart.can_receive()
+            && let Some(byte) = self.typed.oldest().first().copied()
+        {
+            self.typed.advance(1);
+            // It has room.
+            let _ = self.uart.receive(byte);
+        }
     }
 
     /// Output waits for room.
@@ -130,6 +153,8 @@ pub struct Console {
     waiting: bool,
     /// A guest waits for room.
     stalled: bool,
+    /// The domain that was given room last: the others come first.
+    served: usize,
     /// Hypervisor lines carry the time.
     timestamps: Option<u64>,
 }
@@ -146,6 +171,7 @@ impl Console {
             immediate: true,
             waiting: false,
             stalled: false,
+            served: 0,
             timestamps,
         })
     }
@@ -216,7 +242,17 @@ impl Console {
     }
 
     /// Shows what a guest has written, if it is whole and there is room. True where nothing waits now.
+    /// Where somebody waits already, it waits, too: [`Console::resume`] serves them in turn.
     pub fn flush(&mut self, machine: &impl Machine, guest: &mut DomainConsole) -> bool {
+        if self.stalled && guest.whole {
+            guest.uart.set_transmit_full(true);
+            return false;
+        }
+        self.resume(machine, guest)
+    }
+
+    /// The same for a guest whose turn it is.
+    pub fn resume(&mut self, machine: &impl Machine, guest: &mut DomainConsole) -> bool {
         if guest.whole {
             if self.ring.room() < RESERVE {
                 self.drain(machine);
@@ -225,6 +261,7 @@ impl Console {
                 self.show(guest.id, guest.index, guest.line.as_bytes());
                 guest.line.clear();
                 guest.whole = false;
+                self.served = guest.index;
                 self.drain(machine);
             }
         }
@@ -272,15 +309,16 @@ impl Console {
         }
     }
 
-    /// Did a guest have to wait for room? Whoever asks gives all of them another chance.
-    pub fn take_stalled(&mut self) -> bool {
-        core::mem::take(&mut self.stalled)
+    /// Did a guest have to wait for room? Whoever asks gives all of them another chance, those behind the
+    /// returned domain first.
+    pub fn take_stalled(&mut self) -> Option<usize> {
+        core::mem::take(&mut self.stalled).then_some(self.served)
     }
 
     /// A guest ends in the middle of a line: it is shown as it is.
     pub fn finish_line(&mut self, machine: &impl Machine, guest: &mut DomainConsole) {
         guest.whole |= !guest.line.as_bytes().is_empty();
-        self.flush(machine, guest);
+        self.resume(machine, guest);
     }
 
     /// What a typed byte means.

@@ -44,7 +44,7 @@ pub const fn sizes<M: Construction>() -> Sizes {
     Sizes {
         fixed: (size_of::<Hypervisor<M>>() + SLACK + CONSOLE) as u64,
         processor: (size_of::<Processor>() + SLACK + STACK) as u64,
-        domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 2 * SLACK + SPARE_TABLE) as u64,
+        domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 3 * SLACK + SPARE_TABLE) as u64,
         vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + 2 * SLACK) as u64,
         spi: Gic::BYTES_PER_SPI as u64,
         boot_heap: 0,
@@ -214,7 +214,12 @@ fn construct_domain<M: Construction>(
     let gic = Gic::try_new(version, vcpus, spis, machine.list_registers())
         .map_err(|_| Failure::OutOfMemory("an interrupt controller"))?;
     let index = usize::from(domain.id).saturating_sub(1);
-    let console = domain.vpl011.then(|| Lock::new(Rank::Uart, DomainConsole::new(domain.id, index)));
+    let console = if domain.vpl011 {
+        let console = DomainConsole::try_new(domain.id, index).ok_or(Failure::OutOfMemory("a console"))?;
+        Some(Lock::new(Rank::Uart, console))
+    } else {
+        None
+    };
     Ok(Domain::new(domain, first_vcpu, Lock::new(Rank::Interrupts, gic), console, map))
 }
 

@@ -11,7 +11,7 @@ use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 
 /// Bytes that are taken from the console at a time.
-const TYPED_AT_ONCE: usize = 32;
+const TYPED_AT_ONCE: usize = 64;
 
 impl<M: Machine> Hypervisor<M> {
     /// Takes one pending interrupt and does what it asks.
@@ -85,8 +85,8 @@ impl<M: Machine> Hypervisor<M> {
             console.drain(&self.machine);
             stalled
         };
-        if stalled {
-            self.resume_writers(cpu);
+        if let Some(served) = stalled {
+            self.resume_writers(served, cpu);
         }
     }
 
@@ -116,20 +116,21 @@ impl<M: Machine> Hypervisor<M> {
         let Some(console) = &domain.console else { return };
         let attention = {
             let mut console = console.lock();
-            // A byte for which its FIFO has no room is lost, as on a wire.
-            let _ = console.uart.receive(byte);
+            console.type_byte(byte);
             self.set_uart_line(domain, &console)
         };
         self.notify(domain, attention, cpu);
     }
 
-    /// Gives domains whose output waited for room another chance.
-    fn resume_writers(&self, cpu: CpuIndex) {
-        for domain in &self.domains {
+    /// Gives domains whose output waited for room another chance, in turn.
+    fn resume_writers(&self, served: usize, cpu: CpuIndex) {
+        let (first, last) =
+            self.domains.split_at_checked(served.saturating_add(1)).unwrap_or((&self.domains, &[]));
+        for domain in last.iter().chain(first) {
             let Some(console) = &domain.console else { continue };
             let attention = {
                 let mut console = console.lock();
-                if !console.stalled() || !self.console().flush(&self.machine, &mut console) {
+                if !console.stalled() || !self.console().resume(&self.machine, &mut console) {
                     continue;
                 }
                 self.set_uart_line(domain, &console)

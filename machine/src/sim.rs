@@ -9,8 +9,10 @@
 //! A processor that is driven says so with [`on_processor`]. An [`Interrupt`] is a level or a latch as on
 //! the board; the interrupt controller has one priority and prefers the lowest INTID.
 
+mod construction;
 mod guest;
 mod interface;
+mod mark;
 mod memory;
 mod processor;
 mod program;
@@ -19,15 +21,14 @@ mod wire;
 
 use std::collections::HashMap;
 use std::future::Future;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, RwLock};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
-use model::arm64::{Cause, LIST_REGISTERS, Registers, SystemRegister, Trap, VectorRegisters};
+use model::arm64::{Cause, LIST_REGISTERS, Registers, Trap, VectorRegisters};
 use plan::{GicRegions, Plan, Range, RangeSet};
 
-use crate::contract::{Construction, CpuIndex, Interrupt, Machine, Ticks};
-use crate::frames::{FramePool, FrameRange};
-use crate::stage2::{MapError, Stage2};
+use crate::contract::{CpuIndex, Interrupt, Machine, Ticks};
+use crate::frames::FramePool;
 use guest::{Guest, Outcome, Surroundings};
 use interface::Interface;
 pub use interface::SPURIOUS;
@@ -63,6 +64,8 @@ pub struct Sim {
     guests: Mutex<Guests>,
     wire: Mutex<Wire>,
     clock: AtomicU64,
+    /// Each processor has a thread of its own.
+    threads: AtomicBool,
     list_registers: usize,
     native_wait: bool,
     ipa_bits: u8,
@@ -103,6 +106,7 @@ impl Sim {
             guests: Mutex::default(),
             wire: Mutex::default(),
             clock: AtomicU64::new(1_000_000),
+            threads: AtomicBool::new(false),
             list_registers: list_registers.clamp(1, LIST_REGISTERS),
             native_wait: plan.options.native_wfi,
             ipa_bits: plan.ipa_bits,
@@ -146,6 +150,12 @@ impl Sim {
         self.clock.fetch_add(ticks, Ordering::SeqCst);
     }
 
+    /// While each processor has a thread of its own, it stays in a guest that computes, or asleep, until an
+    /// interrupt is pending; else it comes back so that others can be driven.
+    pub fn use_threads(&self, yes: bool) {
+        self.threads.store(yes, Ordering::SeqCst);
+    }
+
     /// What happened on a processor since the last time that this was asked.
     pub fn take_counts(&self, cpu: CpuIndex) -> Counts {
         std::mem::take(&mut self.processor(cpu).counts)
@@ -157,13 +167,16 @@ impl Sim {
         std::mem::take(&mut self.processor(cpu).spent)
     }
 
-    /// Lets the guest of a processor go on with what it can do without leaving: it computes, or waits in an
-    /// instruction that does not trap. False where the processor has to take a turn: the guest has come to
-    /// an end of that, a physical interrupt is pending, or there is no guest.
+    /// Lets a processor go on with what it can do without the hypervisor: it sleeps, or its guest computes,
+    /// or waits in an instruction that does not trap. False where it has to take a turn: its guest has come
+    /// to an end of that, or a physical interrupt is pending.
     pub fn goes_on(&self, cpu: CpuIndex) -> bool {
         let processor = self.processor(cpu);
         if processor.pending(self.time(), self.console_interrupts(cpu)).is_some() {
             return false;
+        }
+        if processor.asleep {
+            return true;
         }
         processor.loaded.as_ref().is_some_and(|loaded| {
             let pending = loaded.interface.pending();
@@ -288,6 +301,7 @@ impl Machine for Sim {
         });
         registers.timer.compare = POISON;
         registers.timer.control = POISON;
+        processor.asleep = false;
         processor.counts.loads += 1;
         self.check_links(&processor);
     }
@@ -314,11 +328,10 @@ impl Machine for Sim {
         let mut own = self.own(cpu);
         own.loaded(registers);
         own.counts.runs += 1;
-        let processor = &mut *own;
-        let mut loaded = processor.loaded.take().expect("no vCPU is loaded");
+        let mut loaded = own.loaded.take().expect("no vCPU is loaded");
         let guest = loaded.guest.clone();
         let mut guest = guest.lock().expect("a guest");
-        let mut timer_active = processor.timer_active;
+        let mut timer_active = own.timer_active;
         let mut spent = false;
         let mut around = Surroundings {
             registers,
@@ -327,25 +340,29 @@ impl Machine for Sim {
             timer_active: &mut timer_active,
             spent: &mut spent,
         };
-        let console = self.console_interrupts(cpu);
         guest.resume(&mut around);
         let trap = loop {
-            if self.is_interrupted(processor, &around, console) {
+            if self.is_interrupted(&own, &around, cpu) {
                 guest.interrupted(&around);
                 break INTERRUPT;
             }
             match guest.step(&mut around) {
                 Outcome::Go => {}
                 Outcome::Trap(trap) => break trap,
+                Outcome::Time if self.threads.load(Ordering::SeqCst) => {
+                    drop(own);
+                    std::thread::yield_now();
+                    own = self.own(cpu);
+                }
                 Outcome::Time => {
                     guest.interrupted(&around);
                     break INTERRUPT;
                 }
             }
         };
-        processor.loaded = Some(loaded);
-        processor.timer_active = timer_active;
-        processor.spent |= spent;
+        own.loaded = Some(loaded);
+        own.timer_active = timer_active;
+        own.spent |= spent;
         // The guest may have changed them: who wants to know reads them.
         for (index, entry) in registers.lists.entries.iter_mut().enumerate() {
             if registers.lists.used >> index & 1 != 0 {
@@ -389,20 +406,28 @@ impl Machine for Sim {
     }
 
     fn idle(&self, cpu: CpuIndex) {
-        let mut processor = self.own(cpu);
-        assert!(processor.loaded.is_none(), "a processor sleeps with a vCPU loaded");
-        processor.counts.idles += 1;
-        if processor.pending(self.time(), self.console_interrupts(cpu)).is_none() {
-            processor.spent = true;
+        self.own(cpu).counts.idles += 1;
+        loop {
+            let mut processor = self.own(cpu);
+            assert!(processor.loaded.is_none(), "a processor sleeps with a vCPU loaded");
+            if processor.pending(self.time(), self.console_interrupts(cpu)).is_some() {
+                return;
+            }
+            if !self.threads.load(Ordering::SeqCst) {
+                processor.spent = true;
+                processor.asleep = true;
+                return;
+            }
+            drop(processor);
+            std::thread::yield_now();
         }
-        drop(processor);
-        std::thread::yield_now();
     }
 
     fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt> {
         let mut processor = self.own(cpu);
         let interrupt = processor.pending(self.time(), self.console_interrupts(cpu))?;
         processor.acknowledge(interrupt);
+        processor.asleep = false;
         if interrupt == Interrupt::Console {
             self.wire.lock().expect("the wire").acknowledge();
         }
@@ -458,55 +483,10 @@ impl Machine for Sim {
 
 impl Sim {
     /// Is a physical interrupt pending, while the vCPU of `processor` is in other hands?
-    fn is_interrupted(&self, processor: &Processor, around: &Surroundings<'_>, console: bool) -> bool {
+    fn is_interrupted(&self, processor: &Processor, around: &Surroundings<'_>, cpu: CpuIndex) -> bool {
         let now = self.time();
         let timer = !*around.timer_active && around.loaded.timer_line(now);
-        timer || around.loaded.interface.maintenance() || processor.pending(now, console).is_some()
-    }
-}
-
-impl Construction for Sim {
-    fn guest_map(&self, domain: u16, table_frames: usize, cpu_interface: u64) -> Result<GuestMap, MapError> {
-        let mut tables = Stage2::new(table_frames, self.ipa_bits, |address| address.addr() as u64)?;
-        if let Some(virtual_interface) = self.virtual_interface {
-            tables.map_device(cpu_interface, Range { base: virtual_interface.base, size: 0x2000 })?;
-        }
-        Ok(GuestMap { tables: Arc::new(RwLock::new(tables)), domain })
-    }
-
-    fn map(&self, map: &mut GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
-        map.tables.write().expect("tables").map(ipa, frames)
-    }
-
-    fn clear(&self, frames: &mut FrameRange) -> bool {
-        self.memory.lock().expect("memory").clear(Range { base: frames.base(), size: frames.size() })
-    }
-
-    fn write(&self, frames: &mut FrameRange, offset: u64, bytes: &[u8]) -> bool {
-        let fits = offset.checked_add(bytes.len() as u64).is_some_and(|end| end <= frames.size());
-        fits && self.memory.lock().expect("memory").write(frames.base() + offset, bytes)
-    }
-
-    fn copy(&self, frames: &mut FrameRange, offset: u64, from: Range) -> bool {
-        let mut bytes = vec![0; from.size as usize];
-        self.read(from.base, &mut bytes) && self.write(frames, offset, &bytes)
-    }
-
-    fn read(&self, at: u64, into: &mut [u8]) -> bool {
-        self.peek(at, into)
-    }
-
-    fn identity(&self, register: SystemRegister) -> u64 {
-        match register {
-            SystemRegister::ID_AA64PFR0_EL1 => 0x0100_2222,
-            SystemRegister::ID_AA64DFR0_EL1 => 0x1030_5106,
-            SystemRegister::ID_AA64ISAR0_EL1 => 0x1_1120,
-            SystemRegister::ID_AA64MMFR0_EL1 => 0x1124,
-            _ => 0,
-        }
-    }
-
-    fn heap_free(&self) -> usize {
-        1 << 30
+        let own = timer || around.loaded.interface.maintenance();
+        own || processor.pending(now, self.console_interrupts(cpu)).is_some()
     }
 }

@@ -73,8 +73,7 @@ fn flood(setup: &Setup) -> Result<()> {
     let mut system = setup.debian(&["xenite.flood", "xenite.tick"])?;
     system.machine.cpus = 1;
     let mut machine = Prepared::new(&system)?.start()?;
-    machine.expect("DOM1: XENITE-FLOOD ", LINUX)?;
-    machine.expect("DOM2: XENITE-READY ", LINUX)?;
+    machine.expect_all(&["DOM1: XENITE-FLOOD ", "DOM2: XENITE-READY "], LINUX)?;
     for _ in 0..5 {
         machine.expect("DOM2: XENITE-TICK ", TINY)?;
     }

@@ -70,7 +70,14 @@ impl Fair {
         entries.resize(vcpus, asleep);
         processors.try_reserve_exact(cpus).ok()?;
         processors.resize(cpus, Processor::default());
-        Some(Fair { entries, processors, queue: IndexedHeap::try_new(vcpus)?, floor: 0, slice, patience: slice >> 3 })
+        Some(Fair {
+            entries,
+            processors,
+            queue: IndexedHeap::try_new(vcpus)?,
+            floor: 0,
+            slice,
+            patience: slice >> 3,
+        })
     }
 
     /// Gives a vCPU another weight.
@@ -170,7 +177,8 @@ impl Fair {
     /// The processor that should take a vCPU which has just been queued.
     fn processor_for(&mut self, vcpu: VcpuId) -> Option<CpuIndex> {
         let (last, key) = self.entry(vcpu).map(|entry| (entry.cpu, entry.virtual_time))?;
-        let idle = |processor: &Processor| processor.running.is_none() && !processor.called && !processor.absent;
+        let idle =
+            |processor: &Processor| processor.running.is_none() && !processor.called && !processor.absent;
         if self.processors.get(last).is_some_and(idle) {
             return Some(last);
         }

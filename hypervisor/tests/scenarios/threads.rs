@@ -19,6 +19,7 @@ fn run(system: &System) {
     let stop = AtomicBool::new(false);
     let hypervisor = system.hypervisor;
     let start = Instant::now();
+    system.sim().use_threads(true);
     std::thread::scope(|scope| {
         for cpu in 0..system.locals.len() {
             let stop = &stop;
@@ -32,6 +33,7 @@ fn run(system: &System) {
                     });
                 }));
                 stop.store(true, Ordering::Relaxed);
+                hypervisor.machine.use_threads(false);
                 if let Err(payload) = outcome
                     && payload.downcast_ref::<Ended>().is_none()
                 {
@@ -44,6 +46,7 @@ fn run(system: &System) {
             std::thread::sleep(Duration::from_micros(20));
             if start.elapsed() > Duration::from_secs(60) {
                 stop.store(true, Ordering::Relaxed);
+                system.sim().use_threads(false);
                 panic!("the machine does not end: an interrupt or a wake-up is lost\n{}", system.output());
             }
         }

@@ -124,7 +124,9 @@ impl Board {
 
     /// Did another vCPU of this domain run on this processor last? Remembers this one.
     fn is_foreign(&self, cpu: CpuIndex, vmpidr: u64, vmid: u16) -> bool {
-        let Some(last) = self.residents.get(cpu).and_then(|row| row.get(usize::from(vmid))) else { return true };
+        let Some(last) = self.residents.get(cpu).and_then(|row| row.get(usize::from(vmid))) else {
+            return true;
+        };
         let now = (vmpidr & 0xff_ffff) + 1;
         last.swap(now, Ordering::Relaxed) != now
     }
@@ -243,9 +245,7 @@ impl Machine for Board {
         } else if intid == self.maintenance {
             Interrupt::Maintenance
         } else if intid == self.console_interrupt {
-            if let Some(uart) = &self.uart {
-                uart.acknowledge();
-            }
+            // It says what it is for by its level, which falls when the bytes are read: nothing to clear.
             Interrupt::Console
         } else {
             return Some(Interrupt::Device(intid));

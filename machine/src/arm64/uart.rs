@@ -61,9 +61,4 @@ impl Uart {
         let transmit = if waiting { TRANSMIT } else { 0 };
         self.0.write(INTERRUPT_MASK, RECEIVE | RECEIVE_TIMEOUT | transmit);
     }
-
-    /// Clears what the interrupt said; the levels raise it again where there is more.
-    pub(crate) fn acknowledge(&self) {
-        self.0.write(INTERRUPT_CLEAR, RECEIVE_TIMEOUT | RECEIVE);
-    }
 }

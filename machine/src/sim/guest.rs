@@ -3,8 +3,9 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use model::arm64::{AccessSize, Cause, Registers, SystemRegister, SystemRegisters, Trap};
+use model::arm64::{AccessSize, Cause, Registers, SystemRegister, Trap};
 
+use super::mark::{stamp, words};
 use super::program::{Answer, Cpu, Exception, Insight, Program, Request, Slot, Start};
 
 /// Offset of the vector for synchronous exceptions from EL1 with its own stack.
@@ -471,47 +472,10 @@ fn with(around: &mut Surroundings<'_>, act: super::program::Act) -> u64 {
     })
 }
 
-/// A value that tells whose it is.
-fn stamp(domain: u16, index: usize, number: usize) -> u64 {
-    u64::from(domain) << 48 | (index as u64) << 32 | 0xbeef_0000 | number as u64
-}
-
 fn synchronous(class: u64, iss: u64) -> Trap {
     Trap { cause: Cause::Synchronous, syndrome: class << 26 | 1 << 25 | iss, fault_address: 0, fault_page: 0 }
 }
 
 fn fetch_abort(pc: u64) -> Trap {
     Trap { fault_address: pc, fault_page: pc & !0xfff, ..synchronous(0x20, 7) }
-}
-
-/// All system registers that a guest owns, in the order of their declaration.
-fn words(system: &SystemRegisters) -> [u64; 26] {
-    [
-        system.vmpidr_el2,
-        system.sctlr_el1,
-        system.ttbr0_el1,
-        system.ttbr1_el1,
-        system.tcr_el1,
-        system.mair_el1,
-        system.amair_el1,
-        system.vbar_el1,
-        system.esr_el1,
-        system.far_el1,
-        system.afsr0_el1,
-        system.afsr1_el1,
-        system.contextidr_el1,
-        system.tpidr_el0,
-        system.tpidrro_el0,
-        system.tpidr_el1,
-        system.cpacr_el1,
-        system.par_el1,
-        system.cntkctl_el1,
-        system.csselr_el1,
-        system.sp_el0,
-        system.sp_el1,
-        system.elr_el1,
-        system.spsr_el1,
-        system.fpcr,
-        system.fpsr,
-    ]
 }

@@ -145,6 +145,8 @@ pub(super) struct Processor {
     pub(super) devices: BTreeSet<u32>,
     pub(super) active_devices: BTreeSet<u32>,
     pub(super) spent: bool,
+    /// It sleeps until an interrupt is pending.
+    pub(super) asleep: bool,
     pub(super) counts: Counts,
 }
 

@@ -149,6 +149,7 @@ fn uart<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, access
         } else {
             let value = console.uart.read(offset, access.size);
             access.complete(registers, value);
+            console.feed();
         }
         if before == console.uart.output() {
             return;
