@@ -1,3 +1,5 @@
+//! Frames are conserved, and never handed out twice.
+
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeMap;

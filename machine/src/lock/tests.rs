@@ -1,3 +1,5 @@
+//! The lock serves in turn, keeps out whoever has no ticket, and knows its order.
+
 use super::*;
 use crate::sim::on_processor;
 use std::panic::catch_unwind;

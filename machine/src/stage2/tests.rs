@@ -1,3 +1,5 @@
+//! Stage 2 maps against a plain model: what is mapped is found, and nothing else is.
+
 use super::*;
 use crate::frames::FramePool;
 use plan::stage2::{Mapping, table_frames};

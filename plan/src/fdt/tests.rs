@@ -1,3 +1,5 @@
+//! Trees read and written, and damaged ones refused.
+
 use super::check::{Fault, FdtError};
 use super::*;
 use alloc::vec;

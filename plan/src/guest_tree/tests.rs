@@ -1,3 +1,5 @@
+//! The guest's tree, property by property.
+
 use super::*;
 use crate::shape::{Kernel, Placed, Processor};
 use alloc::vec;

@@ -1,3 +1,5 @@
+//! Members unpacked, and damaged ones refused.
+
 use super::*;
 
 fn sample(length: usize) -> Vec<u8> {

@@ -1,3 +1,5 @@
+//! Kernels told by their headers, and images placed in a guest's memory.
+
 use super::*;
 
 const MIB: u64 = 1 << 20;

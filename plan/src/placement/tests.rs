@@ -1,3 +1,5 @@
+//! Where memory is found for domains and heap.
+
 use super::*;
 use alloc::vec;
 

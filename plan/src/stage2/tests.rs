@@ -1,3 +1,5 @@
+//! The count of tables against a map that is really made.
+
 use super::*;
 use alloc::vec::Vec;
 use proptest::prelude::*;

@@ -1,3 +1,5 @@
+//! The fair scheduler against plain ideas of who may run and how much each should get.
+
 use super::*;
 use proptest::prelude::*;
 

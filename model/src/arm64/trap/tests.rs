@@ -1,3 +1,5 @@
+//! Traps as processors report them, and arbitrary ones.
+
 use super::*;
 use crate::arm64::test_registers::registers;
 use proptest::prelude::*;
