@@ -224,11 +224,12 @@ fn construct_domain<M: Construction>(
 }
 
 fn construct_vcpus<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Vcpu>, Failure> {
-    let count = plan.domains.iter().map(|domain| usize::from(domain.vcpus)).sum();
+    let count =
+        plan.domains.iter().fold(0_usize, |sum, domain| sum.saturating_add(usize::from(domain.vcpus)));
     let mut vcpus = Vec::new();
     vcpus.try_reserve_exact(count).map_err(|_| Failure::OutOfMemory("the vCPUs"))?;
     let start_of_time = machine.now();
-    for (number, domain) in plan.domains.iter().enumerate() {
+    for (number, domain) in (0..plan.domains.len()).zip(&plan.domains) {
         for index in 0..usize::from(domain.vcpus) {
             let id = u32::try_from(vcpus.len()).unwrap_or(u32::MAX);
             vcpus.push(Vcpu::new(id, number, index, arch::reset_registers(index, start_of_time)));

@@ -62,10 +62,8 @@ impl<M: Machine> Hypervisor<M> {
             Focus::Hypervisor => 0,
             Focus::Domain(index) => index.saturating_add(1),
         };
-        let next = self
-            .domains
-            .iter()
-            .enumerate()
+        let next = (0..self.domains.len())
+            .zip(&self.domains)
             .skip(start)
             .find(|(_, domain)| domain.console.is_some() && domain.lives());
         let (focus, id) = match next {

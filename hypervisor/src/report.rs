@@ -6,8 +6,8 @@ use plan::{GicRegions, Plan, Range};
 
 /// Calls `say` for each line of a short account of the plan. `image` is where the hypervisor itself lies.
 pub fn describe(plan: &Plan, image: Range, mut say: impl FnMut(fmt::Arguments<'_>)) {
-    let memory: u64 = plan.board.memory.iter().map(|bank| bank.size).sum();
-    let free: u64 = plan.free.iter().map(|range| range.size).sum();
+    let memory: u64 = bytes(&plan.board.memory);
+    let free: u64 = bytes(&plan.free);
     let gic = match plan.board.gic {
         GicRegions::V2 { .. } => 2,
         GicRegions::V3 { .. } => 3,
@@ -24,7 +24,7 @@ pub fn describe(plan: &Plan, image: Range, mut say: impl FnMut(fmt::Arguments<'_
         plan.heap.size >> 10
     ));
     for domain in &plan.domains {
-        let size: u64 = domain.memory.iter().map(|memory| memory.size).sum();
+        let size: u64 = domain.memory.iter().fold(0, |sum, memory| memory.size.saturating_add(sum));
         say(format_args!(
             "d{}: {}: {} vCPUs, {} KiB of RAM in {} pieces, kernel at {:#x}, tree at {:#x}",
             domain.id,
@@ -36,4 +36,8 @@ pub fn describe(plan: &Plan, image: Range, mut say: impl FnMut(fmt::Arguments<'_
             domain.tree_at
         ));
     }
+}
+
+fn bytes(ranges: &[Range]) -> u64 {
+    ranges.iter().fold(0, |sum, range| range.size.saturating_add(sum))
 }

@@ -21,6 +21,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::new("console: ten thousand lines arrive whole and in order", ten_thousand_lines),
         Scenario::new("console: what is typed reaches a tiny guest's UART", typed),
         Scenario::new("console: lines of two guests that flood stay whole", whole_lines),
+        Scenario::new("console: a fault of the hypervisor tells where, and stops everything", fault),
     ]
 }
 
@@ -129,5 +130,41 @@ fn whole_lines(setup: &Setup) -> Result<()> {
         let guest = text.strip_prefix("DOM1: ").or_else(|| text.strip_prefix("DOM2: "));
         ensure!(guest == Some(bottom), "a line is not whole: {line}");
     }
+    Ok(())
+}
+
+/// The key that faults on purpose: registers, a backtrace by names, the version; and no guest goes on.
+fn fault(setup: &Setup) -> Result<()> {
+    let mut system = setup.system();
+    system.machine.cpus = 2;
+    for _ in 0..2 {
+        let mut domain = Domain::plain(setup.guest("uart")?, 1, 64);
+        domain.kernel.bootargs = Some("uart.flood".to_owned());
+        system.domains.push(domain);
+    }
+    system.arguments.push_str(" noreboot");
+    let mut machine = Prepared::new(&system)?.start()?;
+    machine.expect("DOM2: flood 100", TINY)?;
+    machine.send("C")?;
+    machine.expect(
+        &format!("Xenite {}: synchronous exception in the hypervisor", env!("CARGO_PKG_VERSION")),
+        TINY,
+    )?;
+    for words in [
+        "esr 0x",
+        "x30 0x",
+        "Backtrace:",
+        "machine::arm64::system::fault",
+        "hypervisor::",
+        "boot_processor",
+        "Stopped",
+    ] {
+        machine.expect(words, TINY)?;
+    }
+    // What was in the UART's queue may still come; after that nobody writes.
+    std::thread::sleep(Duration::from_millis(500));
+    let before = machine.output().len();
+    std::thread::sleep(Duration::from_secs(1));
+    ensure!(machine.output().len() == before, "a guest goes on: {}", machine.last_lines());
     Ok(())
 }

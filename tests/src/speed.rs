@@ -14,6 +14,8 @@ const FIRST_GUEST: u64 = 4_000_000;
 const NEXT_GUEST: u64 = 1_500_000;
 /// Bytes of the image.
 const IMAGE: u64 = 512 * 1024;
+/// KiB of 1 GiB that no domain can have.
+const KEPT_KIB: u64 = 6 * 1024;
 /// Parts per million that a compute loop may lose to the hypervisor.
 const OVERHEAD_PPM: u64 = 100;
 const LIMIT: Duration = Duration::from_secs(120);
@@ -26,6 +28,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::new("speed: instructions for each further guest", further_guests),
         Scenario::new("speed: a guest alone on its processor computes undisturbed", undisturbed),
         Scenario::new("speed: size of the image", image_size),
+        Scenario::new("speed: memory that the hypervisor keeps", kept_memory),
     ]
 }
 
@@ -90,5 +93,19 @@ fn undisturbed(setup: &Setup) -> Result<()> {
 fn image_size(setup: &Setup) -> Result<()> {
     let size = std::fs::metadata(setup.hypervisor.file())?.len();
     ensure!(size <= IMAGE, "the image has {size} bytes; the limit is {IMAGE}");
+    Ok(())
+}
+
+/// Image and heap, with one domain of 64 MiB on 1 GiB.
+fn kept_memory(setup: &Setup) -> Result<()> {
+    let mut system = counted(setup);
+    system.domains.push(setup.hello()?);
+    let mut machine = Prepared::new(&system)?.start()?;
+    let line = machine.expect_line("kept by the hypervisor: ", LIMIT)?;
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    let [image, heap] = numbers[..] else { anyhow::bail!("the line has not two sizes: {line}") };
+    let kept = image + heap;
+    println!("     {kept} KiB kept (limit {KEPT_KIB})");
+    ensure!(kept <= KEPT_KIB, "{kept} KiB are kept; the limit is {KEPT_KIB}");
     Ok(())
 }

@@ -14,11 +14,15 @@ use object::read::archive::ArchiveFile;
 use object::{Object, ObjectSection, ObjectSymbol, RelocationTarget};
 
 use crate::command;
-use crate::sysroot::{self, TARGET};
+use crate::paths;
+use crate::sysroot::{self, TARGET, Toolchain};
 
 /// For each crate the most places that could stop it, and the most that could when memory runs out.
 const LIMITS: [(&str, usize, usize); 4] =
     [("abi", 0, 0), ("plan", 0, 60), ("model", 0, 4), ("hypervisor", 0, 8)];
+
+/// For what becomes code only in the program: places that could stop it.
+const IMAGE_STOPS: usize = 0;
 
 /// Functions that stop the hypervisor, by parts of their names.
 const STOPS: [&str; 3] = ["panic", "_fail", "unwrap_failed"];
@@ -46,7 +50,34 @@ pub fn run() -> Result<()> {
         over += usize::from(judge(name, "could stop the hypervisor", &places, (&STOPS, stops)));
         over += usize::from(judge(name, "could when memory runs out", &places, (&MEMORY, memory)));
     }
+    over += usize::from(judge_image(&toolchain, &folder)?);
     if over == 0 { Ok(()) } else { bail!("{over} counts of places that could stop are above their limits") }
+}
+
+/// Counts the hypervisor's own functions in the program's object: what is generic over the machine becomes code only
+/// there. Functions of `machine` that were inlined into them count, too.
+fn judge_image(toolchain: &Toolchain, folder: &Path) -> Result<bool> {
+    const OWN: [&str; 2] = ["hypervisor::", "xenite::"];
+    let mut rustc = toolchain.cargo("rustc");
+    rustc.args(["--package", "hypervisor", "--bin", "xenite"]).env("CARGO_TARGET_DIR", folder);
+    rustc.env("CARGO_PROFILE_RELEASE_LTO", "off").env("CARGO_PROFILE_RELEASE_CODEGEN_UNITS", "1");
+    let script = paths::root().join("machine/src/arm64/link.ld");
+    rustc.arg("--").arg("--emit=obj").arg(format!("-Clink-arg=-T{}", script.display()));
+    command::run(&mut rustc)?;
+    let objects = std::fs::read_dir(folder.join(TARGET).join("release/deps"))?;
+    let newest = objects
+        .flatten()
+        .filter(|entry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.starts_with("xenite-") && name.ends_with(".o")
+        })
+        .max_by_key(|entry| entry.metadata().and_then(|data| data.modified()).ok());
+    let object = newest.context("the program has no object file")?.path();
+    let bytes = std::fs::read(&object).with_context(|| format!("cannot read {}", object.display()))?;
+    let mut places = BTreeMap::new();
+    count(&object::File::parse(bytes.as_slice())?, &mut places)?;
+    places.retain(|(function, _), _| OWN.iter().any(|own| function.contains(own)));
+    Ok(judge("the loop and what it calls", "could stop the hypervisor", &places, (&STOPS, IMAGE_STOPS)))
 }
 
 /// How often each function (the first name) calls each stop (the second).

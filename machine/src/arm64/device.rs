@@ -41,7 +41,7 @@ impl Registers {
         if !self.holds(offset, 4) {
             return 0;
         }
-        let address = (self.base + offset) as *const u32;
+        let address = self.base.wrapping_add(offset) as *const u32;
         // SAFETY: inside the window, which stays mapped for ever as device memory. The explicit load
         // keeps the compiler from choosing one that a hypervisor below us could not decode.
         unsafe { address.read_volatile() }
@@ -53,7 +53,7 @@ impl Registers {
         if !self.holds(offset, 4) {
             return;
         }
-        let address = (self.base + offset) as *mut u32;
+        let address = self.base.wrapping_add(offset) as *mut u32;
         // SAFETY: as in `read`; device registers are no Rust object.
         unsafe { address.write_volatile(value) };
     }
@@ -63,7 +63,7 @@ impl Registers {
         if !self.holds(offset, 8) {
             return 0;
         }
-        let address = (self.base + offset) as *const u64;
+        let address = self.base.wrapping_add(offset) as *const u64;
         // SAFETY: as in `read`.
         unsafe { address.read_volatile() }
     }
@@ -73,7 +73,7 @@ impl Registers {
         if !self.holds(offset, 8) {
             return;
         }
-        let address = (self.base + offset) as *mut u64;
+        let address = self.base.wrapping_add(offset) as *mut u64;
         // SAFETY: as in `write`.
         unsafe { address.write_volatile(value) };
     }

@@ -99,11 +99,8 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
         halt();
     }
     say(format_args!("\n(XEN) Xenite {}: {info}", VERSION));
-    let frame: u64;
-    // SAFETY: reads a register.
-    unsafe { core::arch::asm!("mov {}, x29", out(reg) frame, options(nomem, nostack)) };
-    backtrace(0, frame);
-    end()
+    // Registers and the way here are told by the one place that does.
+    super::system::fault()
 }
 
 /// The hypervisor has ended: a processor that is called stops.

@@ -33,16 +33,17 @@ pub(crate) fn clear(frames: &mut FrameRange) -> bool {
     let mut done = 0;
     while done < frames.size() {
         let size = STEP.min(frames.size() - done);
-        let shown = with_window(Range { base: frames.base() + done, size }, Memory::Uncached, |to| {
-            // SAFETY: the window shows `size` bytes that `frames` owns, in whole frames; the vector
-            // registers it uses hold nothing of ours.
-            unsafe { clear_frames(to, size as usize) };
-            barrier!("dsb sy");
-        });
+        let shown =
+            with_window(Range { base: frames.base().saturating_add(done), size }, Memory::Uncached, |to| {
+                // SAFETY: the window shows `size` bytes that `frames` owns, in whole frames; the vector
+                // registers it uses hold nothing of ours.
+                unsafe { clear_frames(to, size as usize) };
+                barrier!("dsb sy");
+            });
         if shown.is_none() {
             return false;
         }
-        done += size;
+        done = done.saturating_add(size);
     }
     true
 }
@@ -69,10 +70,11 @@ pub(crate) fn copy(frames: &mut FrameRange, offset: u64, module: Range) -> bool 
     while done < module.size {
         let size = (module.size - done).min(BOUNCE as u64);
         let part = &mut bounce[..size as usize];
-        if !read(module.base + done, part) || !write(frames, offset + done, part) {
+        if !read(module.base.saturating_add(done), part) || !write(frames, offset.saturating_add(done), part)
+        {
             return false;
         }
-        done += size;
+        done = done.saturating_add(size);
     }
     true
 }
@@ -93,5 +95,5 @@ fn range(at: u64, length: usize) -> Option<Range> {
 
 fn inside(frames: &FrameRange, offset: u64, size: u64) -> Option<Range> {
     let end = offset.checked_add(size)?;
-    (end <= frames.size()).then_some(Range { base: frames.base() + offset, size })
+    (end <= frames.size()).then_some(Range { base: frames.base().saturating_add(offset), size })
 }

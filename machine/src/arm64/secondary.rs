@@ -43,7 +43,7 @@ pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut
     }
     LOOP.store(Box::leak(Box::new(act)), Ordering::Release);
     BOARD.store(core::ptr::from_ref(board).cast_mut(), Ordering::Release);
-    for (index, mpidr) in board.processors().iter().enumerate().skip(1) {
+    for (index, mpidr) in (0..board.processors().len()).zip(board.processors()).skip(1) {
         match start(index, *mpidr) {
             Ok(()) => {
                 if !is_ready(index, board.frequency()) {
@@ -51,7 +51,7 @@ pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut
                 }
             }
             Err(error) => {
-                READY.store(index + 1, Ordering::Release);
+                READY.store(index.wrapping_add(1), Ordering::Release);
                 failed(index, error);
             }
         }
@@ -68,11 +68,11 @@ pub(crate) fn call_all() {
     }
 }
 
-/// Waits for a second at most.
+/// Waits for ten seconds at most: long for a processor, short for its owner.
 fn is_ready(index: usize, second: u64) -> bool {
     let start = super::system::counter();
-    while READY.load(Ordering::Acquire) != index + 1 {
-        if super::system::counter().wrapping_sub(start) > second {
+    while READY.load(Ordering::Acquire) != index.wrapping_add(1) {
+        if super::system::counter().wrapping_sub(start) > second.saturating_mul(10) {
             return false;
         }
         core::hint::spin_loop();

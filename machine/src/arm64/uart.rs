@@ -39,7 +39,7 @@ impl Uart {
 
     /// Sends what fits without waiting; returns how many bytes.
     pub(crate) fn send(&self, bytes: &[u8]) -> usize {
-        for (sent, byte) in bytes.iter().enumerate() {
+        for (sent, byte) in (0..bytes.len()).zip(bytes) {
             if self.0.read(FLAGS) & TRANSMIT_FULL != 0 {
                 return sent;
             }
