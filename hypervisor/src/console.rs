@@ -219,6 +219,11 @@ impl Console {
         self.drain(machine);
     }
 
+    /// What room there is belongs to the hypervisor's own lines.
+    pub fn is_crowded(&self) -> bool {
+        self.ring.room() < RESERVE
+    }
+
     /// A byte that a guest transmits. The UART is told where it has to wait.
     pub fn transmit(&mut self, machine: &impl Machine, guest: &mut DomainConsole, byte: u8) {
         if guest.whole && !self.flush(machine, guest) {
