@@ -23,14 +23,31 @@ pub fn scenarios(setup: &Setup, xen: &Hypervisor) -> Vec<Scenario> {
     scenarios
 }
 
+/// How often Xen may be asked. What it answers to two vCPUs at once is not always the same; it is asked again where
+/// it alone has failed a check of its own run. Xenite is asked once.
+const ASKED: usize = 3;
+
 fn compare(setup: &Setup, xen: &Hypervisor, variant: &Variant, gic: Gic) -> Result<()> {
-    let theirs = own::run(&variant.system(System::new(xen.clone()), setup, gic, "")?)?;
-    let ours = own::run(&variant.system(setup.system(), setup, gic, "")?)?;
     let documented =
         std::fs::read_to_string(xtask::paths::root().join("docs/differences.md")).unwrap_or_default();
+    let ours = own::run(&variant.system(setup.system(), setup, gic, "")?)?;
     let mut report = String::new();
-    for (domain, (theirs, ours)) in theirs.iter().zip(&ours).enumerate() {
-        let (theirs, ours) = (compared(theirs, &documented), compared(ours, &documented));
+    for _ in 0..ASKED {
+        let theirs = own::run(&variant.system(System::new(xen.clone()), setup, gic, "")?)?;
+        report = differences(&theirs, &ours, &documented);
+        let failed = theirs.iter().flatten().any(|line| line.starts_with("FAIL "));
+        if report.is_empty() || !failed {
+            break;
+        }
+        println!("     Xen failed a check of its own; it is asked again:{report}");
+    }
+    if report.is_empty() { Ok(()) } else { bail!("they differ:{report}") }
+}
+
+fn differences(theirs: &[Vec<String>], ours: &[Vec<String>], documented: &str) -> String {
+    let mut report = String::new();
+    for (domain, (theirs, ours)) in theirs.iter().zip(ours).enumerate() {
+        let (theirs, ours) = (compared(theirs, documented), compared(ours, documented));
         for line in theirs.iter().filter(|line| !ours.contains(line)) {
             report.push_str(&format!("\n    domain {}, Xen alone:    {line}", domain + 1));
         }
@@ -41,7 +58,7 @@ fn compare(setup: &Setup, xen: &Hypervisor, variant: &Variant, gic: Gic) -> Resu
             report.push_str(&format!("\n    domain {}: the same lines come in another order", domain + 1));
         }
     }
-    if report.is_empty() { Ok(()) } else { bail!("they differ:{report}") }
+    report
 }
 
 /// The checks and facts among a guest's lines, but for those that are known to differ.

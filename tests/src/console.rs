@@ -144,7 +144,7 @@ fn fault(setup: &Setup) -> Result<()> {
     }
     system.arguments.push_str(" noreboot");
     let mut machine = Prepared::new(&system)?.start()?;
-    machine.expect("DOM2: flood 100", TINY)?;
+    machine.expect("DOM2: flood 00100", TINY)?;
     machine.send("C")?;
     machine.expect(
         &format!("Xenite {}: synchronous exception in the hypervisor", env!("CARGO_PKG_VERSION")),
