@@ -274,6 +274,10 @@ impl Machine for Board {
     }
 
     fn console_write(&self, bytes: &[u8]) -> usize {
+        // Once the hypervisor has ended the wire belongs to whoever tells so.
+        if fault::ended() {
+            return bytes.len();
+        }
         self.uart.map_or(bytes.len(), |uart| uart.send(bytes))
     }
 

@@ -64,6 +64,7 @@ struct Frame {
 
 #[unsafe(no_mangle)]
 extern "C" fn report_fault(frame: &Frame) -> ! {
+    stop_others();
     let kind = match frame.vector % 4 {
         0 => "synchronous exception",
         1 => "interrupt",
@@ -98,6 +99,7 @@ fn panic(info: &core::panic::PanicInfo<'_>) -> ! {
     if FAULTED.swap(true, Ordering::AcqRel) {
         halt();
     }
+    stop_others();
     say(format_args!("\n(XEN) Xenite {}: {info}", VERSION));
     // Registers and the way here are told by the one place that does.
     super::system::fault()
@@ -108,9 +110,17 @@ pub(crate) fn ended() -> bool {
     ENDED.load(Ordering::Relaxed)
 }
 
-fn end() -> ! {
+/// Silences and calls all other processors, and gives them a moment to hear it.
+fn stop_others() {
     ENDED.store(true, Ordering::SeqCst);
     super::secondary::call_all();
+    let start = super::system::counter();
+    while super::system::counter().wrapping_sub(start) < read!("cntfrq_el0") / 20 {
+        core::hint::spin_loop();
+    }
+}
+
+fn end() -> ! {
     if NOREBOOT.load(Ordering::Relaxed) || !firmware::is_there() {
         say(format_args!("(XEN) Stopped ('noreboot', no firmware to restart by, or too early to know)"));
         halt();
