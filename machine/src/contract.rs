@@ -128,6 +128,4 @@ pub trait Construction: Machine {
 
     /// An identification register of the processors (op0 3, op1 0, CRn 0).
     fn identity(&self, register: SystemRegister) -> u64;
-    /// Bytes of our heap that are free.
-    fn heap_free(&self) -> usize;
 }

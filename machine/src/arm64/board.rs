@@ -141,13 +141,6 @@ impl Board {
     }
 }
 
-impl GuestMap {
-    /// Stage 2 tables in use.
-    pub fn tables_used(&self) -> usize {
-        self.tables.tables_used()
-    }
-}
-
 /// A processor on which nobody has run, with `domains` and no domain 0.
 fn residents(domains: usize) -> Vec<AtomicU64> {
     (0..=domains).map(|_| AtomicU64::new(0)).collect()
@@ -353,9 +346,5 @@ impl Construction for Board {
 
     fn identity(&self, register: SystemRegister) -> u64 {
         super::identity::read(register)
-    }
-
-    fn heap_free(&self) -> usize {
-        super::heap::free()
     }
 }

@@ -21,7 +21,7 @@ struct Early([u8; EARLY]);
 static mut EARLY_MEMORY: Early = Early([0; EARLY]);
 
 #[global_allocator]
-static HEAP: Heap = Heap { list: Lock::new(Rank::Machine, List { first: null_mut(), free: 0 }) };
+static HEAP: Heap = Heap { list: Lock::new(Rank::Machine, List { first: null_mut() }) };
 
 static SEALED: AtomicBool = AtomicBool::new(false);
 static AFTER_SEAL: AtomicU64 = AtomicU64::new(0);
@@ -38,7 +38,6 @@ struct Piece {
 
 struct List {
     first: *mut Piece,
-    free: usize,
 }
 
 // SAFETY: the pieces belong to the list alone, and the list is behind the lock.
@@ -68,11 +67,6 @@ pub(crate) fn seal() {
 /// Number of allocations that were asked for after the seal, and refused.
 pub fn allocations() -> u64 {
     AFTER_SEAL.load(Ordering::Relaxed)
-}
-
-/// Bytes that are free.
-pub(crate) fn free() -> usize {
-    HEAP.list.lock().free
 }
 
 // SAFETY: a piece is on the list or handed out, never both, and is aligned as asked.
@@ -113,7 +107,6 @@ impl List {
             let at = start.next_multiple_of(align);
             let gap = at - start;
             if have >= size && gap <= have - size {
-                self.free -= size;
                 let rest = have - gap - size;
                 // SAFETY: both remainders lie inside the piece, and are multiples of the grain.
                 let left = unsafe { split(piece, gap, (at + size) as *mut Piece, rest, next) };
@@ -129,7 +122,6 @@ impl List {
     /// # Safety
     /// The block is free memory of ours, not on the list, in whole grains.
     unsafe fn give(&mut self, block: *mut u8, size: usize) {
-        self.free += size;
         let block: *mut Piece = block.cast();
         let mut link: *mut *mut Piece = &raw mut self.first;
         let mut before: *mut Piece = null_mut();

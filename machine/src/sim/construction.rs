@@ -50,8 +50,4 @@ impl Construction for Sim {
             _ => 0,
         }
     }
-
-    fn heap_free(&self) -> usize {
-        1 << 30
-    }
 }
