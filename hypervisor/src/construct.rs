@@ -47,6 +47,8 @@ pub const fn sizes<M: Construction>() -> Sizes {
         domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 3 * SLACK + SPARE_TABLE) as u64,
         vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + 2 * SLACK) as u64,
         spi: Gic::BYTES_PER_SPI as u64,
+        // A record of 4 bytes, and two bits with their summaries in the sets of free blocks.
+        frame: 5,
         boot_heap: 0,
     }
 }
@@ -268,6 +270,7 @@ pub fn construct<M: Construction>(
         domains.push(construct_domain(&machine, &mut frames, plan, domain, first_vcpu)?);
         first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
     }
+    machine.frames().set_free(frames);
     let mut processors = Vec::new();
     for _ in &plan.board.cpus {
         let deadlines = Deadlines::try_new(vcpus.len()).ok_or(Failure::OutOfMemory("deadlines"))?;

@@ -9,6 +9,7 @@ use hypervisor::construct::{self, construct};
 use hypervisor::hypervisor::{Hypervisor, Level};
 use hypervisor::{VERSION, report};
 use machine::arm64::{self, Board, Boot, Taken};
+use machine::contract::Machine;
 use plan::{Input, Plan, Sizes};
 
 const _: () = assert!(
@@ -67,7 +68,9 @@ fn run(taken: Taken, plan: &Plan) -> ! {
         hypervisor.scheduler.lock().remove(cpu);
         hypervisor.say(Level::Error, format_args!("processor {cpu} does not start: firmware says {error}"));
     });
-    arm64::seal();
+    if let Err(words) = arm64::seal(hypervisor.machine.frames()) {
+        arm64::stop(format_args!("(XEN) Boot stops: {words}"));
+    }
     if plan.board.uart.is_some_and(|uart| uart.interrupt.is_some()) {
         hypervisor.console().use_interrupts();
     }

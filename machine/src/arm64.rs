@@ -9,6 +9,7 @@ mod boot;
 mod device;
 mod fault;
 mod firmware;
+mod foreign;
 mod gic;
 mod gic_v2;
 mod gic_v3;
@@ -28,10 +29,19 @@ pub use boot::{Boot, Taken, stop};
 pub use fault::set_noreboot;
 pub use heap::allocations;
 
-/// Construction is over: from now on nothing is allocated and nothing is mapped. A processor that starts
-/// later would find no stack, so all have been started before.
-pub fn seal() {
+use crate::frames::FrameTable;
+
+/// Construction is over: RAM that is not ours is shown, and from now on nothing is allocated and nothing is
+/// mapped. A processor that starts later would find no stack, so all have been started before.
+///
+/// # Errors
+/// Words, where RAM lies in so many pieces that the tables do not suffice.
+pub fn seal(frames: &FrameTable) -> Result<(), &'static str> {
+    for range in frames.ranges() {
+        translation::map_foreign(range).ok_or("RAM lies in too many pieces to be mapped")?;
+    }
     heap::seal();
     translation::seal();
     memory::forget_instructions();
+    Ok(())
 }

@@ -8,11 +8,12 @@
 //! Two machines satisfy the contract: `arm64` (the board) and `sim` (closures for guests, a vector for
 //! RAM and a clock that is moved by hand).
 
+use alloc::vec::Vec;
 use model::arm64::{Registers, SystemRegister, Trap};
 use plan::Range;
 
-use crate::frames::FrameRange;
-use crate::stage2::MapError;
+use crate::frames::{Block, FrameRange, FrameTable, GuestFrame};
+use crate::stage2::{Kind, MapError};
 
 /// Index of a physical processor in `plan::Board::cpus`.
 pub type CpuIndex = usize;
@@ -36,6 +37,66 @@ pub enum Interrupt {
     Console,
     /// A device's interrupt, by INTID; active until the guest ends it.
     Device(u32),
+}
+
+/// What a guest is to be shown at an address.
+#[derive(Debug)]
+pub enum Showing<'f> {
+    /// RAM of its own.
+    Ram(GuestFrame),
+    /// A page that the hypervisor shares with it.
+    Shared(GuestFrame),
+    /// Another domain's RAM.
+    Foreign(GuestFrame),
+    /// Another domain's RAM by its grant, whose handle stays with whoever made the mapping.
+    Granted(&'f GuestFrame),
+}
+
+/// What a guest was shown at an address, and cannot reach any more.
+#[derive(Debug)]
+#[must_use = "the drop of what a guest was shown may set a frame free"]
+pub struct Hidden {
+    /// What it was.
+    pub kind: Kind,
+    /// The map's own handle, where it had one.
+    pub frame: Option<GuestFrame>,
+}
+
+/// What can be done to a naturally aligned word of a guest's memory in one step; the guest's processors
+/// take part. Each gives the word as it was before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Word {
+    /// Reads 32 bits.
+    Load32,
+    /// Writes 32 bits.
+    Store32(u32),
+    /// Sets bits of 32.
+    Set32(u32),
+    /// Clears bits of 32.
+    Clear32(u32),
+    /// Writes 32 bits where they were `.0`.
+    Exchange32(u32, u32),
+    /// Reads 64 bits.
+    Load64,
+    /// Writes 64 bits.
+    Store64(u64),
+    /// Sets bits of 64.
+    Set64(u64),
+    /// Writes 16 bits where they were `.0`.
+    Exchange16(u16, u16),
+    /// Clears bits of 16.
+    Clear16(u16),
+    /// Writes 8 bits.
+    Swap8(u8),
+}
+
+/// Maintenance of the data caches for bytes of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CacheAct {
+    /// Write back to the point of coherency.
+    Clean,
+    /// Write back and drop.
+    CleanInvalidate,
 }
 
 /// A board with its processors. See the module's text for the rules.
@@ -80,6 +141,63 @@ pub trait Machine: Sync + core::fmt::Debug {
     /// Interrupts another processor.
     fn kick(&self, cpu: CpuIndex);
 
+    /// The table of all frames that are not the hypervisor's own.
+    fn frames(&self) -> &'static FrameTable;
+
+    /// Copies from where the loaded vCPU has something, by its own translation of the address. False where
+    /// not all of it is there, is memory, and may be read by the guest's kernel.
+    fn read_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64, into: &mut [u8]) -> bool;
+    /// Copies to where the loaded vCPU wants something. False where not all of it is there, is memory, and
+    /// may be written by the guest's kernel; some may have been written.
+    fn write_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64, from: &[u8]) -> bool;
+    /// The guest address behind an address of the loaded vCPU's, for its own reading or writing.
+    fn guest_address(
+        &self,
+        registers: &Registers,
+        map: &Self::GuestMap,
+        address: u64,
+        write: bool,
+    ) -> Option<u64>;
+
+    /// A handle of the frame that a domain is shown at `ipa`; what it is; whether the guest may write to it.
+    fn frame_at(&self, map: &Self::GuestMap, ipa: u64) -> Option<(GuestFrame, Kind, bool)>;
+    /// Does the map show something at `ipa`?
+    fn is_shown(&self, map: &Self::GuestMap, ipa: u64) -> bool;
+    /// Shows a domain a frame, in the place of what was there.
+    ///
+    /// # Errors
+    /// See [`MapError`]; nothing has changed, and what was to be shown is dropped.
+    fn show(
+        &self,
+        map: &Self::GuestMap,
+        ipa: u64,
+        what: Showing<'_>,
+        writable: bool,
+    ) -> Result<Option<Hidden>, MapError>;
+    /// Shows a domain 2 MiB of its own RAM as one block.
+    ///
+    /// # Errors
+    /// The block, where that cannot be; it can be shown frame by frame.
+    fn show_block(&self, map: &Self::GuestMap, ipa: u64, block: Block) -> Result<(), Block>;
+    /// Hides what a domain is shown at `ipa`. When this returns no processor reaches it any more.
+    ///
+    /// # Errors
+    /// See [`MapError`]; nothing has changed.
+    fn hide(&self, map: &Self::GuestMap, ipa: u64) -> Result<Option<Hidden>, MapError>;
+
+    /// Copies out of a frame. False where it would pass the frame's end.
+    fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool;
+    /// Copies into a frame. False where it would pass the frame's end.
+    fn write_frame(&self, frame: &GuestFrame, offset: usize, from: &[u8]) -> bool;
+    /// Copies between frames, from the second to the first. False where it would pass a frame's end.
+    fn copy_frame(&self, to: (&GuestFrame, usize), from: (&GuestFrame, usize), bytes: usize) -> bool;
+    /// Makes a frame read as zero.
+    fn clear_frame(&self, frame: &GuestFrame);
+    /// Acts on one word of a frame. `None` where it is not aligned, or passes the frame's end.
+    fn word(&self, frame: &GuestFrame, offset: usize, act: Word) -> Option<u64>;
+    /// Maintains caches for a part of a frame. False where it would pass the frame's end.
+    fn maintain(&self, frame: &GuestFrame, offset: usize, bytes: usize, act: CacheAct) -> bool;
+
     /// Writes as many bytes as the console takes without waiting; returns how many.
     fn console_write(&self, bytes: &[u8]) -> usize;
     /// One received byte.
@@ -111,11 +229,14 @@ pub trait Construction: Machine {
         cpu_interface: u64,
     ) -> Result<Self::GuestMap, MapError>;
 
-    /// Shows RAM to the guest at `ipa`; the map owns the frames from now on.
+    /// Shows RAM to the guest at `ipa`; the domain's map has the frames from now on.
     ///
     /// # Errors
     /// See [`MapError`].
     fn map(&self, map: &mut Self::GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError>;
+
+    /// Frames as pages that the hypervisor shares with the domain of `map`, which does not see them yet.
+    fn share(&self, map: &Self::GuestMap, frames: FrameRange) -> Vec<GuestFrame>;
 
     /// Makes all frames read as zero. False where they cannot be reached.
     fn clear(&self, frames: &mut FrameRange) -> bool;

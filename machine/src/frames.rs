@@ -2,10 +2,16 @@
 //!
 //! A [`FrameRange`] is the ownership of some 4 KiB frames of host RAM. It is not `Clone`: whoever has one
 //! is the only one, and page tables take it instead of a bare number. All of them come out of one
-//! [`FramePool`], which hands out each frame once.
+//! [`FramePool`], which hands out each frame once. That is construction; how frames change hands while
+//! guests run is told in [`table`].
+
+mod bits;
+mod buddies;
+pub mod table;
 
 use alloc::vec::Vec;
 use plan::Range;
+pub use table::{Block, FrameTable, GuestFrame, LARGEST_ORDER, MOST_OWNERS, OwnerIndex};
 
 /// Bytes of a frame.
 pub const FRAME_SIZE: u64 = 4096;

@@ -29,6 +29,10 @@ pub enum Rank {
     Deadlines,
     /// The console.
     Console,
+    /// A domain's stage 2 map.
+    Map,
+    /// Which frames are free.
+    Frames,
     /// The machine's own, held for a few instructions.
     Machine,
 }

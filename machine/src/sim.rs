@@ -10,7 +10,9 @@
 //! the board; the interrupt controller has one priority and prefers the lowest INTID.
 
 mod construction;
+mod foreign;
 mod guest;
+mod hardware;
 mod interface;
 mod mark;
 mod memory;
@@ -24,17 +26,16 @@ use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use model::arm64::{Cause, LIST_REGISTERS, Registers, Trap, VectorRegisters};
+use model::arm64::LIST_REGISTERS;
 use plan::{GicRegions, Plan, Range, RangeSet};
 
-use crate::contract::{CpuIndex, Interrupt, Machine, Ticks};
-use crate::frames::FramePool;
-use guest::{Guest, Outcome, Surroundings};
-use interface::Interface;
+use crate::contract::{CpuIndex, Ticks};
+use crate::frames::{FramePool, FrameTable};
+use guest::{Guest, Surroundings};
 pub use interface::SPURIOUS;
 pub use memory::{Memory, UNTOUCHED};
+use processor::Processor;
 pub use processor::{Counts, GuestMap};
-use processor::{Loaded, Processor};
 pub use program::{Cpu, Exception, Insight, Start};
 use wire::Wire;
 
@@ -71,6 +72,7 @@ pub struct Sim {
     ipa_bits: u8,
     virtual_timer: u32,
     virtual_interface: Option<Range>,
+    frames: &'static FrameTable,
 }
 
 impl std::fmt::Debug for Sim {
@@ -100,6 +102,8 @@ impl Sim {
         for range in plan.board.reserved.iter().chain([&plan.heap]).chain(taken) {
             ram.remove(range.outward(crate::frames::FRAME_SIZE));
         }
+        let pool = FramePool::new(&ram.into_vec());
+        let frames = Box::leak(Box::new(FrameTable::try_new(&pool).expect("memory")));
         let sim = Sim {
             processors: plan.board.cpus.iter().map(|_| Mutex::default()).collect(),
             memory: Mutex::new(memory),
@@ -115,8 +119,9 @@ impl Sim {
                 GicRegions::V2 { virtual_interface, .. } => Some(virtual_interface),
                 GicRegions::V3 { .. } => None,
             },
+            frames,
         };
-        (sim, FramePool::new(&ram.into_vec()))
+        (sim, pool)
     }
 
     /// Gives a vCPU its program, which begins anew each time that the vCPU is switched on. Without one a
@@ -219,6 +224,11 @@ impl Sim {
         self.processor(cpu).devices.insert(intid);
     }
 
+    /// Whose each frame is.
+    pub fn frame_table(&self) -> &'static FrameTable {
+        self.frames
+    }
+
     /// Host memory, as nobody but a test sees it. False where it is no RAM.
     pub fn peek(&self, at: u64, into: &mut [u8]) -> bool {
         self.memory.lock().expect("memory").read(at, into)
@@ -252,232 +262,6 @@ impl Sim {
             let active = physical != self.virtual_timer || processor.timer_active;
             assert!(active, "a list register is linked to {physical}, which is not active");
         }
-    }
-}
-
-impl Machine for Sim {
-    type GuestMap = GuestMap;
-
-    fn list_registers(&self) -> usize {
-        self.list_registers
-    }
-
-    fn frequency(&self) -> u64 {
-        FREQUENCY
-    }
-
-    fn now(&self) -> Ticks {
-        self.time()
-    }
-
-    fn load(&self, cpu: CpuIndex, registers: &mut Registers, map: &GuestMap) {
-        let mut processor = self.own(cpu);
-        assert!(processor.loaded.is_none(), "a vCPU is loaded on top of another");
-        let mpidr = registers.system.vmpidr_el2;
-        let index = ((mpidr >> 8 & 0xff) << 4 | mpidr & 0xf) as usize;
-        let guest = self.guest_of(map.domain, index);
-        let before = std::mem::replace(&mut guest.lock().expect("a guest").loaded, true);
-        assert!(!before, "d{}v{index} is loaded on two processors", map.domain);
-        assert!(!processor.timer_active, "the virtual timer's interrupt was left active");
-        processor.timer_active = registers.timer.in_flight;
-        let mut interface = Interface::new(self.list_registers);
-        interface.load(&registers.lists);
-        let system = registers.system.clone();
-        registers.system = Default::default();
-        registers.system.vmpidr_el2 = mpidr;
-        registers.system.vbar_el1 = POISON;
-        registers.system.sctlr_el1 = POISON;
-        let vector = std::mem::replace(&mut registers.vector, VectorRegisters { v: [[POISON; 2]; 32] });
-        processor.loaded = Some(Loaded {
-            at: std::ptr::from_ref(registers).addr(),
-            guest,
-            domain: map.domain,
-            index,
-            system,
-            vector,
-            timer: registers.timer,
-            interface,
-            tables: map.tables.clone(),
-        });
-        registers.timer.compare = POISON;
-        registers.timer.control = POISON;
-        processor.asleep = false;
-        processor.counts.loads += 1;
-        self.check_links(&processor);
-    }
-
-    fn save(&self, cpu: CpuIndex, registers: &mut Registers) {
-        let mut processor = self.own(cpu);
-        processor.loaded(registers);
-        let loaded = processor.loaded.take().expect("no vCPU is loaded");
-        loaded.guest.lock().expect("a guest").loaded = false;
-        loaded.interface.save(&mut registers.lists);
-        registers.system = loaded.system;
-        registers.vector = loaded.vector;
-        registers.timer.compare = loaded.timer.compare;
-        registers.timer.control = loaded.timer.control;
-        if registers.timer.in_flight {
-            processor.timer_active = false;
-        }
-        assert!(!processor.timer_active, "the virtual timer's interrupt is active, and nobody knows");
-    }
-
-    fn run(&self, cpu: CpuIndex, registers: &mut Registers) -> Trap {
-        const INTERRUPT: Trap =
-            Trap { cause: Cause::Interrupt, syndrome: 0, fault_address: 0, fault_page: 0 };
-        let mut own = self.own(cpu);
-        own.loaded(registers);
-        own.counts.runs += 1;
-        let mut loaded = own.loaded.take().expect("no vCPU is loaded");
-        let guest = loaded.guest.clone();
-        let mut guest = guest.lock().expect("a guest");
-        let mut timer_active = own.timer_active;
-        let mut spent = false;
-        let mut around = Surroundings {
-            registers,
-            loaded: &mut loaded,
-            machine: self,
-            timer_active: &mut timer_active,
-            spent: &mut spent,
-        };
-        guest.resume(&mut around);
-        let trap = loop {
-            if self.is_interrupted(&own, &around, cpu) {
-                guest.interrupted(&around);
-                break INTERRUPT;
-            }
-            match guest.step(&mut around) {
-                Outcome::Go => {}
-                Outcome::Trap(trap) => break trap,
-                Outcome::Time if self.threads.load(Ordering::SeqCst) => {
-                    drop(own);
-                    std::thread::yield_now();
-                    own = self.own(cpu);
-                }
-                Outcome::Time => {
-                    guest.interrupted(&around);
-                    break INTERRUPT;
-                }
-            }
-        };
-        own.loaded = Some(loaded);
-        own.timer_active = timer_active;
-        own.spent |= spent;
-        // The guest may have changed them: who wants to know reads them.
-        for (index, entry) in registers.lists.entries.iter_mut().enumerate() {
-            if registers.lists.used >> index & 1 != 0 {
-                *entry = POISON;
-            }
-        }
-        trap
-    }
-
-    fn read_lists(&self, registers: &mut Registers) {
-        let mut processor = self.processor(spin::processor());
-        let lists = &mut registers.lists.clone();
-        processor.loaded(registers).interface.read(lists);
-        registers.lists = *lists;
-    }
-
-    fn write_lists(&self, registers: &Registers) {
-        let mut processor = self.processor(spin::processor());
-        processor.loaded(registers).interface.write(&registers.lists);
-        self.check_links(&processor);
-    }
-
-    fn read_exception_registers(&self, registers: &mut Registers) {
-        let mut processor = self.processor(spin::processor());
-        let hardware = &processor.loaded(registers).system;
-        registers.system.sctlr_el1 = hardware.sctlr_el1;
-        registers.system.vbar_el1 = hardware.vbar_el1;
-        registers.system.esr_el1 = hardware.esr_el1;
-        registers.system.far_el1 = hardware.far_el1;
-        registers.system.elr_el1 = hardware.elr_el1;
-        registers.system.spsr_el1 = hardware.spsr_el1;
-    }
-
-    fn write_exception_registers(&self, registers: &Registers) {
-        let mut processor = self.processor(spin::processor());
-        let hardware = &mut processor.loaded(registers).system;
-        hardware.esr_el1 = registers.system.esr_el1;
-        hardware.far_el1 = registers.system.far_el1;
-        hardware.elr_el1 = registers.system.elr_el1;
-        hardware.spsr_el1 = registers.system.spsr_el1;
-    }
-
-    fn idle(&self, cpu: CpuIndex) {
-        self.own(cpu).counts.idles += 1;
-        loop {
-            let mut processor = self.own(cpu);
-            assert!(processor.loaded.is_none(), "a processor sleeps with a vCPU loaded");
-            if processor.pending(self.time(), self.console_interrupts(cpu)).is_some() {
-                return;
-            }
-            if !self.threads.load(Ordering::SeqCst) {
-                processor.spent = true;
-                processor.asleep = true;
-                return;
-            }
-            drop(processor);
-            std::thread::yield_now();
-        }
-    }
-
-    fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt> {
-        let mut processor = self.own(cpu);
-        let interrupt = processor.pending(self.time(), self.console_interrupts(cpu))?;
-        processor.acknowledge(interrupt);
-        processor.asleep = false;
-        if interrupt == Interrupt::Console {
-            self.wire.lock().expect("the wire").acknowledge();
-        }
-        Some(interrupt)
-    }
-
-    fn release(&self, cpu: CpuIndex, intid: u32) {
-        let mut processor = self.own(cpu);
-        processor.active_devices.remove(&intid);
-        if intid == self.virtual_timer {
-            processor.timer_active = false;
-        }
-    }
-
-    fn set_deadline(&self, cpu: CpuIndex, deadline: Option<Ticks>) {
-        let mut processor = self.own(cpu);
-        processor.deadline = deadline;
-        processor.counts.deadlines_set += u64::from(deadline.is_some());
-    }
-
-    fn kick(&self, cpu: CpuIndex) {
-        self.processor(cpu).kicked = true;
-    }
-
-    fn console_write(&self, bytes: &[u8]) -> usize {
-        self.wire.lock().expect("the wire").send(bytes)
-    }
-
-    fn console_read(&self) -> Option<u8> {
-        self.wire.lock().expect("the wire").receive()
-    }
-
-    fn console_wait(&self, waiting: bool) {
-        self.wire.lock().expect("the wire").wanted = waiting;
-    }
-
-    fn power_off(&self) -> ! {
-        std::panic::resume_unwind(Box::new(Ended::PowerOff))
-    }
-
-    fn reset(&self) -> ! {
-        std::panic::resume_unwind(Box::new(Ended::Reset))
-    }
-
-    fn fault(&self) -> ! {
-        std::panic::resume_unwind(Box::new(Ended::Halt))
-    }
-
-    fn halt(&self) -> ! {
-        std::panic::resume_unwind(Box::new(Ended::Halt))
     }
 }
 

@@ -1,17 +1,21 @@
 //! Stage 2: which host frame stands behind which guest address (IPA).
 //!
 //! The tables of a domain are one allocation of exactly the frames that the plan counted, so building a
-//! map can run out of tables but never of memory. Frames come in as [`FrameRange`] handles and stay: a
-//! map owns what it shows. Leaves are as large as both addresses allow (1 GiB, 2 MiB, 4 KiB). Nothing
+//! map can run out of tables but never of memory. RAM comes in as [`FrameRange`] handles, and the map has
+//! one of the count of each frame that it shows as the domain's own (see `frames`). Leaves are as large as
+//! both addresses allow (1 GiB, 2 MiB, 4 KiB). What changes while guests run is in `change.rs`. Nothing
 //! here touches hardware; the same code runs on the board and on a host, where it is tested against a
 //! plain model.
 //!
 //! Format: Arm ARM D8.3, 4 KiB granule, start at level 1 with one or two concatenated root tables.
 
+mod change;
+
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frames::{FRAME_SIZE, FrameRange};
+pub use change::{Flush, Leaf, Removed};
 use plan::Range;
 
 const ENTRIES: usize = 512;
@@ -24,6 +28,66 @@ const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 const NORMAL: u64 = (1 << 10) | (0b11 << 8) | (0b11 << 6) | (0b1111 << 2);
 /// Access flag, read and write, Device-nGnRE, never executable.
 const DEVICE: u64 = (1 << 54) | (1 << 10) | (0b11 << 6) | (0b0001 << 2);
+
+/// Bits that are software's, for the [`Kind`].
+const KIND_SHIFT: u32 = 55;
+const KIND: u64 = 0b111 << KIND_SHIFT;
+/// S2AP: writable.
+const WRITABLE: u64 = 0b10 << 6;
+
+/// What a leaf shows, and so what becomes of it when it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The domain's own RAM; the map has one of each frame's count.
+    Ram,
+    /// A page that the hypervisor shares with the domain; the map has one of its count.
+    Shared,
+    /// Another domain's RAM; the map has one of its count.
+    Foreign,
+    /// Another domain's RAM by its grant; whoever mapped it has the count.
+    Granted,
+    /// Registers of a device.
+    Device,
+}
+
+impl Kind {
+    const fn bits(self) -> u64 {
+        let number: u64 = match self {
+            Kind::Ram => 0,
+            Kind::Shared => 1,
+            Kind::Foreign => 2,
+            Kind::Granted => 3,
+            Kind::Device => 4,
+        };
+        number << KIND_SHIFT
+    }
+
+    const fn of(entry: u64) -> Kind {
+        match (entry & KIND) >> KIND_SHIFT {
+            0 => Kind::Ram,
+            1 => Kind::Shared,
+            2 => Kind::Foreign,
+            3 => Kind::Granted,
+            _ => Kind::Device,
+        }
+    }
+
+    /// The map has one of the frame's count.
+    pub const fn is_counted(self) -> bool {
+        matches!(self, Kind::Ram | Kind::Shared | Kind::Foreign)
+    }
+}
+
+/// What stands behind a guest address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// Host address.
+    pub host: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// The guest may write to it.
+    pub writable: bool,
+}
 
 /// One table; its alignment is the architecture's.
 #[derive(Debug)]
@@ -53,10 +117,14 @@ pub struct Stage2 {
     tables_at: u64,
     /// Index of the root, even where the root is two tables.
     root: usize,
-    /// The tables before this index (and after `root`) are used.
+    /// The tables before this index (and after `root`) are used, but for those in `spare`.
     used: usize,
     root_tables: usize,
-    owned: Vec<FrameRange>,
+    /// Valid entries of each table.
+    live: Vec<u16>,
+    /// Tables that were used and are empty again.
+    spare: Vec<u32>,
+    ram: u64,
 }
 
 impl Stage2 {
@@ -76,6 +144,10 @@ impl Stage2 {
         tables.try_reserve_exact(count).map_err(|_| MapError::OutOfMemory)?;
         tables.extend((0..count).map(|_| Table([const { AtomicU64::new(0) }; ENTRIES])));
         let tables_at = physical(tables.as_ptr().cast());
+        let (mut live, mut spare) = (Vec::new(), Vec::new());
+        live.try_reserve_exact(count).map_err(|_| MapError::OutOfMemory)?;
+        live.resize(count, 0);
+        spare.try_reserve_exact(count).map_err(|_| MapError::OutOfMemory)?;
         // A concatenated root is aligned to its own size; the spare table makes that possible.
         let root = usize::from(root_tables == 2 && tables_at & FRAME_SIZE != 0);
         Ok(Stage2 {
@@ -84,7 +156,9 @@ impl Stage2 {
             root,
             used: root.saturating_add(root_tables),
             root_tables,
-            owned: Vec::new(),
+            live,
+            spare,
+            ram: 0,
         })
     }
 
@@ -95,22 +169,21 @@ impl Stage2 {
 
     /// Number of tables that are in use.
     pub fn tables_used(&self) -> usize {
-        self.used.saturating_sub(self.root)
+        self.used.saturating_sub(self.root).saturating_sub(self.spare.len())
     }
 
-    /// Bytes of guest RAM.
+    /// Bytes of the domain's own RAM.
     pub fn owned_bytes(&self) -> u64 {
-        self.owned.iter().map(FrameRange::size).sum()
+        self.ram
     }
 
-    /// Shows RAM to the guest at `ipa`; the map owns the frames from now on.
+    /// Shows RAM to the guest at `ipa`; the map has one of each frame's count from now on.
     ///
     /// # Errors
     /// See [`MapError`].
     pub fn map(&mut self, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
-        self.owned.try_reserve(1).map_err(|_| MapError::OutOfMemory)?;
-        self.map_range(ipa, frames.base(), frames.size(), NORMAL)?;
-        self.owned.push(frames);
+        self.map_range(ipa, frames.base(), frames.size(), NORMAL | Kind::Ram.bits())?;
+        self.ram = self.ram.saturating_add(frames.size());
         Ok(())
     }
 
@@ -119,11 +192,17 @@ impl Stage2 {
     /// # Errors
     /// See [`MapError`].
     pub fn map_device(&mut self, ipa: u64, registers: Range) -> Result<(), MapError> {
-        self.map_range(ipa, registers.base, registers.size, DEVICE)
+        self.map_range(ipa, registers.base, registers.size, DEVICE | Kind::Device.bits())
     }
 
-    /// What stands behind `ipa`: the host address, and whether it is RAM (and not a device).
+    /// What stands behind `ipa`: the host address, and whether it is memory (and not a device).
     pub fn translate(&self, ipa: u64) -> Option<(u64, bool)> {
+        self.shown(ipa).map(|shown| (shown.host, shown.kind != Kind::Device))
+    }
+
+    /// What stands behind `ipa`.
+    #[inline]
+    pub fn shown(&self, ipa: u64) -> Option<Shown> {
         let mut table = self.root.checked_add(usize::try_from(ipa >> 39).ok()?)?;
         if table >= self.root.checked_add(self.root_tables)? {
             return None;
@@ -136,7 +215,7 @@ impl Stage2 {
             }
             if level == 3 || entry & 0b10 == 0 {
                 let host = (entry & ADDRESS & !(size - 1)) | (ipa & (size - 1));
-                return Some((host, entry & (0b1111 << 2) == 0b1111 << 2));
+                return Some(Shown { host, kind: Kind::of(entry), writable: entry & WRITABLE != 0 });
             }
             table = self.table_index(entry)?;
         }
@@ -173,7 +252,15 @@ impl Stage2 {
             return Err(MapError::Occupied);
         }
         entry.store(host | attributes | kind, Ordering::Release);
+        self.count_up(table);
         Ok(())
+    }
+
+    /// One more valid entry in this table.
+    fn count_up(&mut self, table: usize) {
+        if let Some(live) = self.live.get_mut(table) {
+            *live = live.saturating_add(1);
+        }
     }
 
     /// The table below an entry, made where there is none.
@@ -186,14 +273,28 @@ impl Stage2 {
                 self.table_index(entry).ok_or(MapError::OutOfRange)
             };
         }
-        let next = self.used;
-        if next >= self.tables.len() {
-            return Err(MapError::OutOfTables);
-        }
-        self.used = next + 1;
+        let next = self.take_table().ok_or(MapError::OutOfTables)?;
         let address = self.table_address(next);
         self.entry(table, index).ok_or(MapError::OutOfRange)?.store(address | TABLE, Ordering::Release);
+        self.count_up(table);
         Ok(next)
+    }
+
+    /// An empty table that is not in use.
+    fn take_table(&mut self) -> Option<usize> {
+        if let Some(table) = self.spare.pop() {
+            return usize::try_from(table).ok();
+        }
+        let next = self.used;
+        (next < self.tables.len()).then(|| {
+            self.used = next + 1;
+            next
+        })
+    }
+
+    /// Tables that can still be taken.
+    pub fn tables_left(&self) -> usize {
+        self.tables.len().saturating_sub(self.used).saturating_add(self.spare.len())
     }
 
     fn entry(&self, table: usize, index: usize) -> Option<&AtomicU64> {

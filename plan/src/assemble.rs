@@ -194,7 +194,7 @@ fn settle(
                 tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
             })
             .collect();
-        let lines = budget::lines(&input.facts.sizes, board.cpus.len(), &costs);
+        let lines = budget::lines(&input.facts.sizes, board, &costs);
         let needed = budget::heap_bytes(&lines);
         match heap.filter(|heap| heap.size >= needed) {
             Some(heap) => return Ok(Settled { heap, memory, costs, lines, open }),

@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 use crate::input::Sizes;
 use crate::placement::HEAP_GRANULE;
 use crate::range::{FRAME_BYTES, align_up};
-use crate::shape::BudgetLine;
+use crate::shape::{Board, BudgetLine};
 
 /// What one domain costs.
 #[derive(Clone, Copy, Debug)]
@@ -19,11 +19,13 @@ pub(crate) struct Cost {
 }
 
 /// The lines of the budget, for domains in order.
-pub(crate) fn lines(sizes: &Sizes, processors: usize, domains: &[Cost]) -> Vec<BudgetLine> {
+pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<BudgetLine> {
     let mut lines = Vec::new();
     let mut line = |what: String, bytes: u64| lines.push(BudgetLine { what, bytes });
-    let processors = u64::try_from(processors).unwrap_or(u64::MAX);
+    let processors = u64::try_from(board.cpus.len()).unwrap_or(u64::MAX);
+    let frames = board.memory.iter().fold(0_u64, |sum, bank| sum.saturating_add(bank.size / FRAME_BYTES));
     line(String::from("the hypervisor's own tables"), sizes.fixed);
+    line(String::from("the table of all frames"), frames.saturating_mul(sizes.frame));
     line(format!("{processors} processors"), processors.saturating_mul(sizes.processor));
     for (id, cost) in (1..=u64::MAX).zip(domains) {
         let objects = u64::from(cost.vcpus)

@@ -62,6 +62,8 @@ pub struct Sizes {
     pub vcpu: u64,
     /// For each shared peripheral interrupt of a domain.
     pub spi: u64,
+    /// For each 4 KiB frame of RAM.
+    pub frame: u64,
     /// How much memory there is for the plan itself; a plan that would need more is refused. See the crate's
     /// documentation for how it is counted.
     pub boot_heap: u64,
@@ -73,9 +75,10 @@ impl Sizes {
     pub const BUILT: Self = Self {
         fixed: 72 << 10,
         processor: 24 << 10,
-        domain: 8 << 10,
+        domain: 16 << 10,
         vcpu: 4 << 10,
         spi: 12,
+        frame: 5,
         boot_heap: 500 << 10,
     };
 
@@ -87,6 +90,7 @@ impl Sizes {
             && self.domain <= there.domain
             && self.vcpu <= there.vcpu
             && self.spi <= there.spi
+            && self.frame <= there.frame
             && self.boot_heap <= there.boot_heap
     }
 }

@@ -12,10 +12,11 @@ use super::device::Registers;
 use super::gic::{Gic, KICK, SPURIOUS};
 use super::system::{barrier, counter, read, wait_for_interrupt, write};
 use super::uart::Uart;
-use super::{fault, firmware, memory, processor, secondary, system, translation};
-use crate::contract::{Construction, CpuIndex, Interrupt, Machine, Ticks};
-use crate::frames::FrameRange;
-use crate::stage2::{MapError, Stage2};
+use super::{fault, firmware, foreign, memory, processor, secondary, system, translation};
+use crate::contract::{CacheAct, Construction, CpuIndex, Hidden, Interrupt, Machine, Showing, Ticks, Word};
+use crate::frames::{Block, FrameRange, FrameTable, GuestFrame};
+use crate::lock::{Lock, Rank};
+use crate::stage2::{Kind, MapError, Stage2};
 
 static HEAP_AT: AtomicU64 = AtomicU64::new(0);
 static HEAP_PHYSICAL: AtomicU64 = AtomicU64::new(0);
@@ -39,8 +40,10 @@ pub(crate) fn physical(address: *const u8) -> u64 {
 #[derive(Debug)]
 pub struct GuestMap {
     /// Never dropped: a processor may still have the map loaded, and what it shows stays a guest's.
-    tables: ManuallyDrop<Stage2>,
+    tables: ManuallyDrop<Lock<Stage2>>,
     vmid: u16,
+    /// VTTBR_EL2: the root, and the VMID.
+    register: u64,
 }
 
 /// The board: satisfies [`Machine`].
@@ -57,12 +60,13 @@ pub struct Board {
     native_wait: bool,
     ipa_bits: u8,
     virtual_interface: Option<Range>,
+    frames: &'static FrameTable,
     /// For each processor and VMID: which vCPU of that domain ran there last, as its affinity plus 1.
     residents: Vec<Vec<AtomicU64>>,
 }
 
 impl Board {
-    pub(crate) fn take(plan: &Plan) -> Result<Board, &'static str> {
+    pub(crate) fn take(plan: &Plan, frames: &'static FrameTable) -> Result<Board, &'static str> {
         let board = &plan.board;
         let gic =
             Gic::take(&board.gic, board.cpus.len()).ok_or("the interrupt controller cannot be mapped")?;
@@ -99,6 +103,7 @@ impl Board {
             native_wait: plan.options.native_wfi,
             ipa_bits: processor::physical_bits().min(40),
             virtual_interface,
+            frames,
             residents: (0..board.cpus.len()).map(|_| residents(plan.domains.len())).collect(),
         })
     }
@@ -173,7 +178,7 @@ impl Machine for Board {
             barrier!("dsb sy");
         }
         let foreign = self.is_foreign(cpu, registers.system.vmpidr_el2, map.vmid);
-        processor::load(registers, &map.tables, map.vmid, foreign);
+        processor::load(registers, map.register, foreign);
         self.gic.load(&registers.lists);
     }
 
@@ -266,6 +271,81 @@ impl Machine for Board {
         self.gic.kick(cpu);
     }
 
+    fn frames(&self) -> &'static FrameTable {
+        self.frames
+    }
+
+    #[inline]
+    fn read_guest(&self, _: &GuestRegisters, map: &GuestMap, address: u64, into: &mut [u8]) -> bool {
+        foreign::read_guest(self.frames, &map.tables.lock(), address, into)
+    }
+
+    #[inline]
+    fn write_guest(&self, _: &GuestRegisters, map: &GuestMap, address: u64, from: &[u8]) -> bool {
+        foreign::write_guest(self.frames, &map.tables.lock(), address, from)
+    }
+
+    fn guest_address(&self, _: &GuestRegisters, _: &GuestMap, address: u64, write: bool) -> Option<u64> {
+        foreign::guest_address(address, write)
+    }
+
+    fn frame_at(&self, map: &GuestMap, ipa: u64) -> Option<(GuestFrame, Kind, bool)> {
+        let map = map.tables.lock();
+        let shown = map.shown(ipa).filter(|shown| shown.kind != Kind::Device)?;
+        Some((self.frames.hold(shown.host)?, shown.kind, shown.writable))
+    }
+
+    fn is_shown(&self, map: &GuestMap, ipa: u64) -> bool {
+        map.tables.lock().shown(ipa).is_some()
+    }
+
+    fn show(
+        &self,
+        map: &GuestMap,
+        ipa: u64,
+        what: Showing<'_>,
+        writable: bool,
+    ) -> Result<Option<Hidden>, MapError> {
+        map.tables
+            .lock()
+            .show(self.frames, (ipa, what, writable), &mut |flush| processor::flush(map.register, flush))
+    }
+
+    fn show_block(&self, map: &GuestMap, ipa: u64, block: Block) -> Result<(), Block> {
+        map.tables.lock().show_block(ipa, block, &mut |flush| processor::flush(map.register, flush))
+    }
+
+    fn hide(&self, map: &GuestMap, ipa: u64) -> Result<Option<Hidden>, MapError> {
+        map.tables.lock().hide(self.frames, ipa, &mut |flush| processor::flush(map.register, flush))
+    }
+
+    #[inline]
+    fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {
+        foreign::read_frame(frame, offset, into)
+    }
+
+    #[inline]
+    fn write_frame(&self, frame: &GuestFrame, offset: usize, from: &[u8]) -> bool {
+        foreign::write_frame(frame, offset, from)
+    }
+
+    fn copy_frame(&self, to: (&GuestFrame, usize), from: (&GuestFrame, usize), bytes: usize) -> bool {
+        foreign::copy_frame(to, from, bytes)
+    }
+
+    fn clear_frame(&self, frame: &GuestFrame) {
+        foreign::clear_frame(frame);
+    }
+
+    #[inline]
+    fn word(&self, frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> {
+        foreign::word(frame, offset, act)
+    }
+
+    fn maintain(&self, frame: &GuestFrame, offset: usize, bytes: usize, act: CacheAct) -> bool {
+        foreign::maintain(frame, offset, bytes, act)
+    }
+
     fn console_write(&self, bytes: &[u8]) -> usize {
         // Once the hypervisor has ended the wire belongs to whoever tells so.
         if fault::ended() {
@@ -311,21 +391,29 @@ impl Machine for Board {
 
 impl Construction for Board {
     fn guest_map(&self, domain: u16, table_frames: usize, cpu_interface: u64) -> Result<GuestMap, MapError> {
-        if domain > 255 && !processor::wide_vmids() {
+        if domain >= 255 && !processor::wide_vmids() {
             return Err(MapError::OutOfRange);
         }
         let mut tables = Stage2::new(table_frames, self.ipa_bits, physical)?;
         if let Some(virtual_interface) = self.virtual_interface {
             tables.map_device(cpu_interface, Range { base: virtual_interface.base, size: 0x2000 })?;
         }
-        Ok(GuestMap { tables: ManuallyDrop::new(tables), vmid: domain })
+        // VMID 0 is left out: a processor that has loaded no map yet has it.
+        let register = u64::from(domain.wrapping_add(1)) << 48 | tables.root_address();
+        let tables = ManuallyDrop::new(Lock::new(Rank::Map, tables));
+        Ok(GuestMap { tables, vmid: domain, register })
     }
 
     fn map(&self, map: &mut GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
-        map.tables.map(ipa, frames)?;
+        self.frames.adopt(&frames, map.vmid);
+        map.tables.get_mut().map(ipa, frames)?;
         barrier!("dsb ishst");
         barrier!("isb");
         Ok(())
+    }
+
+    fn share(&self, map: &GuestMap, frames: FrameRange) -> Vec<GuestFrame> {
+        self.frames.adopt_each(frames, map.vmid).collect()
     }
 
     fn clear(&self, frames: &mut FrameRange) -> bool {

@@ -13,7 +13,7 @@ use super::device::Registers;
 use super::translation::{self, Memory};
 use super::uart::Uart;
 use super::{fault, heap, memory, processor, system};
-use crate::frames::FramePool;
+use crate::frames::{FramePool, FrameTable};
 
 /// What reading a tree takes beside the guests' trees (see `plan`).
 const RESERVED_FOR_PLANNING: u64 = 512 << 10;
@@ -126,11 +126,13 @@ impl Boot {
         // SAFETY: just mapped; the plan gives this range to nobody else.
         unsafe { heap::add(base as *mut u8, plan.heap.size as usize) };
         super::board::set_heap(plan.heap, base);
-        let board = Board::take(plan)?;
-        board.start_processor(0);
         let mut taken: Vec<Range> = plan.board.reserved.clone();
         taken.extend([self.image, plan.heap, tree]);
-        Ok(Taken { board, frames: FramePool::new(&subtract(&plan.board.memory, taken)) })
+        let frames = FramePool::new(&subtract(&plan.board.memory, taken));
+        let table = FrameTable::try_new(&frames).ok_or("there is no memory for the table of frames")?;
+        let board = Board::take(plan, Box::leak(Box::new(table)))?;
+        board.start_processor(0);
+        Ok(Taken { board, frames })
     }
 }
 

@@ -7,7 +7,7 @@ use core::arch::{asm, global_asm};
 use model::arm64::{Cause, Registers, SystemRegisters, Trap, VectorRegisters};
 
 use super::system::{barrier, read, write};
-use crate::stage2::Stage2;
+use crate::stage2::Flush;
 
 global_asm!(include_str!("vectors.s"), options(raw));
 global_asm!(include_str!("boot.s"), options(raw));
@@ -161,15 +161,15 @@ pub(crate) fn run(registers: &mut Registers) -> Trap {
 /// Puts a vCPU's registers on this processor: all but general registers and the interrupt controller.
 ///
 /// `foreign` says that another vCPU of the same domain ran here last: both may use one ASID for different
-/// tables, so what is cached of the other's translations must go.
-pub(crate) fn load(registers: &Registers, map: &Stage2, vmid: u16, foreign: bool) {
+/// tables, so what is cached of the other's translations must go. `map` is the value of VTTBR_EL2.
+pub(crate) fn load(registers: &Registers, map: u64, foreign: bool) {
     const NO_WALKS: u64 = 1 << 7 | 1 << 23;
     let system = &registers.system;
     // No speculative walk may mix one guest's stage 1 with another's stage 2 (A57 1319537, A72 1319367,
     // A76 1165522): walks are off until all is in place.
     write!("tcr_el1", system.tcr_el1 | NO_WALKS);
     barrier!("isb");
-    write!("vttbr_el2", u64::from(vmid) << 48 | map.root_address());
+    write!("vttbr_el2", map);
     if foreign {
         barrier!("isb");
         barrier!("tlbi vmalle1");
@@ -213,6 +213,33 @@ pub(crate) fn load(registers: &Registers, map: &Stage2, vmid: u16, foreign: bool
     barrier!("isb");
     write!("tcr_el1", system.tcr_el1);
     barrier!("isb");
+}
+
+/// Drops what any processor's caches know of translations of the map with this value of VTTBR_EL2.
+pub(crate) fn flush(map: u64, what: Flush) {
+    let loaded = read!("vttbr_el2");
+    barrier!("dsb ishst");
+    if loaded != map {
+        write!("vttbr_el2", map);
+        barrier!("isb");
+    }
+    match what {
+        Flush::Page(ipa) => {
+            let page = ipa >> 12;
+            // SAFETY: what is dropped is looked up again.
+            unsafe { asm!("tlbi ipas2e1is, {}", in(reg) page, options(nostack)) };
+            barrier!("dsb ish");
+            // Combined entries are known by addresses of the guest's own, which we do not know.
+            barrier!("tlbi vmalle1is");
+        }
+        Flush::Everything => barrier!("tlbi vmalls12e1is"),
+    }
+    barrier!("dsb ish");
+    barrier!("isb");
+    if loaded != map {
+        write!("vttbr_el2", loaded);
+        barrier!("isb");
+    }
 }
 
 /// Takes a vCPU's registers off this processor; its timer is off then.

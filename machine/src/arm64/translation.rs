@@ -7,6 +7,7 @@
 //! | 0x7f80_4000_0000 | device registers |
 //! | 0x7f80_8000_0000 | the heap, after the plan is known |
 //! | 0x7f80_c000_0000 | the window onto memory that is not ours, during construction |
+//! | 0x4000_0000_0000 + physical | all RAM that is not ours, after construction |
 //!
 //! Tables beyond those of `boot.s` come from a fixed pool. Only the boot processor changes mappings, and
 //! only during construction; the lock says so to the compiler.
@@ -20,7 +21,7 @@ use super::system::barrier;
 use crate::lock::{Lock, Rank};
 
 unsafe extern "C" {
-    static root: u8;
+    static mut root: [u64; 512];
     static mut image_l1: [u64; 512];
     static mut image_l3: [u64; 512];
     static __image_start: u8;
@@ -31,13 +32,20 @@ unsafe extern "C" {
 
 const PAGE: u64 = 4096;
 const BLOCK: u64 = 2 << 20;
-const TABLES: usize = 40;
+const LARGE_BLOCK: u64 = 1 << 30;
+const TABLES: usize = 64;
 /// Where the heap appears.
 pub(crate) const HEAP: u64 = 0x7f80_8000_0000;
 const STACKS: u64 = 0x7f80_0020_0000;
 const DEVICES: u64 = 0x7f80_4000_0000;
 const WINDOW: u64 = 0x7f80_c000_0000;
 const AREA: u64 = 1 << 30;
+/// Where physical address 0 would be seen; only RAM that is not ours is.
+pub(crate) const FOREIGN: u64 = 1 << 46;
+/// Physical addresses that have a place behind [`FOREIGN`].
+const FOREIGN_LIMIT: u64 = 0x3f80_0000_0000;
+/// Index of the image's table in the root.
+const IMAGE_ROOT: usize = 255;
 
 /// What kind of memory a mapping shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -142,6 +150,16 @@ pub(crate) fn is_stack(address: u64, processors: usize) -> bool {
 /// Bytes of a processor's stack.
 pub(crate) const STACK_SIZE: u64 = 16 << 10;
 
+/// Shows memory that is not ours for good, each byte at its physical address plus [`FOREIGN`]. To be
+/// called when nothing is written past the caches any more.
+pub(crate) fn map_foreign(range: Range) -> Option<()> {
+    let end = range.base.checked_add(range.size)?;
+    if end > FOREIGN_LIMIT {
+        return None;
+    }
+    SPACE.lock().map(FOREIGN + range.base, range.base, range.size, Memory::Normal)
+}
+
 /// Lets `act` see physical memory through the window, as a virtual address; at most 512 MiB at a time.
 pub(crate) fn with_window<R>(range: Range, memory: Memory, act: impl FnOnce(usize) -> R) -> Option<R> {
     let mut space = SPACE.lock();
@@ -201,6 +219,15 @@ impl Space {
         let mut done = 0;
         while done < size {
             let (at, to) = (va + done, physical + done);
+            if at >> 39 != IMAGE_ROOT as u64
+                && (at | to).is_multiple_of(LARGE_BLOCK)
+                && size - done >= LARGE_BLOCK
+            {
+                let table = self.level1(at)?;
+                write_entry(table, ((at >> 30) & 511) as usize, to | memory.attributes() | 0b01);
+                done += LARGE_BLOCK;
+                continue;
+            }
             let block = at.is_multiple_of(BLOCK) && to.is_multiple_of(BLOCK) && size - done >= BLOCK;
             let table = self.level2(at)?;
             let index = ((at >> 21) & 511) as usize;
@@ -237,8 +264,16 @@ impl Space {
     }
 
     fn level2(&mut self, va: u64) -> Option<*mut u64> {
-        let index = ((va >> 30) & 511) as usize;
-        self.below(addr_of_mut!(image_l1).cast(), index)
+        let table = self.level1(va)?;
+        self.below(table, ((va >> 30) & 511) as usize)
+    }
+
+    fn level1(&mut self, va: u64) -> Option<*mut u64> {
+        let index = ((va >> 39) & 511) as usize;
+        if index == IMAGE_ROOT {
+            return Some(addr_of_mut!(image_l1).cast());
+        }
+        self.below(addr_of_mut!(root).cast(), index)
     }
 
     fn level3(&mut self, level2: *mut u64, index: usize) -> Option<*mut u64> {

@@ -179,3 +179,58 @@ clear_frames:
     subs    x1, x1, #4096
     b.hi    1b
     ret
+
+// Between guests' memory and ours while guests run: no vector registers, which are the guests'.
+// x0 = destination, x1 = source, x2 = bytes
+.balign 64
+.global copy_foreign
+copy_foreign:
+    subs    x2, x2, #64
+    b.lo    2f
+1:  ldp     x3, x4, [x1]
+    ldp     x5, x6, [x1, #16]
+    ldp     x7, x8, [x1, #32]
+    ldp     x9, x10, [x1, #48]
+    add     x1, x1, #64
+    stp     x3, x4, [x0]
+    stp     x5, x6, [x0, #16]
+    stp     x7, x8, [x0, #32]
+    stp     x9, x10, [x0, #48]
+    add     x0, x0, #64
+    subs    x2, x2, #64
+    b.hs    1b
+2:  adds    x2, x2, #64 - 8
+    b.mi    4f
+3:  ldr     x3, [x1], #8
+    str     x3, [x0], #8
+    subs    x2, x2, #8
+    b.pl    3b
+4:  adds    x2, x2, #8
+    b.eq    6f
+5:  ldrb    w3, [x1], #1
+    strb    w3, [x0], #1
+    subs    x2, x2, #1
+    b.ne    5b
+6:  ret
+
+// x0 = a page
+.balign 64
+.global clear_foreign
+clear_foreign:
+    add     x1, x0, #4096
+    mrs     x2, dczid_el0
+    tbnz    x2, #4, 2f             // zeroing by line is not allowed
+    mov     x3, #4
+    lsl     x2, x3, x2
+1:  dc      zva, x0
+    add     x0, x0, x2
+    cmp     x0, x1
+    b.lo    1b
+    ret
+2:  stp     xzr, xzr, [x0], #16
+    stp     xzr, xzr, [x0], #16
+    stp     xzr, xzr, [x0], #16
+    stp     xzr, xzr, [x0], #16
+    cmp     x0, x1
+    b.lo    2b
+    ret

@@ -87,3 +87,46 @@ proptest! {
         }
     }
 }
+
+fn table(frames: u64) -> &'static FrameTable {
+    let pool = FramePool::new(&[Range { base: 0x4000_0000, size: frames * FRAME_SIZE }]);
+    let table = Box::leak(Box::new(FrameTable::try_new(&pool).unwrap()));
+    table.set_free(pool);
+    table
+}
+
+#[test]
+fn a_frame_is_free_again_when_its_last_handle_is_dropped() {
+    let table = table(4);
+    let frame = table.take(7, 0).unwrap().next().unwrap();
+    let other = frame.try_clone().unwrap();
+    assert_eq!((frame.owner(), frame.count(), table.free_frames()), (Some(7), 2, 3));
+    drop(frame);
+    assert_eq!((other.count(), table.free_frames()), (1, 3));
+    drop(other);
+    assert_eq!(table.free_frames(), 4);
+}
+
+#[test]
+fn frames_of_a_block_that_were_not_handed_out_are_free_again() {
+    let table = table(512);
+    let mut block = table.take(1, 9).unwrap();
+    assert_eq!(table.free_frames(), 0);
+    assert!(table.take(1, 0).is_none());
+    let first = block.next();
+    drop(block);
+    assert_eq!(table.free_frames(), 511);
+    drop(first);
+    assert!(table.take(2, 9).is_some());
+}
+
+#[test]
+fn a_free_frame_cannot_be_held() {
+    let table = table(1);
+    assert!(table.hold(0x4000_0000).is_none());
+    assert!(table.hold(0x3fff_f000).is_none());
+    let block = table.take(1, 0);
+    assert!(table.hold(0x4000_0000).is_some());
+    drop(block);
+    assert!(table.hold(0x4000_0000).is_none());
+}

@@ -1,13 +1,14 @@
 //! The simulated machine while domains are constructed: frames are filled, maps are made.
 
-use std::sync::{Arc, RwLock};
+use std::sync::Arc;
 
 use model::arm64::SystemRegister;
 use plan::Range;
 
 use super::{GuestMap, Sim};
 use crate::contract::Construction;
-use crate::frames::FrameRange;
+use crate::frames::{FrameRange, GuestFrame};
+use crate::lock::{Lock, Rank};
 use crate::stage2::{MapError, Stage2};
 
 impl Construction for Sim {
@@ -16,11 +17,16 @@ impl Construction for Sim {
         if let Some(virtual_interface) = self.virtual_interface {
             tables.map_device(cpu_interface, Range { base: virtual_interface.base, size: 0x2000 })?;
         }
-        Ok(GuestMap { tables: Arc::new(RwLock::new(tables)), domain })
+        Ok(GuestMap { tables: Arc::new(Lock::new(Rank::Map, tables)), domain })
     }
 
     fn map(&self, map: &mut GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
-        map.tables.write().expect("tables").map(ipa, frames)
+        self.frames.adopt(&frames, map.domain);
+        map.tables.lock().map(ipa, frames)
+    }
+
+    fn share(&self, map: &GuestMap, frames: FrameRange) -> Vec<GuestFrame> {
+        self.frames.adopt_each(frames, map.domain).collect()
     }
 
     fn clear(&self, frames: &mut FrameRange) -> bool {

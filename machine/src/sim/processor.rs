@@ -1,7 +1,7 @@
 //! One simulated processor: what is loaded on it, and the physical interrupts that wait for it.
 
 use std::collections::BTreeSet;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, Mutex};
 
 use model::arm64::{AccessSize, Registers, SystemRegisters, VectorRegisters, VirtualTimer};
 
@@ -9,29 +9,35 @@ use super::Sim;
 use super::guest::Guest;
 use super::interface::Interface;
 use crate::contract::{Interrupt, Ticks};
-use crate::stage2::Stage2;
+use crate::lock::Lock;
+use crate::stage2::{Kind, Shown, Stage2};
 
 /// A domain's map: what `arm64` has, in a form that a processor can keep.
 #[derive(Debug)]
 pub struct GuestMap {
-    pub(super) tables: Arc<RwLock<Stage2>>,
+    pub(super) tables: Arc<Lock<Stage2>>,
     pub(super) domain: u16,
 }
 
 impl GuestMap {
-    /// What stands behind `ipa`: the host address, and whether it is RAM.
+    /// What stands behind `ipa`: the host address, and whether it is memory.
     pub fn translate(&self, ipa: u64) -> Option<(u64, bool)> {
-        self.tables.read().expect("tables").translate(ipa)
+        self.tables.lock().translate(ipa)
+    }
+
+    /// What stands behind `ipa`.
+    pub fn shown(&self, ipa: u64) -> Option<Shown> {
+        self.tables.lock().shown(ipa)
     }
 
     /// Stage 2 tables in use.
     pub fn tables_used(&self) -> usize {
-        self.tables.read().expect("tables").tables_used()
+        self.tables.lock().tables_used()
     }
 
     /// Bytes of guest RAM.
     pub fn owned_bytes(&self) -> u64 {
-        self.tables.read().expect("tables").owned_bytes()
+        self.tables.lock().owned_bytes()
     }
 }
 
@@ -89,12 +95,12 @@ pub(super) struct Loaded {
     pub(super) vector: VectorRegisters,
     pub(super) timer: VirtualTimer,
     pub(super) interface: Interface,
-    pub(super) tables: Arc<RwLock<Stage2>>,
+    pub(super) tables: Arc<Lock<Stage2>>,
 }
 
 impl Loaded {
     fn translate(&self, address: u64) -> Option<(u64, bool)> {
-        self.tables.read().expect("tables").translate(address)
+        self.tables.lock().translate(address)
     }
 
     /// Are there instructions at this address? (The MMU of a program is off.)
@@ -110,8 +116,12 @@ impl Loaded {
         size: AccessSize,
         store: Option<u64>,
     ) -> Option<u64> {
-        let (host, ram) = self.translate(address)?;
-        if !ram {
+        let shown = self.tables.lock().shown(address)?;
+        if store.is_some() && !shown.writable {
+            return None;
+        }
+        let host = shown.host;
+        if shown.kind == Kind::Device {
             // Device registers that are shown to the guest; nobody is behind them here.
             return Some(0);
         }

@@ -166,3 +166,81 @@ proptest! {
         prop_assert_eq!(map.owned_bytes(), list.iter().map(|(.., size)| size).sum::<u64>());
     }
 }
+
+/// A map of blocks of RAM, with so many tables to spare.
+fn blocks(spare: usize) -> Stage2 {
+    let mut map = empty(2 + spare, 39);
+    map.map(GIB, frames(4 * GIB, 4 * MIB)).unwrap();
+    map
+}
+
+#[test]
+fn a_page_is_taken_out_of_a_block_and_the_rest_stays() {
+    let mut map = blocks(1);
+    let mut flushed = Vec::new();
+    let removed = map.remove(GIB + 0x3000, &mut |flush| flushed.push(flush)).unwrap();
+    assert_eq!(removed, Some(Removed { host: 4 * GIB + 0x3000, kind: Kind::Ram }));
+    assert_eq!(flushed, [Flush::Everything, Flush::Page(GIB + 0x3000)]);
+    assert_eq!(map.translate(GIB + 0x3000), None);
+    assert_eq!(map.translate(GIB + 0x2fff), Some((4 * GIB + 0x2fff, true)));
+    assert_eq!(map.translate(GIB + 0x4000), Some((4 * GIB + 0x4000, true)));
+    assert_eq!(map.owned_bytes(), 4 * MIB - 4096);
+}
+
+#[test]
+fn a_block_is_not_taken_apart_without_a_table_and_nothing_changes() {
+    let mut map = blocks(0);
+    let unflushed: &mut dyn FnMut(Flush) = &mut |_| panic!("something changed");
+    assert_eq!(map.remove(GIB, unflushed), Err(MapError::OutOfTables));
+    let leaf = Leaf { host: 8 * GIB, kind: Kind::Foreign, writable: false, level: 3 };
+    assert_eq!(map.insert(GIB, leaf, unflushed), Err(MapError::OutOfTables));
+    assert_eq!(map.translate(GIB), Some((4 * GIB, true)));
+}
+
+#[test]
+fn a_table_that_is_empty_is_free_again() {
+    let mut map = blocks(1);
+    for page in 0..512 {
+        map.remove(GIB + page * 4096, &mut |_| ()).unwrap().unwrap();
+    }
+    assert_eq!(map.tables_left(), 1);
+    let leaf = Leaf { host: 8 * GIB, kind: Kind::Ram, writable: true, level: 2 };
+    assert_eq!(map.insert(GIB, leaf, &mut |_| ()), Ok(None));
+    assert_eq!(map.insert(GIB, leaf, &mut |_| ()), Err(MapError::Occupied));
+    assert_eq!(map.translate(GIB + MIB), Some((8 * GIB + MIB, true)));
+}
+
+proptest! {
+    #[test]
+    fn a_map_that_changes_is_that_of_a_plain_model(
+        acts in proptest::collection::vec((any::<bool>(), 0_u64..4, 0_u64..6, 0_u64..4), 1..300),
+    ) {
+        let mut map = blocks(4);
+        let mut model: std::collections::BTreeMap<u64, (u64, Kind, bool)> =
+            (0..1024).map(|page| (GIB + page * 4096, (4 * GIB + page * 4096, Kind::Ram, true))).collect();
+        for (number, (insert, block, page, kind)) in acts.into_iter().enumerate() {
+            let ipa = GIB + block * 2 * MIB + page * 4096;
+            let flushed = std::cell::Cell::new(false);
+            let before = model.get(&ipa).copied();
+            let outcome = if insert {
+                let host = 16 * GIB + number as u64 * 4096;
+                let kind = [Kind::Ram, Kind::Shared, Kind::Foreign, Kind::Granted][kind as usize];
+                let leaf = Leaf { host, kind, writable: number % 2 == 0, level: 3 };
+                model.insert(ipa, (host, kind, leaf.writable));
+                map.insert(ipa, leaf, &mut |_| flushed.set(true))
+            } else {
+                model.remove(&ipa);
+                map.remove(ipa, &mut |_| flushed.set(true))
+            };
+            prop_assert_eq!(outcome, Ok(before.map(|(host, kind, _)| Removed { host, kind })));
+            prop_assert!(before.is_none() || flushed.get(), "what was there may be cached");
+        }
+        for page in 0..2048 {
+            let ipa = GIB + page * 4096;
+            let shown = map.shown(ipa).map(|shown| (shown.host, shown.kind, shown.writable));
+            prop_assert_eq!(shown, model.get(&ipa).copied());
+        }
+        let ram = model.values().filter(|(_, kind, _)| *kind == Kind::Ram).count() as u64 * 4096;
+        prop_assert_eq!(map.owned_bytes(), ram);
+    }
+}

@@ -173,6 +173,7 @@ pub(crate) const SIZES: Sizes = Sizes {
     domain: 8 << 10,
     vcpu: 4 << 10,
     spi: 16,
+    frame: 5,
     boot_heap: 8 << 20,
 };
 

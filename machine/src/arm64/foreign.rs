@@ -1,0 +1,252 @@
+//! Memory of guests while they run: copied in and out, one word at a time where a guest takes part.
+//!
+//! All RAM that is not the hypervisor's own is mapped in an area of its own once construction is over
+//! (`translation`), so a frame's address is a sum. What is touched here is never a Rust object: nobody
+//! holds a reference to it, and guests change it while we look. Hence copies and words are instructions of
+//! ours, not accesses that the compiler knows.
+//!
+//! A [`GuestFrame`] makes an address sound to touch; an address of a guest is only believed under the lock
+//! on its map, for as long as that is held.
+#![expect(unsafe_code, reason = "copies between guests' memory and ours")]
+
+use core::arch::asm;
+
+use super::system::{barrier, read, write};
+use super::translation::FOREIGN;
+use crate::contract::{CacheAct, Word};
+use crate::frames::{FRAME_SIZE, FrameTable, GuestFrame};
+use crate::stage2::Stage2;
+
+const FRAME: usize = FRAME_SIZE as usize;
+
+unsafe extern "C" {
+    fn copy_foreign(to: usize, from: usize, bytes: usize);
+    fn clear_foreign(page: usize);
+}
+
+/// Where a byte of a frame is seen; `None` where `bytes` from there pass the frame's end.
+#[inline]
+fn place(frame: &GuestFrame, offset: usize, bytes: usize) -> Option<usize> {
+    let end = offset.checked_add(bytes)?;
+    (end <= FRAME).then(|| (FOREIGN + frame.address()) as usize + offset)
+}
+
+/// Copies out of a frame.
+#[inline]
+pub(crate) fn read_frame(frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {
+    let Some(from) = place(frame, offset, into.len()) else { return false };
+    // SAFETY: the frame is held, so `from` is mapped RAM that is no object of ours; `into` is ours.
+    unsafe { copy_foreign(into.as_mut_ptr() as usize, from, into.len()) };
+    true
+}
+
+/// Copies into a frame.
+#[inline]
+pub(crate) fn write_frame(frame: &GuestFrame, offset: usize, from: &[u8]) -> bool {
+    let Some(to) = place(frame, offset, from.len()) else { return false };
+    // SAFETY: as in `read_frame`, the other way round.
+    unsafe { copy_foreign(to, from.as_ptr() as usize, from.len()) };
+    true
+}
+
+/// Copies from the second to the first.
+pub(crate) fn copy_frame(to: (&GuestFrame, usize), from: (&GuestFrame, usize), bytes: usize) -> bool {
+    let (Some(to), Some(from)) = (place(to.0, to.1, bytes), place(from.0, from.1, bytes)) else {
+        return false;
+    };
+    // SAFETY: both frames are held. If they are one and overlap, the guest gets some mixture of its bytes.
+    unsafe { copy_foreign(to, from, bytes) };
+    true
+}
+
+/// Makes a frame read as zero.
+pub(crate) fn clear_frame(frame: &GuestFrame) {
+    // SAFETY: the frame is held; its whole page is cleared.
+    unsafe { clear_foreign((FOREIGN + frame.address()) as usize) };
+}
+
+/// A loop that loads, computes and stores a word exclusively. `{old}` becomes `{new}`.
+macro_rules! update {
+    ($address:expr, $load:literal, $store:literal, $compute:literal, $($operand:tt)*) => {{
+        let (old, status, new): (u64, u32, u64);
+        // SAFETY: the word is aligned, mapped RAM of a frame that is held, and no object of ours.
+        unsafe {
+            asm!(
+                "2:", $load, $compute, $store, "cbnz {status:w}, 2b", "3:",
+                address = in(reg) $address, old = out(reg) old, new = out(reg) new, status = out(reg) status,
+                $($operand)*
+                options(nostack)
+            );
+        }
+        let _ = (status, new);
+        old
+    }};
+}
+
+/// Acts on one word.
+#[inline]
+pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> {
+    let bytes = match act {
+        Word::Swap8(_) => 1,
+        Word::Exchange16(..) | Word::Clear16(_) => 2,
+        Word::Load32 | Word::Store32(_) | Word::Set32(_) | Word::Clear32(_) | Word::Exchange32(..) => 4,
+        Word::Load64 | Word::Store64(_) | Word::Set64(_) => 8,
+    };
+    let at = place(frame, offset, bytes).filter(|at| at.is_multiple_of(bytes))?;
+    Some(match act {
+        Word::Load32 => load::<4>(at),
+        Word::Load64 => load::<8>(at),
+        Word::Store32(value) => {
+            // SAFETY: as in `update`.
+            unsafe { asm!("stlr {0:w}, [{1}]", in(reg) value, in(reg) at, options(nostack)) };
+            0
+        }
+        Word::Store64(value) => {
+            // SAFETY: as in `update`.
+            unsafe { asm!("stlr {0}, [{1}]", in(reg) value, in(reg) at, options(nostack)) };
+            0
+        }
+        Word::Set32(bits) => update!(
+            at, "ldaxr {old:w}, [{address}]", "stlxr {status:w}, {new:w}, [{address}]", "orr {new:w}, {old:w}, {bits:w}",
+            bits = in(reg) bits,
+        ),
+        Word::Clear32(bits) => update!(
+            at, "ldaxr {old:w}, [{address}]", "stlxr {status:w}, {new:w}, [{address}]", "bic {new:w}, {old:w}, {bits:w}",
+            bits = in(reg) bits,
+        ),
+        Word::Set64(bits) => update!(
+            at, "ldaxr {old}, [{address}]", "stlxr {status:w}, {new}, [{address}]", "orr {new}, {old}, {bits}",
+            bits = in(reg) bits,
+        ),
+        Word::Exchange32(before, after) => update!(
+            at,
+            "ldaxr {old:w}, [{address}]\ncmp {old:w}, {before:w}\nmov {new:w}, {after:w}\nmov {status:w}, #0\nb.ne 3f",
+            "stlxr {status:w}, {new:w}, [{address}]", "",
+            before = in(reg) before, after = in(reg) after,
+        ),
+        Word::Exchange16(before, after) => update!(
+            at,
+            "ldaxrh {old:w}, [{address}]\ncmp {old:w}, {before:w}\nmov {new:w}, {after:w}\nmov {status:w}, #0\nb.ne 3f",
+            "stlxrh {status:w}, {new:w}, [{address}]", "",
+            before = in(reg) u32::from(before), after = in(reg) u32::from(after),
+        ),
+        Word::Clear16(bits) => update!(
+            at, "ldaxrh {old:w}, [{address}]", "stlxrh {status:w}, {new:w}, [{address}]", "bic {new:w}, {old:w}, {bits:w}",
+            bits = in(reg) u32::from(bits),
+        ),
+        Word::Swap8(byte) => update!(
+            at, "ldaxrb {old:w}, [{address}]", "stlxrb {status:w}, {new:w}, [{address}]", "mov {new:w}, {byte:w}",
+            byte = in(reg) u32::from(byte),
+        ),
+    })
+}
+
+#[inline]
+fn load<const BYTES: usize>(at: usize) -> u64 {
+    let value: u64;
+    if BYTES == 8 {
+        // SAFETY: as in `update`.
+        unsafe { asm!("ldar {0}, [{1}]", out(reg) value, in(reg) at, options(nostack, readonly)) };
+    } else {
+        // SAFETY: as in `update`.
+        unsafe { asm!("ldar {0:w}, [{1}]", out(reg) value, in(reg) at, options(nostack, readonly)) };
+    }
+    value
+}
+
+/// Maintains the data cache for a part of a frame, by the smallest line that there is.
+pub(crate) fn maintain(frame: &GuestFrame, offset: usize, bytes: usize, act: CacheAct) -> bool {
+    let Some(start) = place(frame, offset, bytes) else { return false };
+    let line = 4_usize << (read!("ctr_el0") >> 16 & 0xf);
+    let mut at = start & !(line - 1);
+    while at < start + bytes {
+        match act {
+            // SAFETY: a line of mapped RAM is written back; what it holds does not change.
+            CacheAct::Clean => unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack)) },
+            // SAFETY: as above.
+            CacheAct::CleanInvalidate => unsafe { asm!("dc civac, {}", in(reg) at, options(nostack)) },
+        }
+        at += line;
+    }
+    barrier!("dsb sy");
+    true
+}
+
+/// Where the loaded guest's kernel would read or write: the host address, if it is memory of a guest. To
+/// be believed for as long as `_map` is locked.
+#[inline]
+fn translate(table: &FrameTable, _map: &Stage2, address: u64, writing: bool) -> Option<usize> {
+    const FAULT: u64 = 1;
+    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+    let kept = read!("par_el1");
+    if writing {
+        // SAFETY: a translation changes PAR_EL1 only, which is put back below.
+        unsafe { asm!("at s12e1w, {}", in(reg) address, options(nostack)) };
+    } else {
+        // SAFETY: as above.
+        unsafe { asm!("at s12e1r, {}", in(reg) address, options(nostack)) };
+    }
+    barrier!("isb");
+    let found = read!("par_el1");
+    write!("par_el1", kept);
+    let page = found & ADDRESS;
+    (found & FAULT == 0 && table.knows(page))
+        .then(|| (FOREIGN + page) as usize + (address as usize & (FRAME - 1)))
+}
+
+/// Calls `act` with the parts of `[address, address + bytes)` that lie in one page each: where it is seen,
+/// the offset in the whole, and its bytes.
+#[inline]
+fn each_page(
+    (table, map): (&FrameTable, &Stage2),
+    (address, bytes, writing): (u64, usize, bool),
+    mut act: impl FnMut(usize, usize, usize),
+) -> bool {
+    let mut done = 0;
+    while done < bytes {
+        let at = address.wrapping_add(done as u64);
+        let part = (FRAME - (at as usize & (FRAME - 1))).min(bytes - done);
+        let Some(place) = translate(table, map, at, writing) else { return false };
+        act(place, done, part);
+        done += part;
+    }
+    true
+}
+
+/// Copies from an address of the loaded guest's.
+#[inline]
+pub(crate) fn read_guest(table: &FrameTable, map: &Stage2, address: u64, into: &mut [u8]) -> bool {
+    let (to, bytes) = (into.as_mut_ptr() as usize, into.len());
+    // SAFETY: `place` is mapped RAM that the guest has for as long as its map is locked; `to + done` to its
+    // end is in `into`.
+    each_page((table, map), (address, bytes, false), |place, done, part| unsafe {
+        copy_foreign(to + done, place, part);
+    })
+}
+
+/// Copies to an address of the loaded guest's.
+#[inline]
+pub(crate) fn write_guest(table: &FrameTable, map: &Stage2, address: u64, from: &[u8]) -> bool {
+    let (source, bytes) = (from.as_ptr() as usize, from.len());
+    // SAFETY: as in `read_guest`, the other way round.
+    each_page((table, map), (address, bytes, true), |place, done, part| unsafe {
+        copy_foreign(place, source + done, part);
+    })
+}
+
+/// The guest address behind an address of the loaded guest's.
+pub(crate) fn guest_address(address: u64, writing: bool) -> Option<u64> {
+    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
+    let kept = read!("par_el1");
+    if writing {
+        // SAFETY: a translation changes PAR_EL1 only, which is put back below.
+        unsafe { asm!("at s1e1w, {}", in(reg) address, options(nostack)) };
+    } else {
+        // SAFETY: as above.
+        unsafe { asm!("at s1e1r, {}", in(reg) address, options(nostack)) };
+    }
+    barrier!("isb");
+    let found = read!("par_el1");
+    write!("par_el1", kept);
+    (found & 1 == 0).then_some(found & ADDRESS | address & (FRAME_SIZE - 1))
+}

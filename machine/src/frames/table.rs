@@ -1,0 +1,285 @@
+//! The frame table: whose each frame of RAM is, and how many hold on to it.
+//!
+//! Once domains can give memory back, lend it and share it, owning a range is not enough. A frame of RAM
+//! then has a *record*: its owner and a count. A [`GuestFrame`] is one of that count. It cannot be copied,
+//! its drop takes it back, and with the last one the frame is free and can be another domain's; so a frame
+//! that somebody can still reach is never handed out again, and a count cannot be given back twice.
+//! The frames that a domain's map shows each have one in the map.
+//!
+//! Records exist for RAM that is not the hypervisor's own, so what a [`GuestFrame`] leads to is never an
+//! object of ours.
+//!
+//! What was unmapped must not be in any translation cache when its count is given back: machines return
+//! the handle of an unmapped frame only after they have seen to that.
+
+use alloc::vec::Vec;
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use plan::Range;
+
+use super::buddies::Buddies;
+pub use super::buddies::LARGEST_ORDER;
+use super::{FRAME_SIZE, FramePool, FrameRange};
+use crate::lock::{Lock, Rank};
+
+/// Index of a domain, as the owner of frames.
+pub type OwnerIndex = u16;
+
+/// Holders of one frame are fewer than this.
+const MOST: u32 = (1 << OWNER_SHIFT) - 1;
+const OWNER_SHIFT: u32 = 20;
+/// Owner of a frame that nobody owns.
+const NOBODY: u32 = 0xfff;
+/// Owners are fewer than this.
+pub const MOST_OWNERS: u32 = NOBODY - 1;
+
+/// RAM that lies together.
+#[derive(Clone, Copy, Debug)]
+struct Span {
+    /// Number of its first frame.
+    first: u64,
+    frames: u64,
+    /// Index of its first record.
+    record: usize,
+}
+
+/// The records of all frames, and which of them are free.
+#[derive(Debug)]
+pub struct FrameTable {
+    spans: Vec<Span>,
+    records: Vec<AtomicU32>,
+    free: Lock<Vec<Buddies>>,
+    free_frames: AtomicU64,
+}
+
+/// One of the count of a frame: as long as it exists the frame is nobody else's.
+#[derive(Debug)]
+#[must_use = "the drop of a frame's handle may set the frame free"]
+pub struct GuestFrame {
+    table: &'static FrameTable,
+    record: usize,
+    /// Host-physical address.
+    at: u64,
+}
+
+fn owner_of(record: u32) -> u32 {
+    record >> OWNER_SHIFT
+}
+
+fn count_of(record: u32) -> u32 {
+    record & MOST
+}
+
+impl FrameTable {
+    /// A table of the frames that a pool was made of; none is free yet. `None` where there is no memory.
+    pub fn try_new(pool: &FramePool) -> Option<Self> {
+        let (mut spans, mut total, mut free) = (Vec::new(), 0_usize, Vec::new());
+        spans.try_reserve_exact(pool.all.len()).ok()?;
+        free.try_reserve_exact(pool.all.len()).ok()?;
+        for range in &pool.all {
+            let (first, frames) = (range.base / FRAME_SIZE, range.size / FRAME_SIZE);
+            spans.push(Span { first, frames, record: total });
+            free.push(Buddies::try_new(first, first + frames)?);
+            total += usize::try_from(frames).ok()?;
+        }
+        let mut records = Vec::new();
+        records.try_reserve_exact(total).ok()?;
+        records.resize_with(total, || AtomicU32::new(NOBODY << OWNER_SHIFT));
+        Some(FrameTable {
+            spans,
+            records,
+            free: Lock::new(Rank::Frames, free),
+            free_frames: AtomicU64::new(0),
+        })
+    }
+
+    /// Gives a domain frames that nobody owns: each gets a count of one, which is the caller's to keep. For
+    /// construction, where `frames` proves that they are in no other hands.
+    pub(crate) fn adopt(&self, frames: &FrameRange, owner: OwnerIndex) {
+        let first = frames.base / FRAME_SIZE;
+        for frame in first..first + frames.size / FRAME_SIZE {
+            if let Some(record) = self.record_of(frame).and_then(|index| self.records.get(index)) {
+                record.store(u32::from(owner) << OWNER_SHIFT | 1, Ordering::Release);
+            }
+        }
+    }
+
+    /// The same, as handles, one after the other.
+    pub(crate) fn adopt_each(
+        &'static self,
+        frames: FrameRange,
+        owner: OwnerIndex,
+    ) -> impl Iterator<Item = GuestFrame> {
+        self.adopt(&frames, owner);
+        let (base, count) = (frames.base, frames.size / FRAME_SIZE);
+        (0..count).filter_map(move |number| self.from_map(base + number * FRAME_SIZE))
+    }
+
+    /// What a pool still has is free from now on.
+    pub fn set_free(&self, pool: FramePool) {
+        for range in &pool.free {
+            let first = range.base / FRAME_SIZE;
+            for frame in first..first + range.size / FRAME_SIZE {
+                self.give(frame, 0);
+            }
+        }
+    }
+
+    /// The ranges of RAM that have records.
+    pub fn ranges(&self) -> impl Iterator<Item = Range> + '_ {
+        self.spans.iter().map(|span| Range { base: span.first * FRAME_SIZE, size: span.frames * FRAME_SIZE })
+    }
+
+    /// Frames that are free.
+    pub fn free_frames(&self) -> u64 {
+        self.free_frames.load(Ordering::Relaxed)
+    }
+
+    /// Frames in all.
+    pub fn frames(&self) -> u64 {
+        self.records.len() as u64
+    }
+
+    /// Takes `1 << order` free frames for a domain, the first of which is a multiple of that. Each has a
+    /// count of one, which [`Block::next`] hands out. They hold whatever they held.
+    pub fn take(&'static self, owner: OwnerIndex, order: u32) -> Option<Block> {
+        if order > LARGEST_ORDER || u32::from(owner) >= MOST_OWNERS {
+            return None;
+        }
+        let frame = self.free.lock().iter_mut().find_map(|buddies| buddies.take(order))?;
+        self.free_frames.fetch_sub(1 << order, Ordering::Relaxed);
+        let record = self.record_of(frame)?;
+        for record in self.records.get(record..record + (1 << order))? {
+            record.store(u32::from(owner) << OWNER_SHIFT | 1, Ordering::Release);
+        }
+        Some(Block { table: self, record, at: frame * FRAME_SIZE, left: 1 << order })
+    }
+
+    /// The handle that a map holds of the frame at `at`, taken out of the map.
+    pub(crate) fn from_map(&'static self, at: u64) -> Option<GuestFrame> {
+        let record = self.record_of(at / FRAME_SIZE)?;
+        Some(GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
+    }
+
+    /// One more handle of a frame that somebody holds, by its host address. The caller sees to it that it
+    /// is held meanwhile: by the lock on the map that shows it.
+    pub(crate) fn hold(&'static self, at: u64) -> Option<GuestFrame> {
+        let record = self.record_of(at / FRAME_SIZE)?;
+        let counted = self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |value| {
+            (1..MOST).contains(&count_of(value)).then(|| value + 1)
+        });
+        counted.ok().map(|_| GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
+    }
+
+    /// Whether there is a record of the frame at this host address: it is RAM, and not the hypervisor's.
+    #[inline]
+    pub(crate) fn knows(&self, at: u64) -> bool {
+        self.record_of(at / FRAME_SIZE).is_some()
+    }
+
+    #[inline]
+    fn record_of(&self, frame: u64) -> Option<usize> {
+        for span in &self.spans {
+            let offset = frame.wrapping_sub(span.first);
+            if offset < span.frames {
+                return Some(span.record + offset as usize);
+            }
+        }
+        None
+    }
+
+    fn give(&self, frame: u64, order: u32) {
+        let Some(index) = self.spans.iter().position(|span| frame.wrapping_sub(span.first) < span.frames)
+        else {
+            return;
+        };
+        if let Some(buddies) = self.free.lock().get_mut(index) {
+            buddies.give(frame, order);
+        }
+        self.free_frames.fetch_add(1 << order, Ordering::Relaxed);
+    }
+}
+
+impl GuestFrame {
+    /// Host-physical address of its first byte.
+    #[inline]
+    pub fn address(&self) -> u64 {
+        self.at
+    }
+
+    /// The domain that owns it.
+    pub fn owner(&self) -> Option<OwnerIndex> {
+        let record = self.table.records.get(self.record)?.load(Ordering::Relaxed);
+        u16::try_from(owner_of(record)).ok()
+    }
+
+    /// How many hold it.
+    pub fn count(&self) -> u32 {
+        self.table.records.get(self.record).map_or(0, |record| count_of(record.load(Ordering::Relaxed)))
+    }
+
+    /// One more handle; `None` where very many have one.
+    pub fn try_clone(&self) -> Option<GuestFrame> {
+        self.table.hold(self.at)
+    }
+
+    /// Puts the handle into a map, which keeps the count. What the map shows is the address.
+    pub(crate) fn into_map(self) -> u64 {
+        let at = self.at;
+        core::mem::forget(self);
+        at
+    }
+}
+
+impl Drop for GuestFrame {
+    fn drop(&mut self) {
+        let Some(record) = self.table.records.get(self.record) else { return };
+        let before = record.fetch_sub(1, Ordering::AcqRel);
+        if count_of(before) == 1 {
+            record.store(NOBODY << OWNER_SHIFT, Ordering::Release);
+            self.table.give(self.at / FRAME_SIZE, 0);
+        }
+    }
+}
+
+/// Frames that follow one another, each of which is to be handed out; its drop sets those free that were
+/// not.
+#[derive(Debug)]
+pub struct Block {
+    table: &'static FrameTable,
+    record: usize,
+    at: u64,
+    left: u32,
+}
+
+impl Block {
+    /// Host-physical address of the first frame that is left.
+    pub fn address(&self) -> u64 {
+        self.at
+    }
+
+    /// Frames that are left.
+    pub fn left(&self) -> u32 {
+        self.left
+    }
+}
+
+impl Iterator for Block {
+    type Item = GuestFrame;
+
+    fn next(&mut self) -> Option<GuestFrame> {
+        self.left = self.left.checked_sub(1)?;
+        let frame = GuestFrame { table: self.table, record: self.record, at: self.at };
+        self.record += 1;
+        self.at += FRAME_SIZE;
+        Some(frame)
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        for frame in self.by_ref() {
+            drop(frame);
+        }
+    }
+}

@@ -1,0 +1,286 @@
+//! Changes of a map while its guest runs: a leaf comes, a leaf goes, a block is taken apart.
+//!
+//! The architecture wants a valid entry to be made invalid, and to have left all translation caches,
+//! before another takes its place (Arm ARM D8.13.1, break-before-make). The caches are the machine's: it
+//! gives a function that empties them, which is called with the entry invalid. A guest that touches the
+//! address in that moment faults, and its machine looks here again before anybody believes it.
+//!
+//! Whether there are tables enough is known before anything changes.
+
+use core::sync::atomic::Ordering;
+
+use crate::contract::{Hidden, Showing};
+use crate::frames::{Block, FrameTable};
+
+use super::{
+    ADDRESS, DEVICE, ENTRIES, Kind, LEAF_BLOCK, LEAF_PAGE, MapError, NORMAL, Stage2, TABLE, VALID, WRITABLE,
+    index, leaf_size,
+};
+
+/// What must leave the translation caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flush {
+    /// Whatever is known of the page at this guest address.
+    Page(u64),
+    /// All of the domain's: a table is gone, or a block.
+    Everything,
+}
+
+/// A leaf that is to be shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Leaf {
+    /// Host address, a multiple of its size.
+    pub host: u64,
+    /// What it is.
+    pub kind: Kind,
+    /// Whether the guest may write to it.
+    pub writable: bool,
+    /// 2: 2 MiB; 3: 4 KiB.
+    pub level: u32,
+}
+
+/// A leaf of 4 KiB that is gone, and out of all caches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Removed {
+    /// Host address.
+    pub host: u64,
+    /// What it was.
+    pub kind: Kind,
+}
+
+impl Leaf {
+    fn entry(&self) -> u64 {
+        let attributes = if self.kind == Kind::Device { DEVICE } else { NORMAL };
+        let kind = if self.level == 3 { LEAF_PAGE } else { LEAF_BLOCK };
+        let access = if self.writable { attributes } else { attributes & !WRITABLE };
+        self.host | access | self.kind.bits() | kind
+    }
+}
+
+/// Where the way to a leaf ends: the table, and the level whose entry there is invalid, or a leaf.
+struct End {
+    table: usize,
+    level: u32,
+    entry: u64,
+}
+
+impl Stage2 {
+    /// Shows a leaf at `ipa`. What 4 KiB leaf was there is gone then, and returned.
+    ///
+    /// # Errors
+    /// [`MapError::Occupied`] where a leaf of 2 MiB would replace what is there; nothing has changed.
+    pub fn insert(
+        &mut self,
+        ipa: u64,
+        leaf: Leaf,
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<Option<Removed>, MapError> {
+        let size = leaf_size(leaf.level);
+        if !(ipa | leaf.host).is_multiple_of(size) || !(2..=3).contains(&leaf.level) {
+            return Err(MapError::Unaligned);
+        }
+        let end = self.end_of(ipa, leaf.level).ok_or(MapError::OutOfRange)?;
+        // What is left of the way is made of new tables; a block on it is taken apart into them.
+        if leaf.level.saturating_sub(end.level) as usize > self.tables_left() {
+            return Err(MapError::OutOfTables);
+        }
+        let occupied = end.entry & VALID != 0;
+        if occupied && leaf.level == 2 {
+            return Err(MapError::Occupied);
+        }
+        let table = self.open(ipa, leaf.level, end, flush)?;
+        let removed = if occupied { self.clear(table, ipa, flush) } else { None };
+        let entry = self.entry(table, index(ipa, leaf.level)).ok_or(MapError::OutOfRange)?;
+        entry.store(leaf.entry(), Ordering::Release);
+        self.count_up(table);
+        if leaf.kind == Kind::Ram {
+            self.ram = self.ram.saturating_add(size);
+        }
+        Ok(removed)
+    }
+
+    /// Takes the 4 KiB at `ipa` away; a block that they are part of is taken apart.
+    ///
+    /// # Errors
+    /// [`MapError::OutOfTables`] for a block that cannot be taken apart; nothing has changed.
+    pub fn remove(&mut self, ipa: u64, flush: &mut dyn FnMut(Flush)) -> Result<Option<Removed>, MapError> {
+        let Some(end) = self.end_of(ipa, 3).filter(|end| end.entry & VALID != 0) else { return Ok(None) };
+        if 3_u32.saturating_sub(end.level) as usize > self.tables_left() {
+            return Err(MapError::OutOfTables);
+        }
+        let table = self.open(ipa, 3, end, flush)?;
+        let removed = self.clear(table, ipa, flush);
+        self.prune(ipa, flush);
+        Ok(removed)
+    }
+
+    /// Follows the way to `ipa` down to `deepest`, or to where it ends.
+    fn end_of(&self, ipa: u64, deepest: u32) -> Option<End> {
+        let mut table = self.root.checked_add(usize::try_from(ipa >> 39).ok()?)?;
+        if table >= self.root.checked_add(self.root_tables)? {
+            return None;
+        }
+        for level in 1..=3_u32 {
+            let entry = self.entry(table, index(ipa, level))?.load(Ordering::Relaxed);
+            if level == deepest || entry & VALID == 0 || entry & 0b10 == 0 {
+                return Some(End { table, level, entry });
+            }
+            table = self.table_index(entry)?;
+        }
+        None
+    }
+
+    /// Makes the tables from an end down to `level`; the table there.
+    fn open(
+        &mut self,
+        ipa: u64,
+        level: u32,
+        end: End,
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<usize, MapError> {
+        let mut table = end.table;
+        let mut block = end.entry;
+        for at in end.level..level {
+            let next = self.take_table().ok_or(MapError::OutOfTables)?;
+            if block & VALID != 0 {
+                block = self.part(block, at, next, ipa);
+            }
+            let address = self.table_address(next);
+            let entry = self.entry(table, index(ipa, at)).ok_or(MapError::OutOfRange)?;
+            if entry.swap(0, Ordering::AcqRel) & VALID == 0 {
+                self.count_up(table);
+            } else {
+                flush(Flush::Everything);
+            }
+            let entry = self.entry(table, index(ipa, at)).ok_or(MapError::OutOfRange)?;
+            entry.store(address | TABLE, Ordering::Release);
+            table = next;
+        }
+        Ok(table)
+    }
+
+    /// Fills a new table with the parts of a block of `level`; the part that `ipa` is in.
+    fn part(&mut self, block: u64, level: u32, table: usize, ipa: u64) -> u64 {
+        let size = leaf_size(level + 1);
+        let kind = if level + 1 == 3 { LEAF_PAGE } else { LEAF_BLOCK };
+        let host = block & ADDRESS & !(leaf_size(level) - 1);
+        let attributes = block & !ADDRESS & !0b11;
+        let part = |number: usize| (host + number as u64 * size) | attributes | kind;
+        if let Some(entries) = self.tables.get(table) {
+            for (number, entry) in entries.0.iter().enumerate() {
+                entry.store(part(number), Ordering::Release);
+            }
+        }
+        if let Some(live) = self.live.get_mut(table) {
+            *live = ENTRIES as u16;
+        }
+        part(index(ipa, level + 1))
+    }
+
+    /// Takes a leaf of level 3 out of its table and out of the caches.
+    fn clear(&mut self, table: usize, ipa: u64, flush: &mut dyn FnMut(Flush)) -> Option<Removed> {
+        let entry = self.entry(table, index(ipa, 3))?.swap(0, Ordering::AcqRel);
+        if entry & VALID == 0 {
+            return None;
+        }
+        flush(Flush::Page(ipa & !(leaf_size(3) - 1)));
+        if let Some(live) = self.live.get_mut(table) {
+            *live = live.saturating_sub(1);
+        }
+        let kind = Kind::of(entry);
+        if kind == Kind::Ram {
+            self.ram = self.ram.saturating_sub(leaf_size(3));
+        }
+        Some(Removed { host: entry & ADDRESS, kind })
+    }
+
+    /// Gives tables on the way to `ipa` back that are empty.
+    fn prune(&mut self, ipa: u64, flush: &mut dyn FnMut(Flush)) {
+        for deepest in [2, 1] {
+            let Some(end) = self.end_of(ipa, deepest) else { return };
+            if end.level != deepest || end.entry & TABLE != TABLE {
+                return;
+            }
+            let Some(below) = self.table_index(end.entry) else { return };
+            if self.live.get(below).is_none_or(|live| *live != 0) {
+                return;
+            }
+            if let Some(entry) = self.entry(end.table, index(ipa, deepest)) {
+                entry.store(0, Ordering::Release);
+            }
+            flush(Flush::Everything);
+            if let Some(live) = self.live.get_mut(end.table) {
+                *live = live.saturating_sub(1);
+            }
+            if let Ok(table) = u32::try_from(below) {
+                // It has room for all tables.
+                self.spare.push(table);
+            }
+        }
+    }
+}
+
+impl Stage2 {
+    /// Shows a frame at `ipa`, in the place of what was there.
+    ///
+    /// # Errors
+    /// See [`MapError`]; nothing has changed, and what was to be shown is dropped.
+    pub(crate) fn show(
+        &mut self,
+        table: &'static FrameTable,
+        (ipa, what, writable): (u64, Showing<'_>, bool),
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<Option<Hidden>, MapError> {
+        let (kind, host) = match &what {
+            Showing::Ram(frame) => (Kind::Ram, frame.address()),
+            Showing::Shared(frame) => (Kind::Shared, frame.address()),
+            Showing::Foreign(frame) => (Kind::Foreign, frame.address()),
+            Showing::Granted(frame) => (Kind::Granted, frame.address()),
+        };
+        let removed = self.insert(ipa, Leaf { host, kind, writable, level: 3 }, flush)?;
+        match what {
+            // The map has the count from now on.
+            Showing::Ram(frame) | Showing::Shared(frame) | Showing::Foreign(frame) => {
+                frame.into_map();
+            }
+            Showing::Granted(_) => {}
+        }
+        Ok(removed.map(|removed| hidden(table, removed)))
+    }
+
+    /// Shows 2 MiB of the domain's RAM as one leaf.
+    pub(crate) fn show_block(
+        &mut self,
+        ipa: u64,
+        block: Block,
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<(), Block> {
+        let leaf = Leaf { host: block.address(), kind: Kind::Ram, writable: true, level: 2 };
+        if block.left() as usize != ENTRIES || self.insert(ipa, leaf, flush).is_err() {
+            return Err(block);
+        }
+        for frame in block {
+            frame.into_map();
+        }
+        Ok(())
+    }
+
+    /// Hides what is shown at `ipa`.
+    ///
+    /// # Errors
+    /// See [`MapError`]; nothing has changed.
+    pub(crate) fn hide(
+        &mut self,
+        table: &'static FrameTable,
+        ipa: u64,
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<Option<Hidden>, MapError> {
+        Ok(self.remove(ipa, flush)?.map(|removed| hidden(table, removed)))
+    }
+}
+
+/// What is out of a map, with the count that the map had.
+fn hidden(table: &'static FrameTable, removed: Removed) -> Hidden {
+    let frame = if removed.kind.is_counted() { table.from_map(removed.host) } else { None };
+    Hidden { kind: removed.kind, frame }
+}
