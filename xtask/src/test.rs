@@ -54,6 +54,10 @@ pub fn run(options: &Options) -> Result<()> {
         tools::ensure(&needs)?;
         tools::ensure(&[Need::Packages])?;
     }
+    // A filter may leave nothing that reads the headers.
+    if (options.host || all) && options.filter.is_empty() {
+        tools::ensure(&[Need::XenHeaders])?;
+    }
     let mut total = Count::default();
     if all && options.filter.is_empty() {
         let (passed, failed) = check::run_all()?;

@@ -33,6 +33,8 @@ pub enum Need {
     TreeCompiler,
     /// U-Boot for QEMU.
     UBoot,
+    /// Xen's public headers, and a C compiler for each architecture that reads them.
+    XenHeaders,
     /// apt-get and dpkg-deb, which fetch and unpack Debian's arm64 kernels.
     Packages,
 }
@@ -100,9 +102,21 @@ fn missing(need: Need) -> Option<Missing> {
         Need::TreeCompiler => lacks(&["device-tree-compiler"], "dtc, the device tree compiler"),
         Need::UBoot if Path::new(U_BOOT).exists() => None,
         Need::UBoot => lacks(&["u-boot-qemu"], "U-Boot for QEMU's arm64 virt machine at /usr/lib/u-boot"),
+        Need::XenHeaders if has_headers() => None,
+        Need::XenHeaders => lacks(
+            &["libxen-dev", "gcc", "libc6-dev", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
+            "Xen 4.17's public headers at /usr/include/xen, and gcc for x86-64 and for arm64",
+        ),
         Need::Packages if find("apt-get").is_some() && find("dpkg-deb").is_some() => None,
         Need::Packages => lacks(&["apt", "dpkg"], "apt-get and dpkg-deb with Debian's archive keys"),
     }
+}
+
+/// Whether `tests/headers.rs` of `abi` has all that it asks for.
+fn has_headers() -> bool {
+    let compilers = ["x86_64-linux-gnu-gcc", "aarch64-linux-gnu-gcc"];
+    let files = ["/usr/include/xen/domctl.h", "/usr/aarch64-linux-gnu/include/stdint.h"];
+    compilers.iter().all(|name| find(name).is_some()) && files.iter().all(|file| Path::new(file).exists())
 }
 
 fn lints() -> Option<Missing> {

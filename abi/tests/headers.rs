@@ -1,0 +1,302 @@
+//! Whether the tables of `abi` are what Xen's public headers say: every constant, every structure's size, every field's
+//! place and size, for arm64 and x86-64.
+//!
+//! Nothing is executed. The tables become a C file of `_Static_assert` lines, and a compiler for each architecture reads
+//! it together with Debian's headers: that it compiles is the proof. A line that does not hold names its item.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use abi::layout::{Constant, Structure, View};
+
+/// A module of `abi`: its name and its tables.
+struct Module {
+    name: &'static str,
+    constants: &'static [Constant],
+    structures: &'static [Structure],
+    view: View,
+}
+
+/// `module: tables, architecture` for each module.
+macro_rules! modules {
+    ($($($name:ident)::+: $($table:ident)+, $view:ident;)*) => {
+        const MODULES: &[Module] = &[$(modules!(one $view ($($name)::+) $($table)+)),*];
+    };
+    (one $view:ident ($($name:ident)::+) CONSTANTS STRUCTURES) => {
+        Module {
+            name: stringify!($($name)::+),
+            constants: abi::$($name)::+::CONSTANTS,
+            structures: abi::$($name)::+::STRUCTURES,
+            view: View::$view,
+        }
+    };
+    (one $view:ident ($($name:ident)::+) CONSTANTS) => {
+        Module {
+            name: stringify!($($name)::+),
+            constants: abi::$($name)::+::CONSTANTS,
+            structures: &[],
+            view: View::$view,
+        }
+    };
+    (one $view:ident ($($name:ident)::+) STRUCTURES) => {
+        Module {
+            name: stringify!($($name)::+),
+            constants: &[],
+            structures: abi::$($name)::+::STRUCTURES,
+            view: View::$view,
+        }
+    };
+}
+
+modules! {
+    arch_arm: CONSTANTS STRUCTURES, Arm64;
+    errno: CONSTANTS, Both;
+    event_channel: CONSTANTS STRUCTURES, Both;
+    features: CONSTANTS, Both;
+    grant_table: CONSTANTS STRUCTURES, Both;
+    hvm_op: CONSTANTS STRUCTURES, Both;
+    hvm_params: CONSTANTS, Both;
+    hypercall: CONSTANTS, Both;
+    memory: CONSTANTS STRUCTURES, Both;
+    physdev: CONSTANTS STRUCTURES, Both;
+    platform: CONSTANTS STRUCTURES, Both;
+    sched: CONSTANTS STRUCTURES, Both;
+    vcpu: CONSTANTS STRUCTURES, Both;
+    version: CONSTANTS STRUCTURES, Both;
+    xen: CONSTANTS STRUCTURES, Both;
+}
+
+/// What has to be there, and where Debian has it.
+const PACKAGES: &str =
+    "apt-get install gcc libc6-dev libxen-dev gcc-aarch64-linux-gnu libc6-dev-arm64-cross (Debian 12)";
+
+/// The headers. `errno.h` comes last and apart: two of its numbers are for the hypervisor alone.
+const PREAMBLE: &str = r#"
+#include <stddef.h>
+#include <stdint.h>
+#define __XEN_TOOLS__ 1
+#include <xen/xen.h>
+#include <xen/callback.h>
+#include <xen/domctl.h>
+#include <xen/event_channel.h>
+#include <xen/features.h>
+#include <xen/grant_table.h>
+#include <xen/hvm/dm_op.h>
+#include <xen/hvm/hvm_op.h>
+#include <xen/hvm/hvm_vcpu.h>
+#include <xen/hvm/ioreq.h>
+#include <xen/hvm/params.h>
+#include <xen/hypfs.h>
+#include <xen/memory.h>
+#include <xen/physdev.h>
+#include <xen/platform.h>
+#include <xen/sched.h>
+#include <xen/sysctl.h>
+#include <xen/vcpu.h>
+#include <xen/version.h>
+#include <xen/xsm/flask_op.h>
+#define __XEN__ 1
+#define XEN_ERRNO(name, value) XEN_##name = value,
+enum every_errno {
+#include <xen/errno.h>
+};
+"#;
+
+/// One of the two architectures: its view and its compiler.
+#[derive(Clone, Copy)]
+struct Target {
+    view: View,
+    compiler: &'static str,
+}
+
+const ARM64: Target = Target { view: View::Arm64, compiler: "aarch64-linux-gnu-gcc" };
+const X86: Target = Target { view: View::X86, compiler: "x86_64-linux-gnu-gcc" };
+
+impl Target {
+    fn sees(self, view: View) -> bool {
+        view == View::Both || view == self.view
+    }
+
+    /// The lines of C for what this target sees of `modules`.
+    fn assertions(self, modules: &[Module]) -> String {
+        let mut text = String::new();
+        for module in modules.iter().filter(|module| self.sees(module.view)) {
+            for constant in module.constants.iter().filter(|constant| self.sees(constant.view)) {
+                constant_line(&mut text, module.name, constant);
+            }
+            for structure in module.structures.iter().filter(|structure| self.sees(structure.view)) {
+                structure_lines(&mut text, module.name, structure);
+            }
+        }
+        text
+    }
+
+    /// Compiles the headers with these lines behind. The error is what the compiler says.
+    fn compile(self, lines: &str, name: &str) -> Result<(), String> {
+        let file = scratch(&format!("{name}-{:?}.c", self.view));
+        std::fs::write(&file, format!("{PREAMBLE}{lines}")).unwrap();
+        let include = headers();
+        let mut compiler = Command::new(self.compiler);
+        compiler.args(["-std=gnu11", "-fsyntax-only", "-w", "-I"]).arg(&include).arg(&file);
+        let output = compiler.output().unwrap_or_else(|error| {
+            panic!("{} is needed and cannot be started ({error}): {PACKAGES}", self.compiler)
+        });
+        if output.status.success() {
+            return Ok(());
+        }
+        let said = String::from_utf8_lossy(&output.stderr);
+        let errors: Vec<&str> = said.lines().filter(|line| line.contains("error")).collect();
+        Err(errors.join("\n"))
+    }
+}
+
+fn constant_line(text: &mut String, module: &str, constant: &Constant) {
+    let (name, value) = (constant.name, i128::from(constant.value));
+    let sign = if value < 0 { "-" } else { "" };
+    let size = value.unsigned_abs();
+    writeln!(
+        text,
+        "_Static_assert((__int128)({name}) == {sign}(__int128){size:#x}ull, \"{module}: {name} is not {value}\");"
+    )
+    .unwrap();
+}
+
+fn structure_lines(text: &mut String, module: &str, structure: &Structure) {
+    let Structure { name, size, fields, .. } = structure;
+    writeln!(text, "_Static_assert(sizeof({name}) == {size}, \"{module}: size of {name} is not {size}\");")
+        .unwrap();
+    for field in fields.iter().filter(|field| !field.name.is_empty()) {
+        let (of, offset, size) = (field.name, field.offset, field.size);
+        writeln!(
+            text,
+            "_Static_assert(offsetof({name}, {of}) == {offset}, \"{module}: {name}: {of} is not at {offset}\");\n\
+             _Static_assert(sizeof((({name} *)0)->{of}) == {size}, \"{module}: {name}: {of} has not {size} bytes\");"
+        )
+        .unwrap();
+    }
+}
+
+/// The folder that holds `xen/xen.h`.
+fn headers() -> PathBuf {
+    let folder = PathBuf::from("/usr/include");
+    assert!(folder.join("xen/domctl.h").is_file(), "Xen's public headers are needed: {PACKAGES}");
+    // A cross compiler does not look there, and must not find the host's libc there.
+    let apart = scratch("include");
+    std::fs::create_dir_all(&apart).unwrap();
+    let link = apart.join("xen");
+    if !link.exists() {
+        // Another test may be faster: what counts is that it is there afterwards.
+        let _ = std::os::unix::fs::symlink(folder.join("xen"), &link);
+        assert!(link.exists(), "cannot make {}", link.display());
+    }
+    apart
+}
+
+fn scratch(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
+}
+
+#[test]
+fn arm64_headers_agree() {
+    ARM64.compile(&ARM64.assertions(MODULES), "all").unwrap_or_else(|errors| panic!("\n{errors}"));
+}
+
+#[test]
+fn x86_headers_agree() {
+    X86.compile(&X86.assertions(MODULES), "all").unwrap_or_else(|errors| panic!("\n{errors}"));
+}
+
+#[test]
+fn every_module_with_a_table_is_proven() {
+    let listed: BTreeSet<String> = MODULES.iter().map(|module| module.name.replace(" :: ", "::")).collect();
+    let mut found = BTreeSet::new();
+    modules_below(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), "", &mut found);
+    assert_eq!(listed, found);
+}
+
+/// Names of the modules whose files declare a table, other than by defining the macro for it.
+fn modules_below(folder: &Path, prefix: &str, found: &mut BTreeSet<String>) {
+    for entry in std::fs::read_dir(folder).unwrap().flatten() {
+        let path = entry.path();
+        let stem = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        if path.is_dir() {
+            modules_below(&path, &format!("{prefix}{stem}::"), found);
+            continue;
+        }
+        let text = std::fs::read_to_string(&path).unwrap();
+        let declares = ["layout! {", "constants! {", "errors! {"];
+        if declares.iter().any(|begin| text.lines().any(|line| line == *begin)) {
+            found.insert(format!("{prefix}{stem}"));
+        }
+    }
+}
+
+#[test]
+fn a_field_at_a_wrong_place_is_found_and_named() {
+    use abi::layout::FieldEntry;
+    const WRONG: &[Module] = &[Module {
+        name: "wrong",
+        constants: &[],
+        structures: &[Structure {
+            name: "struct evtchn_alloc_unbound",
+            size: 8,
+            view: View::Both,
+            fields: &[
+                FieldEntry { name: "dom", offset: 0, size: 2 },
+                FieldEntry { name: "port", offset: 2, size: 4 },
+            ],
+        }],
+        view: View::Both,
+    }];
+    for target in [ARM64, X86] {
+        let errors = target.compile(&target.assertions(WRONG), "wrong-offset").unwrap_err();
+        assert_eq!(errors.lines().count(), 1, "{errors}");
+        assert!(errors.contains("wrong: struct evtchn_alloc_unbound: port is not at 2"), "{errors}");
+    }
+}
+
+#[test]
+fn a_wrong_size_is_found_and_named() {
+    use abi::layout::FieldEntry;
+    const WRONG: &[Module] = &[Module {
+        name: "wrong",
+        constants: &[],
+        structures: &[Structure {
+            name: "struct evtchn_send",
+            size: 8,
+            view: View::Both,
+            fields: &[FieldEntry { name: "port", offset: 0, size: 2 }],
+        }],
+        view: View::Both,
+    }];
+    for target in [ARM64, X86] {
+        let errors = target.compile(&target.assertions(WRONG), "wrong-size").unwrap_err();
+        assert_eq!(errors.lines().count(), 2, "{errors}");
+        assert!(errors.contains("wrong: size of struct evtchn_send is not 8"), "{errors}");
+        assert!(errors.contains("wrong: struct evtchn_send: port has not 2 bytes"), "{errors}");
+    }
+}
+
+#[test]
+fn a_wrong_constant_is_found_and_named_whatever_its_sign() {
+    use abi::layout::Value;
+    const WRONG: &[Module] = &[Module {
+        name: "wrong",
+        constants: &[
+            Constant { name: "EVTCHNOP_send", value: Value::U32(5), view: View::Both },
+            // The same 64 bits, but another number.
+            Constant { name: "GNTST_bad_domain", value: Value::U64(u64::MAX - 1), view: View::Both },
+            Constant { name: "XEN_RUNSTATE_UPDATE", value: Value::U64(1 << 63), view: View::Both },
+        ],
+        structures: &[],
+        view: View::Both,
+    }];
+    for target in [ARM64, X86] {
+        let errors = target.compile(&target.assertions(WRONG), "wrong-constant").unwrap_err();
+        assert_eq!(errors.lines().count(), 2, "{errors}");
+        assert!(errors.contains("wrong: EVTCHNOP_send is not 5"), "{errors}");
+        assert!(errors.contains("wrong: GNTST_bad_domain is not 18446744073709551614"), "{errors}");
+    }
+}
