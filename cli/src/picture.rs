@@ -41,6 +41,9 @@ fn host_memory(out: &mut String, plan: &Plan, desk: &Desk) {
             let range = Range { base: piece.host, size: piece.size };
             add(&[range], &format!("domain {} at {:#x}", domain.id, piece.guest));
         }
+        if let Some(pv) = &domain.pv {
+            add(&[pv.pages], &format!("shared with domain {}", domain.id));
+        }
     }
     owners.sort();
     let total: u64 = plan.board.memory.iter().map(|bank| bank.size).sum();
@@ -51,9 +54,14 @@ fn host_memory(out: &mut String, plan: &Plan, desk: &Desk) {
 fn guest(out: &mut String, domain: &Domain) {
     let console = if domain.vpl011 { "UART" } else { "no UART" };
     let map = if domain.direct_map { ", direct map" } else { "" };
+    let pv = match &domain.pv {
+        Some(pv) if pv.xenstore => ", PV with xenstore",
+        Some(_) => ", PV without xenstore",
+        None => "",
+    };
     let _ = writeln!(
         out,
-        "\ndomain {} {}: {} vCPUs, {} SPIs, {console}{map}, {} table frames",
+        "\ndomain {} {}: {} vCPUs, {} SPIs, {console}{map}{pv}, {} table frames",
         domain.id, domain.path, domain.vcpus, domain.spis, domain.table_frames
     );
     let mut places: Vec<(Range, String)> = Vec::new();
@@ -80,6 +88,10 @@ fn guest(out: &mut String, domain: &Domain) {
             Range { base: layout.uart, size: 0x1000 },
             format!("UART, INTID {}", layout.uart_interrupt),
         ));
+    }
+    if let Some(pv) = &domain.pv {
+        places.push((pv.grant_window, format!("grant table window, event INTID {}", pv.event_interrupt)));
+        places.extend(pv.extended.iter().map(|range| (*range, "extended region".to_owned())));
     }
     // RAM before what lies in it.
     places.sort_by_key(|(range, _)| (range.base, core::cmp::Reverse(range.size)));

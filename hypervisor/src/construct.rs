@@ -47,8 +47,11 @@ pub const fn sizes<M: Construction>() -> Sizes {
         domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 3 * SLACK + SPARE_TABLE) as u64,
         vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + 2 * SLACK) as u64,
         spi: Gic::BYTES_PER_SPI as u64,
+        pv_domain: Sizes::BUILT.pv_domain,
+        control_domain: Sizes::BUILT.control_domain,
         // A record of 4 bytes, and two bits with their summaries in the sets of free blocks.
         frame: 5,
+        shared_pages: Sizes::BUILT.shared_pages,
         boot_heap: 0,
     }
 }

@@ -15,12 +15,14 @@ use crate::kernel::{self, Images};
 use crate::layout;
 use crate::options;
 use crate::placement::{self, Demand, NoRoom};
-use crate::range::{Bytes, RangeSet};
+use crate::pv::{self, Interface};
+use crate::range::{Bytes, FRAME_BYTES, RangeSet};
 use crate::report::{Refusal, Report};
 use crate::shape::{
     Board, BudgetLine, Domain, GicRegions, GuestMemory, Layout, Options, Plan, Range, Warning,
 };
-use crate::stage2::{self, Mapping};
+use crate::stage2::Mapping;
+use crate::tables::{self, Map, Tables};
 
 /// All that there is to say about a tree.
 #[derive(Clone, Debug)]
@@ -61,8 +63,12 @@ struct Draft<'w, 'a> {
     layout: Layout,
     spis: u16,
     images: Images,
+    interface: Option<Interface>,
     tree: Vec<u8>,
 }
+
+/// The virtual and the physical timer's interrupt of a guest (`GUEST_TIMER_VIRT_PPI`, `GUEST_TIMER_PHYS_NS_PPI`).
+const GUEST_TIMERS: [u32; 2] = [27, 30];
 
 /// Bits of a guest address on a processor with `physical_bits` bits of physical address.
 fn ipa_bits(facts: &Facts) -> u8 {
@@ -87,7 +93,7 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     let ground = claims::check(input, &surveyed, &chosen.domains, report);
     // Faults so far do not keep kernels and layouts from being looked at.
     let wanted = core::mem::take(&mut chosen.domains);
-    let drafts = drafts(input, &surveyed.board, (&wanted, &mut chosen), report);
+    let drafts = drafts(input, (&surveyed.board, &options), (&wanted, &mut chosen), report);
     let vcpus: usize =
         drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
     if options.scheduler == crate::shape::Scheduler::Null && vcpus > surveyed.board.cpus.len() {
@@ -104,17 +110,19 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
 /// Decides each domain's guest side. A domain with a fault is reported and left out.
 fn drafts<'w, 'a>(
     input: &Input<'_>,
-    board: &Board,
+    (board, options): (&Board, &Options),
     (wanted, chosen): (&'w [Wanted<'a>], &mut Chosen<'_>),
     report: &mut Report,
 ) -> Vec<Draft<'w, 'a>> {
     let ipa_bits = ipa_bits(&input.facts);
+    let reach = options.ext_regions.then(|| 1_u64.checked_shl(u32::from(ipa_bits)).unwrap_or(u64::MAX));
     let mut drafts = Vec::new();
     for wanted in wanted {
         let banks = layout::banks(wanted, ipa_bits, report);
         let layout = layout::devices(wanted, board, report);
         let images = banks.as_ref().and_then(|banks| images(input, wanted, banks, report));
         let (Some(banks), Some(layout), Some(images)) = (banks, layout, images) else { continue };
+        let interface = pv::interface(wanted, (&banks, &layout), input.image, reach);
         let guest = Guest {
             board,
             bootargs: wanted.kernel.bootargs,
@@ -123,6 +131,7 @@ fn drafts<'w, 'a>(
             banks: &banks,
             layout: &layout,
             images: &images,
+            interface: interface.as_ref(),
         };
         // The blob, and the structure that it is copied from.
         if !chosen.spend(guest_tree::bound(&guest).saturating_mul(2), report) {
@@ -130,7 +139,7 @@ fn drafts<'w, 'a>(
         }
         let tree = guest_tree::write(&guest);
         let spis = layout::spis(wanted, &layout, input.facts.spis);
-        drafts.push(Draft { wanted, banks, layout, spis, images, tree });
+        drafts.push(Draft { wanted, banks, layout, spis, images, interface, tree });
     }
     drafts
 }
@@ -152,6 +161,8 @@ fn images(input: &Input<'_>, wanted: &Wanted<'_>, banks: &[Range], report: &mut 
 struct Settled {
     heap: Range,
     memory: Vec<Vec<GuestMemory>>,
+    /// The shared pages of each domain that has PV interfaces.
+    pages: Vec<Option<Range>>,
     costs: Vec<Cost>,
     lines: Vec<BudgetLine>,
     open: RangeSet,
@@ -182,6 +193,7 @@ fn settle(
             0 => None,
             bytes => Some(placement::take_heap(&mut open, bytes).ok_or(Failure::Heap(bytes))?),
         };
+        let pages = shared_pages(input, drafts, &mut open).map_err(Failure::Pages)?;
         let memory =
             placement::place(&mut open, &demands).map_err(|room| Failure::Domain(room, heap_bytes))?;
         let costs: Vec<Cost> = drafts
@@ -190,14 +202,15 @@ fn settle(
             .map(|(draft, memory)| Cost {
                 vcpus: draft.wanted.vcpus,
                 spis: draft.spis,
-                table_frames: table_frames(ipa_bits(&input.facts), board, &draft.layout, memory),
+                pv: draft.interface.is_some(),
+                tables: tables(ipa_bits(&input.facts), board, draft, memory),
                 tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
             })
             .collect();
         let lines = budget::lines(&input.facts.sizes, board, &costs);
         let needed = budget::heap_bytes(&lines);
         match heap.filter(|heap| heap.size >= needed) {
-            Some(heap) => return Ok(Settled { heap, memory, costs, lines, open }),
+            Some(heap) => return Ok(Settled { heap, memory, pages, costs, lines, open }),
             None => heap_bytes = needed.max(heap_bytes),
         }
     }
@@ -210,10 +223,30 @@ enum Failure {
     Heap(u64),
     /// A domain, beside a heap of so many bytes.
     Domain(NoRoom, u64),
+    /// The shared pages of the domain at this position.
+    Pages(usize),
 }
 
-/// Table frames of a domain: its RAM, and the virtual CPU interface of a GICv2.
-fn table_frames(ipa_bits: u8, board: &Board, layout: &Layout, memory: &[GuestMemory]) -> u32 {
+/// The shared pages of each domain that has PV interfaces; the position of the first that finds no place.
+fn shared_pages(
+    input: &Input<'_>,
+    drafts: &[Draft<'_, '_>],
+    open: &mut RangeSet,
+) -> Result<Vec<Option<Range>>, usize> {
+    let bytes = input.facts.sizes.shared_pages.saturating_mul(FRAME_BYTES);
+    let mut pages = Vec::with_capacity(drafts.len());
+    for (position, draft) in (0..drafts.len()).zip(drafts) {
+        pages.push(match draft.interface {
+            Some(_) => Some(placement::take_pages(open, bytes).ok_or(position)?),
+            None => None,
+        });
+    }
+    Ok(pages)
+}
+
+/// Tables of a domain: for its RAM, the virtual CPU interface of a GICv2, and what PV interfaces add.
+fn tables(ipa_bits: u8, board: &Board, draft: &Draft<'_, '_>, memory: &[GuestMemory]) -> Tables {
+    let layout = &draft.layout;
     let interface = match &board.gic {
         GicRegions::V2 { virtual_interface, .. } => Some(Mapping {
             guest: layout.cpu_interface,
@@ -223,15 +256,8 @@ fn table_frames(ipa_bits: u8, board: &Board, layout: &Layout, memory: &[GuestMem
         }),
         GicRegions::V3 { .. } => None,
     };
-    let ram = memory.iter().map(|piece| Mapping {
-        guest: piece.guest,
-        host: piece.host,
-        size: piece.size,
-        pages_only: false,
-    });
-    let below = ram.clone().take_while(|piece| piece.guest < layout.cpu_interface);
-    let above = ram.skip_while(|piece| piece.guest < layout.cpu_interface);
-    stage2::table_frames(ipa_bits, below.chain(interface).chain(above))
+    let grant_window = draft.interface.as_ref().map(|interface| interface.grant_window);
+    tables::count(&Map { ipa_bits, memory, interface, grant_window })
 }
 
 fn finish(
@@ -252,9 +278,9 @@ fn finish(
         }
     };
     let mut domains = Vec::with_capacity(drafts.len());
-    for (id, ((draft, memory), cost)) in
-        (1..=u16::MAX).zip(drafts.into_iter().zip(settled.memory).zip(settled.costs))
-    {
+    let placed = settled.memory.into_iter().zip(settled.pages).zip(settled.costs);
+    for ((id, draft), ((memory, pages), cost)) in (1..=u16::MAX).zip(drafts).zip(placed) {
+        let pv = draft.interface.zip(pages).map(|(interface, pages)| interface.with_pages(pages));
         domains.push(Domain {
             id,
             path: draft.wanted.path.clone(),
@@ -268,7 +294,9 @@ fn finish(
             ramdisk: draft.images.ramdisk,
             tree_at: draft.images.tree_at,
             tree: draft.tree,
-            table_frames: cost.table_frames,
+            table_frames: cost.tables.total(),
+            timers: GUEST_TIMERS,
+            pv,
         });
     }
     Some(Plan {
@@ -298,6 +326,7 @@ fn no_room(
     let asked = drafts.iter().fold(0_u64, |sum, draft| sum.saturating_add(draft.wanted.memory));
     let heap = match failure {
         Failure::Heap(bytes) | Failure::Domain(_, bytes) => *bytes,
+        Failure::Pages(_) => 0,
     };
     let took = format!(
         "of {} of RAM, image {}, heap {}, modules and device tree {}, reserved {}; all domains ask for {}",
@@ -312,6 +341,13 @@ fn no_room(
         Failure::Heap(bytes) => {
             let reason = format!("no room for the hypervisor's heap of {} ({took})", Bytes(*bytes));
             report.refuse("/chosen", "memory", reason, "less memory for the domains");
+        }
+        Failure::Pages(position) => {
+            let path = drafts.get(*position).map_or("", |draft| draft.wanted.path.as_str());
+            let pages = Bytes(input.facts.sizes.shared_pages.saturating_mul(FRAME_BYTES));
+            let reason =
+                format!("no room for the {pages} that the domain shares with the hypervisor ({took})");
+            report.refuse(path, "xen,enhanced", reason, "less memory for the domains");
         }
         Failure::Domain(room, _) => {
             let draft = drafts.get(room.demand);

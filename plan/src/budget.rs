@@ -8,13 +8,16 @@ use crate::input::Sizes;
 use crate::placement::HEAP_GRANULE;
 use crate::range::{FRAME_BYTES, align_up};
 use crate::shape::{Board, BudgetLine};
+use crate::tables::{self, Tables};
 
 /// What one domain costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
     pub(crate) vcpus: u16,
     pub(crate) spis: u16,
-    pub(crate) table_frames: u32,
+    /// It has PV interfaces.
+    pub(crate) pv: bool,
+    pub(crate) tables: Tables,
     pub(crate) tree_bytes: u64,
 }
 
@@ -25,7 +28,7 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
     let processors = u64::try_from(board.cpus.len()).unwrap_or(u64::MAX);
     let frames = board.memory.iter().fold(0_u64, |sum, bank| sum.saturating_add(bank.size / FRAME_BYTES));
     line(String::from("the hypervisor's own tables"), sizes.fixed);
-    line(String::from("the table of all frames"), frames.saturating_mul(sizes.frame));
+    line(format!("the table of {frames} frames"), frames.saturating_mul(sizes.frame));
     line(format!("{processors} processors"), processors.saturating_mul(sizes.processor));
     for (id, cost) in (1..=u64::MAX).zip(domains) {
         let objects = u64::from(cost.vcpus)
@@ -33,10 +36,11 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
             .saturating_add(u64::from(cost.spis).saturating_mul(sizes.spi))
             .saturating_add(sizes.domain);
         line(format!("objects of domain {id}"), objects);
-        line(
-            format!("stage 2 tables of domain {id}"),
-            u64::from(cost.table_frames).saturating_mul(FRAME_BYTES),
-        );
+        line(format!("stage 2 tables of domain {id}"), tables::bytes(cost.tables.boot));
+        if cost.pv {
+            line(format!("spare stage 2 tables of domain {id}"), tables::bytes(cost.tables.spare));
+            line(format!("events and grants of domain {id}"), sizes.pv_domain);
+        }
         line(format!("device tree of domain {id}"), cost.tree_bytes);
     }
     lines

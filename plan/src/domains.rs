@@ -35,10 +35,19 @@ pub(crate) struct Wanted<'a> {
     /// `nr_spis`, if it is there.
     pub(crate) spis: Option<u32>,
     pub(crate) direct_map: bool,
+    /// `xen,enhanced`; `None` if it is not there or says no.
+    pub(crate) enhanced: Option<Enhanced>,
     /// `xen,static-mem`, in its order; empty if it is not there.
     pub(crate) static_memory: Vec<Range>,
     pub(crate) kernel: Module<'a>,
     pub(crate) ramdisk: Option<Module<'a>>,
+}
+
+/// Which PV interfaces a domain asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Enhanced {
+    /// Xenstore, which dom0 serves.
+    pub(crate) xenstore: bool,
 }
 
 /// What `/chosen` asks for.
@@ -164,6 +173,7 @@ fn domain<'a>(node: &Node<'a>, chosen_cells: Cells, report: &mut Report) -> Opti
     let memory = properties::memory(node, &path, report);
     let vcpus = properties::vcpus(node, &path, report);
     let spis = properties::spis(node, &path, report);
+    let enhanced = properties::enhanced(node, &path, report);
     let static_memory = properties::static_memory(node, &path, chosen_cells, report);
     let direct_map = node.property("direct-map").is_some();
     if direct_map && node.property("xen,static-mem").is_none() {
@@ -187,6 +197,7 @@ fn domain<'a>(node: &Node<'a>, chosen_cells: Cells, report: &mut Report) -> Opti
         vpl011: node.property("vpl011").is_some(),
         spis: spis?,
         direct_map,
+        enhanced: enhanced?,
         static_memory: static_memory?,
         kernel: kernel?,
         ramdisk,

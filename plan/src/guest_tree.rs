@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 use crate::fdt::Writer;
 use crate::kernel::Images;
 use crate::layout::BANK_0;
+use crate::pv::Interface;
 use crate::shape::{Board, GicRegions, Layout, Range};
 
 /// Phandle of the guest's interrupt controller.
@@ -16,6 +17,7 @@ const PRIVATE_LEVEL_LOW: u32 = 0xf08;
 const SHARED_LEVEL_HIGH: u32 = 0xf04;
 const SHARED: u32 = 0;
 const PRIVATE: u32 = 1;
+const FIRST_PPI: u32 = 16;
 const FIRST_SPI: u32 = 32;
 
 /// What a guest's tree speaks of.
@@ -27,6 +29,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) banks: &'a [Range],
     pub(crate) layout: &'a Layout,
     pub(crate) images: &'a Images,
+    /// Its PV interfaces, if it has them.
+    pub(crate) interface: Option<&'a Interface>,
 }
 
 /// Affinity fields of a vCPU's MPIDR_EL1: sixteen to a cluster, since a GICv3 target list has 16 bits.
@@ -45,7 +49,13 @@ pub(crate) fn bound(guest: &Guest<'_>) -> u64 {
         .saturating_mul(each_vcpu)
         .saturating_add(count(guest.bootargs.len()))
         .saturating_add(count(guest.banks.len()).saturating_mul(16))
+        .saturating_add(guest.interface.map_or(0, hypervisor_bound))
         .saturating_add(2048)
+}
+
+/// An upper bound of the bytes of [`hypervisor`].
+fn hypervisor_bound(interface: &Interface) -> u64 {
+    u64::try_from(interface.extended.len()).unwrap_or(u64::MAX).saturating_mul(16).saturating_add(192)
 }
 
 /// Writes the tree.
@@ -62,6 +72,9 @@ pub(crate) fn write(guest: &Guest<'_>) -> Vec<u8> {
     timer(&mut tree, guest);
     if guest.vpl011 {
         uart(&mut tree, guest);
+    }
+    if let Some(interface) = guest.interface {
+        hypervisor(&mut tree, interface, GIC_PHANDLE);
     }
     tree.end();
     tree.finish()
@@ -159,6 +172,21 @@ fn uart(tree: &mut Writer, guest: &Guest<'_>) {
     tree.property_cells("interrupts", &[SHARED, spi, SHARED_LEVEL_HIGH]);
     tree.property_u32("interrupt-parent", GIC_PHANDLE);
     tree.property_u32("current-speed", 115_200);
+    tree.end();
+}
+
+/// What a guest's driver for Xen looks for: version, grant window and extended regions, and the event interrupt.
+pub(crate) fn hypervisor(tree: &mut Writer, interface: &Interface, gic_phandle: u32) {
+    let mut reg = Vec::with_capacity(interface.extended.len().saturating_add(1).saturating_mul(2));
+    for range in core::iter::once(&interface.grant_window).chain(&interface.extended) {
+        reg.extend_from_slice(&[range.base, range.size]);
+    }
+    let ppi = interface.event_interrupt.saturating_sub(FIRST_PPI);
+    tree.begin("hypervisor");
+    tree.property_texts("compatible", &["xen,xen-4.17", "xen,xen"]);
+    tree.property_u64s("reg", &reg);
+    tree.property_cells("interrupts", &[PRIVATE, ppi, PRIVATE_LEVEL_LOW]);
+    tree.property_u32("interrupt-parent", gic_phandle);
     tree.end();
 }
 

@@ -49,7 +49,7 @@ pub struct Facts {
     pub sizes: Sizes,
 }
 
-/// What the hypervisor's own objects cost, in bytes.
+/// What the hypervisor's own objects cost, in bytes where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sizes {
     /// Once, whatever the plan says.
@@ -62,8 +62,15 @@ pub struct Sizes {
     pub vcpu: u64,
     /// For each shared peripheral interrupt of a domain.
     pub spi: u64,
-    /// For each 4 KiB frame of RAM.
+    /// For each domain with PV interfaces, beside `domain`.
+    pub pv_domain: u64,
+    /// For dom0, beside that.
+    pub control_domain: u64,
+    /// For each 4 KiB frame of the host's RAM.
     pub frame: u64,
+    /// Not bytes but frames: how many pages each domain with PV interfaces may share with the hypervisor (its
+    /// shared information page, its grant table and its status frames).
+    pub shared_pages: u64,
     /// How much memory there is for the plan itself; a plan that would need more is refused. See the crate's
     /// documentation for how it is counted.
     pub boot_heap: u64,
@@ -78,7 +85,10 @@ impl Sizes {
         domain: 16 << 10,
         vcpu: 4 << 10,
         spi: 12,
+        pv_domain: 320 << 10,
+        control_domain: 1 << 20,
         frame: 5,
+        shared_pages: 66,
         boot_heap: 500 << 10,
     };
 
@@ -90,7 +100,10 @@ impl Sizes {
             && self.domain <= there.domain
             && self.vcpu <= there.vcpu
             && self.spi <= there.spi
+            && self.pv_domain <= there.pv_domain
+            && self.control_domain <= there.control_domain
             && self.frame <= there.frame
+            && self.shared_pages <= there.shared_pages
             && self.boot_heap <= there.boot_heap
     }
 }

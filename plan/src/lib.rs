@@ -6,8 +6,8 @@
 //!
 //! The steps, each in its module: [`fdt`] checks the blob; `board` reads the hardware and `options` the
 //! command line; `domains` and `modules` read what the owner wants; `claims` finds overlaps; `layout`,
-//! `kernel` and `guest_tree` decide what a guest sees; `placement` and [`stage2`] decide where it lies, and
-//! `budget` what that costs.
+//! `pv`, `kernel` and `guest_tree` decide what a guest sees; `placement`, [`stage2`] and `tables` decide where
+//! it lies, and `budget` what that costs.
 //!
 //! # How much memory a reading takes
 //! All lists are bounded: 256 RAM banks, 256 reserved ranges, 256 ranges of static memory, 128 processors,
@@ -51,10 +51,12 @@ mod layout;
 mod modules;
 mod options;
 mod placement;
+mod pv;
 mod range;
 mod report;
 mod shape;
 pub mod stage2;
+mod tables;
 mod text;
 
 pub use assemble::{Findings, examine, read};

@@ -8,7 +8,7 @@ use alloc::format;
 
 use crate::fdt::{Fdt, Node};
 use crate::report::{Report, quoted};
-use crate::shape::{Options, Scheduler};
+use crate::shape::{Options, Scheduler, Xsm};
 
 /// Most characters of a command line that are looked at.
 pub const LONGEST_COMMAND_LINE_BYTES: usize = 4096;
@@ -26,6 +26,8 @@ impl Default for Options {
             guest_log_level: 1,
             console_switch: Some(1),
             native_wfi: false,
+            ext_regions: true,
+            xsm: Xsm::Silo,
         }
     }
 }
@@ -145,6 +147,7 @@ fn switch(options: &mut Options, name: &str, on: bool) -> Outcome {
     match name {
         "noreboot" => options.noreboot = on,
         "console_timestamps" => options.console_timestamps = on,
+        "ext_regions" => options.ext_regions = on,
         // Frames are always zeroed and the console is always synchronous.
         "bootscrub" | "sync_console" => {}
         _ => return Outcome::Unknown,
@@ -177,6 +180,11 @@ fn valued(options: &mut Options, name: &str, value: &str) -> Outcome {
             "native" => options.native_wfi = true,
             "trap" => options.native_wfi = false,
             _ => return Outcome::Wrong("vwfi= is native or trap"),
+        },
+        "xsm" => match value {
+            "silo" => options.xsm = Xsm::Silo,
+            "dummy" => options.xsm = Xsm::Dummy,
+            _ => return Outcome::Wrong("xsm= is silo or dummy; flask and its policies are not supported"),
         },
         "loglvl" => return set(&mut options.log_level, level(value)),
         "guest_loglvl" => return set(&mut options.guest_log_level, level(value)),

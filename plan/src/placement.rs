@@ -6,6 +6,7 @@
 //!   a bank of its own.
 //! - The heap comes next: one range with a 2 MiB aligned base, at the lowest such address of the *smallest*
 //!   open range that holds it. With an image 2 MiB above the start of RAM, the hole below it is that range.
+//! - The pages that the hypervisor shares with domains that have PV interfaces follow, in the smallest holes.
 //! - Domains follow, the largest first (equal ones in tree order), since large ones suffer most from holes.
 //!   Each bank goes as a whole into the smallest open range in which guest and host address can agree modulo
 //!   1 GiB (banks of 1 GiB and more) or modulo 2 MiB, at the highest such address: the rest then stays in one
@@ -69,6 +70,20 @@ pub(crate) fn take_heap(open: &mut RangeSet, bytes: u64) -> Option<Range> {
     let (_, heap) = best?;
     open.remove(heap);
     Some(heap)
+}
+
+/// Takes `bytes` of whole frames for pages that hypervisor and domain share: the lowest ones of the smallest
+/// open range that has them, so that large ranges stay whole.
+pub(crate) fn take_pages(open: &mut RangeSet, bytes: u64) -> Option<Range> {
+    let mut best: Option<Range> = None;
+    for range in open.iter().filter(|range| range.size >= bytes) {
+        if best.is_none_or(|best| range.size < best.size) {
+            best = Some(*range);
+        }
+    }
+    let pages = Range::new(best?.base, bytes)?;
+    open.remove(pages);
+    Some(pages)
 }
 
 /// Places all demands; the results stand in the order of the demands, each in guest order.

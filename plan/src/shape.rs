@@ -133,6 +133,20 @@ pub struct Options {
     pub console_switch: Option<u8>,
     /// `vwfi=native`: WFI and WFE are not trapped.
     pub native_wfi: bool,
+    /// `ext_regions=`: domains with PV interfaces are told which guest addresses they may fill with other
+    /// domains' pages. Default on.
+    pub ext_regions: bool,
+    /// `xsm=`: who may talk to whom.
+    pub xsm: Xsm,
+}
+
+/// How domains are kept apart (Xen's security modules).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Xsm {
+    /// `silo`, the default: a domain shares memory and events with dom0 and the hypervisor only.
+    Silo,
+    /// `dummy`: domains may also share with one another.
+    Dummy,
 }
 
 /// How vCPUs share processors.
@@ -172,8 +186,29 @@ pub struct Domain {
     pub tree_at: u64,
     /// The device tree, complete.
     pub tree: Vec<u8>,
-    /// Number of 4 KiB stage 2 table frames that the map of this domain needs, root included.
+    /// Number of 4 KiB stage 2 table frames that the map of this domain needs, root included; with PV interfaces
+    /// also those that changes at run time may need.
     pub table_frames: u32,
+    /// Interrupts (INTIDs) of its virtual and its physical non-secure timer as the guest knows them.
+    pub timers: [u32; 2],
+    /// `xen,enhanced`: it has event channels, grants and the other PV interfaces.
+    pub pv: Option<Pv>,
+}
+
+/// What a domain with PV interfaces has beside memory and processors.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pv {
+    /// It talks to xenstore.
+    pub xenstore: bool,
+    /// Guest addresses where it may put its grant table; nothing is mapped there at boot.
+    pub grant_window: Range,
+    /// Guest addresses that it may fill with other domains' pages: nothing is mapped there at boot. At least
+    /// 64 MiB each, 2 MiB aligned, sorted.
+    pub extended: Vec<Range>,
+    /// The private interrupt (an INTID) that says that an event has come.
+    pub event_interrupt: u32,
+    /// Host frames for the pages that the hypervisor and the guest share: `Sizes::shared_pages` of them.
+    pub pages: Range,
 }
 
 /// A piece of guest RAM.

@@ -4,7 +4,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{LATER, MOST_SPIS, MOST_VCPUS};
+use super::{Enhanced, LATER, MOST_SPIS, MOST_VCPUS};
 use crate::board::MOST_BANKS;
 use crate::fdt::{Cells, Node};
 use crate::range::{BLOCK_2_MIB, Bytes, FRAME_BYTES, is_aligned};
@@ -36,8 +36,6 @@ pub(super) fn check_names(node: &Node<'_>, path: &str, report: &mut Report) {
         let name = property.name;
         if LATER_PROPERTIES.contains(&name) {
             report.refuse(path, name, String::from(LATER), "remove it");
-        } else if name == "xen,enhanced" && property.text() != Some("disabled") {
-            report.refuse(path, name, String::from(LATER), "remove it, or write \"disabled\"");
         } else if !KNOWN.contains(&name) {
             report.warn(path, &format!("unknown property {} is ignored", quoted(name)));
         }
@@ -95,6 +93,26 @@ pub(super) fn spis(node: &Node<'_>, path: &str, report: &mut Report) -> Option<O
         report.refuse(path, "nr_spis", reason, "0 to 960, in one cell");
     }
     count.map(Some)
+}
+
+/// `xen,enhanced`; the inner `None` where it is not there or says no.
+pub(super) fn enhanced(node: &Node<'_>, path: &str, report: &mut Report) -> Option<Option<Enhanced>> {
+    const NAME: &str = "xen,enhanced";
+    let Some(property) = node.property(NAME) else { return Some(None) };
+    match property.text() {
+        Some("disabled") => Some(None),
+        Some("no-xenstore") => Some(Some(Enhanced { xenstore: false })),
+        text if property.value.is_empty() || text == Some("enabled") => {
+            let reason = "asks for xenstore, which dom0 serves, and there is no dom0";
+            report.refuse(path, NAME, reason, "write \"no-xenstore\" for all but xenstore");
+            None
+        }
+        text => {
+            let reason = format!("is {}, which means nothing", quoted(text.unwrap_or("no text")));
+            report.refuse(path, NAME, reason, "empty, \"enabled\", \"no-xenstore\" or \"disabled\"");
+            None
+        }
+    }
 }
 
 /// `xen,static-mem`; empty where it is not there, `None` where it is wrong.

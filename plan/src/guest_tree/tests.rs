@@ -38,6 +38,9 @@ fn no_tree_is_larger_than_its_bound() {
     for (vcpus, compatible, bootargs, banks) in [(1, 1, 0, 1), (128, 256, 4096, 256), (17, 15, 1, 2)] {
         let board = board(compatible);
         let banks = vec![Range { base: high, size: 0x1000 }; banks];
+        let range = Range { base: high, size: 0x1000 };
+        let extended = vec![range; banks.len()];
+        let interface = Interface { xenstore: true, grant_window: range, extended, event_interrupt: 31 };
         let bootargs = &text[..bootargs];
         let guest = Guest {
             board: &board,
@@ -47,6 +50,7 @@ fn no_tree_is_larger_than_its_bound() {
             banks: &banks,
             layout: &layout,
             images: &images,
+            interface: Some(&interface),
         };
         let length = write(&guest).len() as u64;
         assert!(length <= bound(&guest), "{length} > {}", bound(&guest));

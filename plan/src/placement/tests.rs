@@ -54,6 +54,16 @@ fn scattered_memory_is_put_together_largest_first() {
 }
 
 #[test]
+fn shared_pages_take_the_lowest_frames_of_the_smallest_hole() {
+    let mut set = open(&[(0x4000_0000, MIB), (0x5000_3000, 0x4000), (0x6000_0000, GIB)]);
+    assert_eq!(take_pages(&mut set, 0x3000), Some(Range { base: 0x5000_3000, size: 0x3000 }));
+    assert_eq!(take_pages(&mut set, 0x3000), Some(Range { base: 0x4000_0000, size: 0x3000 }));
+    assert_eq!(set.total(), GIB + MIB + 0x4000 - 0x6000);
+    assert_eq!(take_pages(&mut set, 2 * GIB), None);
+    assert_eq!(take_pages(&mut set, 0), None);
+}
+
+#[test]
 fn a_refused_demand_says_what_was_left() {
     let banks = [Range { base: 0x4000_0000, size: 8 * MIB }];
     let demand = Demand { banks: &banks, fixed: &[], direct: false };

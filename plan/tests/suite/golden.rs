@@ -71,6 +71,58 @@ fn a_guest_of_192_mib_and_two_vcpus_gets_the_tree_that_xen_gave() {
     world.add(domain("domU1", 196_608, 2));
     let expected = observed(include_str!("../data/observed-enhanced.dts"), &["hypervisor"]);
     assert_eq!(text_of(&world.plan().domains[0].tree), expected);
+    let node = world.domain();
+    node.set("xen,enhanced", b"no-xenstore\0");
+    let pv = world.plan().domains[0].clone();
+    assert_eq!(text_of(&pv.tree), include_str!("../data/observed-enhanced.dts"));
+    let pv = pv.pv.unwrap();
+    assert!(!pv.xenstore && pv.event_interrupt == 31 && pv.grant_window.base == 0x3800_0000);
+}
+
+/// The `reg` line of the tree of an enhanced domain whose RAM is `memory_kib`.
+fn hypervisor_reg(mut world: World) -> String {
+    world.domain().set("xen,enhanced", b"no-xenstore\0");
+    let text = text_of(&world.plan().domains[0].tree);
+    let node = &text[text.find("hypervisor {").expect("a node")..];
+    let reg = &node[node.find("reg = ").expect("a reg")..];
+    reg[..reg.find(';').unwrap()].to_owned()
+}
+
+#[test]
+fn extended_regions_are_what_ram_leaves_as_far_as_guest_addresses_reach() {
+    let large = |memory_kib, bits| {
+        let mut world = World::new(VIRT_GICV3);
+        world.ram(&[(RAM_BASE, (8 * GIB).min((1_u64 << bits) - RAM_BASE))]);
+        world.facts.physical_bits = bits;
+        world.add(domain("domU1", memory_kib, 1));
+        world
+    };
+    let window = "reg = <0x00 0x38000000 0x00 0x1000000";
+    // Whole 2 MiB; no second bank with 32 bits.
+    let reg = hypervisor_reg(large(131_076, 32));
+    assert_eq!(reg, format!("{window} 0x00 0x48200000 0x00 0xb7e00000>"));
+    // What is below 64 MiB is not worth a word.
+    let reg = hypervisor_reg(large((3 << 20) - (63 << 10), 36));
+    assert_eq!(reg, format!("{window} 0x02 0x00 0x0e 0x00>"));
+    let reg = hypervisor_reg(large(4 << 20, 40));
+    assert_eq!(reg, format!("{window} 0x02 0x40000000 0xfd 0xc0000000>"));
+    let mut off = large(131_072, 40);
+    off.command_line("ext_regions=0");
+    assert_eq!(hypervisor_reg(off), format!("{window}>"));
+}
+
+#[test]
+fn a_direct_map_is_told_of_no_memory_that_others_have() {
+    let direct = |base: u64| {
+        let mut world = World::new(VIRT_GICV3);
+        world.ram(&[(0x2000_0000, 4 * GIB)]);
+        let node = domain("domU1", 131_072, 1).bytes("direct-map", &[]);
+        world.add(node.numbers("xen,static-mem", &[base, 128 * MIB]));
+        hypervisor_reg(world)
+    };
+    assert_eq!(direct(0x9000_0000), "reg = <0x00 0x38000000 0x00 0x1000000>");
+    // Its own RAM is where the grant window would be: the image's place is nobody's.
+    assert_eq!(direct(0x3800_0000), "reg = <0x00 0x40200000 0x00 0x40000>");
 }
 
 #[test]
@@ -81,8 +133,12 @@ fn a_guest_with_a_direct_map_gets_the_tree_that_xen_gave() {
         .bytes("direct-map", &[])
         .numbers("xen,static-mem", &[0x9000_0000, 128 * MIB]);
     world.add(node);
+    world.domain().set("xen,enhanced", b"no-xenstore\0");
     let text = include_str!("../data/observed-directmap-static.dts");
-    let expected = observed(text, &["hypervisor", "reserved-memory"]);
+    // Xen names other domains' memory and the controller's neighbours as extended regions; here there are none.
+    let line = text.lines().find(|line| line.contains("0x38000000")).unwrap();
+    let text = text.replace(line, "\t\treg = <0x00 0x38000000 0x00 0x1000000>;");
+    let expected = observed(&text, &["reserved-memory"]);
     assert_eq!(text_of(&world.plan().domains[0].tree), expected);
 }
 
@@ -94,7 +150,8 @@ fn a_guest_of_128_mib_gets_the_tree_that_xen_gave() {
     // A partial tree had chosen another phandle for the controller.
     let text = text.replace("phandle = <0x01>", "phandle = <0xfde8>");
     let text = text.replace("interrupt-parent = <0x01>", "interrupt-parent = <0xfde8>");
-    let expected = observed(&text, &["hypervisor", "reserved-memory", "passthrough"]);
+    world.domain().set("xen,enhanced", b"no-xenstore\0");
+    let expected = observed(&text, &["reserved-memory", "passthrough"]);
     assert_eq!(text_of(&world.plan().domains[0].tree), expected);
 }
 

@@ -1,6 +1,6 @@
 //! The hypervisor's command line.
 
-use plan::{Options, Scheduler};
+use plan::{Options, Scheduler, Xsm};
 
 use crate::world::World;
 
@@ -26,7 +26,8 @@ fn without_a_command_line_the_defaults_hold() {
 #[test]
 fn every_known_option_is_read() {
     let all = "console=dtuart dtuart=/pl011@9000000:115200n8 noreboot sched=null maxcpus=1 console_timestamps=boot \
-               loglvl=all guest_loglvl=debug/all conswitch=bx vwfi=native bootscrub=0 sync_console";
+               loglvl=all guest_loglvl=debug/all conswitch=bx vwfi=native bootscrub=0 sync_console \
+               ext_regions=off xsm=dummy";
     let expected = Options {
         noreboot: true,
         scheduler: Scheduler::Null,
@@ -36,11 +37,13 @@ fn every_known_option_is_read() {
         guest_log_level: 3,
         console_switch: Some(2),
         native_wfi: true,
+        ext_regions: false,
+        xsm: Xsm::Dummy,
     };
     assert_eq!(options(all), expected);
     assert_eq!(warnings(all), "");
     assert_eq!(
-        options("sched=credit vwfi=trap loglvl=none conswitch=`"),
+        options("ext_regions xsm=silo sched=credit vwfi=trap loglvl=none conswitch=`"),
         Options { log_level: 0, console_switch: None, ..Options::default() }
     );
     assert_eq!(options("loglvl=error/warning guest_loglvl=info").guest_log_level, 2);
@@ -89,6 +92,8 @@ fn impossible_values_are_refused() {
         "conswitch=%%",
         "conswitch=",
         "noreboot=perhaps",
+        "ext_regions=perhaps",
+        "xsm=flask",
     ] {
         let mut world = World::with_a_domain();
         world.command_line(line);

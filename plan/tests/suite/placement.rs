@@ -4,7 +4,7 @@
 use plan::{Plan, Range, RangeSet};
 use proptest::prelude::*;
 
-use crate::world::{Files, MIB, Node, RAM_BASE, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node};
+use crate::world::{SIZES, Files, MIB, Node, RAM_BASE, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node};
 
 /// Every frame of RAM has exactly one owner.
 fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCaseError> {
@@ -28,6 +28,11 @@ fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCaseError> {
             prop_assert!(plan::is_aligned(piece.guest | piece.host | piece.size, 4096));
             guest_end = piece.guest + piece.size;
         }
+        if let Some(pv) = &domain.pv {
+            take(pv.pages, "shared pages")?;
+            prop_assert_eq!(pv.pages.size, world.facts.sizes.shared_pages * 4096);
+            check_pv(domain, pv)?;
+        }
     }
     for range in &plan.free {
         take(*range, "free")?;
@@ -35,6 +40,20 @@ fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCaseError> {
     // What is left is reserved, all of it.
     plan.board.reserved.iter().for_each(|range| rest.remove(*range));
     prop_assert!(rest.is_empty(), "lost: {:?}", rest);
+    Ok(())
+}
+
+/// What is mapped at run time lies where nothing is at boot, and has tables.
+fn check_pv(domain: &plan::Domain, pv: &plan::Pv) -> Result<(), TestCaseError> {
+    let mut taken = vec![pv.grant_window];
+    taken.extend(domain.memory.iter().map(|piece| Range { base: piece.guest, size: piece.size }));
+    for region in &pv.extended {
+        prop_assert!(plan::is_aligned(region.base | region.size, plan::BLOCK_2_MIB));
+        prop_assert!(region.size >= 64 * MIB);
+        prop_assert!(taken.iter().all(|range| !range.overlaps(region)), "{region} in {taken:?}");
+    }
+    let ram: u64 = domain.memory.iter().map(|piece| piece.size).sum();
+    prop_assert!(u64::from(domain.table_frames) > ram / plan::BLOCK_2_MIB + 8 + 32);
     Ok(())
 }
 
@@ -94,6 +113,7 @@ proptest! {
         board in a_board(),
         sizes in proptest::collection::vec((0_u64..0x4000, 0_u32..=8), 1..8),
         vcpus in prop_oneof![1_u32..=8, 1_u32..=128],
+        enhanced in prop_oneof![Just(0_u8), proptest::num::u8::ANY],
     ) {
         let mut world = board;
         let mut asked = Vec::new();
@@ -102,6 +122,9 @@ proptest! {
             asked.push(frames * 4096);
             let mut node = domain(&format!("domU{number}"), frames * 4, vcpus);
             node.children = vec![kernel_node(0x5000_0000, 2 * MIB)];
+            if enhanced >> number & 1 == 1 {
+                node.set("xen,enhanced", b"no-xenstore\0");
+            }
             world.add(node);
         }
         match world.read() {
@@ -146,7 +169,8 @@ fn a_small_system_costs_little() {
     let plan = world.plan();
     // The hole below the image holds the heap.
     assert_eq!(plan.heap.base, RAM_BASE);
-    assert!(plan.heap.size <= 512 << 10, "{}", plan.heap.size);
+    let table = plan.board.memory.iter().map(|bank| bank.size / 4096 * SIZES.frame).sum::<u64>();
+    assert!(plan.heap.size - table <= 512 << 10, "{} and {table}", plan.heap.size);
     // The domain is mapped by blocks: two roots and one table of 2 MiB entries.
     assert_eq!(plan.domains[0].table_frames, 3);
     assert_eq!(plan.domains[0].memory.len(), 1);

@@ -42,7 +42,7 @@ fn worlds() -> Vec<World> {
         let mut world = World::new(blob);
         world.reservations.push((0x6000_0000, 0x1000));
         world.command_line("console=dtuart dtuart=serial0 noreboot sched=null loglvl=all");
-        world.add(domain("domU1", 131_072, 2));
+        world.add(domain("domU1", 131_072, 2).texts("xen,enhanced", &["no-xenstore"]));
         world.add(domain("domU2", 131_072, 3).numbers("xen,static-mem", &[0x6800_0000, 0x800_0000]));
         worlds.push(world);
     }

@@ -54,11 +54,6 @@ fn domain_properties_are_checked_one_by_one() {
 #[test]
 fn what_is_not_supported_yet_is_never_ignored() {
     check(&[
-        (
-            |world| world.domain().set("xen,enhanced", &[]),
-            &["/chosen/domU1: xen,enhanced", "not supported yet"],
-        ),
-        (|world| world.domain().set("xen,enhanced", b"enabled\0"), &["xen,enhanced", "not supported yet"]),
         (|world| world.domain().set("domain-cpupool", &[0; 4]), &["domain-cpupool", "not supported yet"]),
         (
             |world| world.domain().set("xen,domain-p2m-mem-mb", &[0; 4]),
@@ -105,6 +100,43 @@ fn what_is_not_supported_yet_is_never_ignored() {
             &["/chosen/module@60000000", "xen,xsm-policy", "not supported yet"],
         ),
     ]);
+}
+
+#[test]
+fn xenstore_needs_dom0_and_other_words_mean_nothing() {
+    let xenstore = "/chosen/domU1: xen,enhanced: asks for xenstore, which dom0 serves, and there is no dom0";
+    let hint = "write \"no-xenstore\"";
+    for value in [&b""[..], b"enabled\0"] {
+        let mut world = World::with_a_domain();
+        world.domain().set("xen,enhanced", value);
+        let text = world.refusals();
+        assert!(text.contains(xenstore) && text.contains(hint), "{text}");
+    }
+    for (value, word) in [(&b"yes\0"[..], "is \"yes\""), (b"enabled", "is \"no text\""), (b"\0", "is \"\"")] {
+        let mut world = World::with_a_domain();
+        world.domain().set("xen,enhanced", value);
+        let text = world.refusals();
+        assert!(
+            text.contains(&format!("/chosen/domU1: xen,enhanced: {word}, which means nothing")),
+            "{text}"
+        );
+    }
+    let mut world = World::with_a_domain();
+    world.domain().set("xen,enhanced", b"disabled\0");
+    assert_eq!(world.plan().domains[0].pv, None);
+    assert_eq!(world.warnings(), "");
+}
+
+#[test]
+fn shared_pages_that_find_no_place_are_refused() {
+    let mut world = World::with_a_domain();
+    world.domain().set("xen,enhanced", b"no-xenstore\0");
+    world.facts.sizes.shared_pages = 1 << 18;
+    let text = world.refusals();
+    assert!(
+        text.contains("/chosen/domU1: xen,enhanced: no room for the 1 GiB that the domain shares"),
+        "{text}"
+    );
 }
 
 fn statics(world: &mut World, numbers: &[u64]) {

@@ -173,7 +173,10 @@ pub(crate) const SIZES: Sizes = Sizes {
     domain: 8 << 10,
     vcpu: 4 << 10,
     spi: 16,
-    frame: 5,
+    pv_domain: 64 << 10,
+    control_domain: 128 << 10,
+    frame: 4,
+    shared_pages: 66,
     boot_heap: 8 << 20,
 };
 

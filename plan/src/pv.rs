@@ -1,0 +1,90 @@
+//! Where a domain with PV interfaces has its grant table, and which guest addresses it may fill with other
+//! domains' pages (extended regions). The addresses are those of Xen's `public/arch-arm.h`.
+
+use alloc::vec::Vec;
+
+use crate::domains::Wanted;
+use crate::layout::{BANK_0, BANK_1};
+use crate::range::{BLOCK_2_MIB, FRAME_BYTES, align_down};
+use crate::shape::{Layout, Pv, Range};
+
+/// Where a guest puts its grant table.
+const GRANT_WINDOW: Range = Range { base: 0x3800_0000, size: 0x100_0000 };
+/// Frames of a grant table at most, where the window lies in the place of the hypervisor's image.
+const GRANT_FRAMES: u64 = 64;
+/// The interrupt that says that an event has come (`GUEST_EVTCHN_PPI`).
+const EVENT_INTERRUPT: u32 = 31;
+/// The least extended region that is worth a word.
+const LEAST_EXTENDED_BYTES: u64 = 64 << 20;
+
+/// The PV side of a domain, but for the place of the shared pages.
+#[derive(Clone, Debug)]
+pub(crate) struct Interface {
+    pub(crate) xenstore: bool,
+    pub(crate) grant_window: Range,
+    pub(crate) extended: Vec<Range>,
+    pub(crate) event_interrupt: u32,
+}
+
+impl Interface {
+    /// The whole of it.
+    pub(crate) fn with_pages(self, pages: Range) -> Pv {
+        let Self { xenstore, grant_window, extended, event_interrupt } = self;
+        Pv { xenstore, grant_window, extended, event_interrupt, pages }
+    }
+}
+
+/// What a guest that wants it is told; guest addresses end at `reach`, if extended regions are wanted at all.
+pub(crate) fn interface(
+    wanted: &Wanted<'_>,
+    (banks, layout): (&[Range], &Layout),
+    image: Range,
+    reach: Option<u64>,
+) -> Option<Interface> {
+    let enhanced = wanted.enhanced?;
+    // A direct map has the host's RAM around it: what is no RAM there may be a device, so nothing is said.
+    let extended = match reach.filter(|_| !wanted.direct_map) {
+        Some(reach) => beyond_ram(banks, reach),
+        None => Vec::new(),
+    };
+    Some(Interface {
+        xenstore: enhanced.xenstore,
+        grant_window: grant_window(banks, layout, image),
+        extended,
+        event_interrupt: EVENT_INTERRUPT,
+    })
+}
+
+/// The usual place; if a direct map has RAM or a device there, the place of the hypervisor's image, where no
+/// guest can have anything.
+fn grant_window(banks: &[Range], layout: &Layout, image: Range) -> Range {
+    let devices = [
+        Range::new(layout.distributor, 0x1_0000),
+        Range::new(layout.cpu_interface, layout.cpu_interface_size),
+        Range::new(layout.uart, FRAME_BYTES),
+    ];
+    let taken = devices.iter().flatten().chain(banks).any(|range| range.overlaps(&GRANT_WINDOW));
+    if taken { in_image(image) } else { GRANT_WINDOW }
+}
+
+/// A grant window in the place of the hypervisor's image, and behind it if that is small.
+pub(crate) fn in_image(image: Range) -> Range {
+    let base = align_down(image.base, FRAME_BYTES);
+    Range::new(base, GRANT_FRAMES.saturating_mul(FRAME_BYTES)).unwrap_or(GRANT_WINDOW)
+}
+
+/// What is left of the places for RAM, up to the end of guest addresses.
+fn beyond_ram(banks: &[Range], reach: u64) -> Vec<Range> {
+    let mut extended = Vec::with_capacity(2);
+    for place in [BANK_0, BANK_1] {
+        let ram = banks.iter().filter(|bank| place.contains(bank)).map(Range::end).max();
+        let rest = Range::between(ram.unwrap_or(place.base), place.end().min(reach));
+        extended.extend(rest.and_then(worth));
+    }
+    extended
+}
+
+/// The whole 2 MiB of a range, if they are large enough for an extended region.
+pub(crate) fn worth(range: Range) -> Option<Range> {
+    range.inward(BLOCK_2_MIB).filter(|range| range.size >= LEAST_EXTENDED_BYTES)
+}

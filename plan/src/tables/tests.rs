@@ -1,0 +1,58 @@
+//! What a reserve holds, counted by hand.
+
+use super::*;
+use crate::range::{BLOCK_1_GIB, BLOCK_2_MIB};
+
+const RESERVE: u32 = FOREIGN_TABLES + LOOSE_TABLES;
+const WINDOW: Range = Range { base: 0x3800_0000, size: 0x100_0000 };
+
+fn piece(guest: u64, host: u64, size: u64) -> GuestMemory {
+    GuestMemory { guest, host, size }
+}
+
+fn count_of(memory: &[GuestMemory], grant_window: Option<Range>) -> Tables {
+    count(&Map { ipa_bits: 40, memory, interface: None, grant_window })
+}
+
+#[test]
+fn a_plain_domain_has_no_spare_tables() {
+    let memory = [piece(0x4000_0000, 0x8000_0000, 8 * BLOCK_2_MIB)];
+    assert_eq!(count_of(&memory, None), Tables { boot: 3, spare: 0 });
+}
+
+#[test]
+fn every_block_can_be_split_and_the_window_be_filled() {
+    let memory = [piece(0x4000_0000, 0x8000_0000, 8 * BLOCK_2_MIB)];
+    // Eight level 3 tables for RAM; for the window eight of them and a level 2.
+    assert_eq!(count_of(&memory, Some(WINDOW)), Tables { boot: 3, spare: 8 + 9 + RESERVE });
+    // RAM that is mapped in single pages anyway needs no more than it has.
+    let memory = [piece(0x4000_0000, 0x8000_1000, 8 * BLOCK_2_MIB)];
+    assert_eq!(count_of(&memory, Some(WINDOW)), Tables { boot: 11, spare: 9 + RESERVE });
+}
+
+#[test]
+fn a_gib_is_split_down_to_pages() {
+    let memory = [piece(0x4000_0000, 0x8000_0000, BLOCK_1_GIB)];
+    assert_eq!(count_of(&memory, Some(WINDOW)), Tables { boot: 2, spare: 1 + 512 + 9 + RESERVE });
+}
+
+#[test]
+fn a_window_shares_tables_with_what_lies_beside_it() {
+    let interface = Mapping { guest: 0x0300_2000, host: 0x0804_0000, size: 0x2000, pages_only: true };
+    let memory = [piece(0x4000_0000, 0x8000_0000, BLOCK_2_MIB)];
+    let map = Map { ipa_bits: 40, memory: &memory, interface: Some(interface), grant_window: Some(WINDOW) };
+    // The level 2 table of the first GiB is there for the interface already.
+    assert_eq!(count(&map), Tables { boot: 5, spare: 1 + 8 + RESERVE });
+    // A window above RAM.
+    let window = Some(Range { base: 0x8000_0000, size: 0x4_0000 });
+    assert_eq!(count_of(&memory, window), Tables { boot: 3, spare: 1 + 2 + RESERVE });
+}
+
+#[test]
+fn two_lists_become_one_in_guest_order() {
+    let at = |guest| Mapping { guest, host: 0, size: FRAME_BYTES, pages_only: false };
+    let both = merged([at(1), at(4)].into_iter(), [at(2), at(3), at(5)].into_iter());
+    let order: alloc::vec::Vec<u64> = both.clone().map(|mapping| mapping.guest).collect();
+    assert_eq!(order, [1, 2, 3, 4, 5]);
+    assert_eq!(both.count(), 5);
+}
