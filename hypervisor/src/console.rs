@@ -99,8 +99,9 @@ pub struct DomainConsole {
     id: u16,
     /// The domain's index.
     index: usize,
-    /// The UART that the guest sees.
+    /// The UART that the guest sees, if it sees one.
     pub uart: Uart,
+    has_uart: bool,
     line: Text,
     /// The line is whole, and waits for room.
     whole: bool,
@@ -111,9 +112,22 @@ pub struct DomainConsole {
 impl DomainConsole {
     /// A UART that nobody has touched, of the domain with this id and index.
     /// `None` where there is no memory.
-    pub fn try_new(id: u16, index: usize) -> Option<Self> {
+    pub fn try_new(id: u16, index: usize, has_uart: bool) -> Option<Self> {
         let typed = Ring::try_new(TYPED_ORDER)?;
-        Some(DomainConsole { id, index, uart: Uart::new(), line: Text::new(), whole: false, typed })
+        let uart = Uart::new();
+        Some(DomainConsole { id, index, uart, has_uart, line: Text::new(), whole: false, typed })
+    }
+
+    /// What was typed and no UART has taken; how many bytes.
+    pub fn take_typed(&mut self, into: &mut [u8]) -> usize {
+        let mut taken = 0_usize;
+        for place in into {
+            let Some(byte) = self.typed.oldest().first().copied() else { break };
+            self.typed.advance(1);
+            *place = byte;
+            taken = taken.saturating_add(1);
+        }
+        taken
     }
 
     /// A byte was typed for this domain. It is lost where very many wait already.
@@ -124,7 +138,8 @@ impl DomainConsole {
 
     /// Moves typed bytes to the UART, as far as it has room.
     pub fn feed(&mut self) {
-        while self.uart.can_receive()
+        while self.has_uart
+            && self.uart.can_receive()
             && let Some(byte) = self.typed.oldest().first().copied()
         {
             self.typed.advance(1);

@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicUsize};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
 
 use machine::contract::Construction;
 use machine::frames::{ClaimError, FramePool, FrameRange};
@@ -20,13 +20,17 @@ use plan::{GicRegions, Plan, Range, Sizes};
 use crate::arch;
 use crate::console::{Console, DomainConsole};
 use crate::domain::Domain;
+use crate::event::{DOMAIN_PORTS, Events};
 use crate::hypervisor::{Hypervisor, Processor};
+use crate::pv::Pv;
 use crate::schedule::{Scheduler, fair::Fair, null::Null};
 use crate::timer::Deadlines;
 use crate::vcpu::{Power, Start, Vcpu};
 
 /// Length of a time slice in milliseconds, where vCPUs wait for each other.
 const SLICE_MILLISECONDS: u64 = 4;
+/// In a second.
+const NANOSECONDS: u64 = 1_000_000_000;
 /// The virtual timer's interrupt as guests know it (`GUEST_TIMER_VIRT_PPI`).
 const GUEST_VIRTUAL_TIMER: u32 = abi::arch_arm::GUEST_TIMER_VIRT_PPI;
 /// The physical timer's (`GUEST_TIMER_PHYS_NS_PPI`).
@@ -202,7 +206,7 @@ fn construct_domain<M: Construction>(
     frames: &mut FramePool,
     plan: &Plan,
     domain: &plan::Domain,
-    first_vcpu: usize,
+    (index, first_vcpu): (usize, usize),
 ) -> Result<Domain<M>, Failure> {
     let tables = usize::try_from(domain.table_frames).unwrap_or(0);
     let mut map = machine
@@ -218,14 +222,38 @@ fn construct_domain<M: Construction>(
     let (vcpus, spis) = (usize::from(domain.vcpus), usize::from(domain.spis));
     let gic = Gic::try_new(version, vcpus, spis, machine.list_registers())
         .map_err(|_| Failure::OutOfMemory("an interrupt controller"))?;
-    let index = usize::from(domain.id).saturating_sub(1);
-    let console = if domain.vpl011 {
-        let console = DomainConsole::try_new(domain.id, index).ok_or(Failure::OutOfMemory("a console"))?;
+    let console = if domain.vpl011 || domain.pv.is_some() {
+        let console = DomainConsole::try_new(domain.id, index, domain.vpl011)
+            .ok_or(Failure::OutOfMemory("a console"))?;
         Some(Lock::new(Rank::Uart, console))
     } else {
         None
     };
-    Ok(Domain::new(domain, first_vcpu, Lock::new(Rank::Interrupts, gic), console, map))
+    let pv = match &domain.pv {
+        Some(planned) => Some(construct_pv(machine, frames, (domain, planned), &map)?),
+        None => None,
+    };
+    let places = (index, first_vcpu);
+    Ok(Domain::new(domain, places, Lock::new(Rank::Interrupts, gic), console, (map, pv)))
+}
+
+/// Takes and clears the pages that a domain shares with the hypervisor, and makes what works on them.
+fn construct_pv<M: Construction>(
+    machine: &M,
+    frames: &mut FramePool,
+    (domain, planned): (&plan::Domain, &plan::Pv),
+    map: &M::GuestMap,
+) -> Result<Pv, Failure> {
+    const WHAT: &str = "its PV interfaces";
+    let mut pages = frames.claim(planned.pages).map_err(|error| Failure::Claim(domain.id, error))?;
+    if !machine.clear(&mut pages) {
+        return Err(Failure::Load(domain.id, "its shared pages"));
+    }
+    let pages = machine.share(map, pages);
+    let shared_info = pages.first().ok_or(Failure::OutOfMemory(WHAT))?;
+    let events = Events::try_new(shared_info, usize::from(domain.vcpus), DOMAIN_PORTS);
+    let pv = events.and_then(|events| Pv::new(planned, events, pages.into_iter()));
+    pv.ok_or(Failure::OutOfMemory(WHAT))
 }
 
 fn construct_vcpus<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Vcpu>, Failure> {
@@ -269,8 +297,9 @@ pub fn construct<M: Construction>(
     let vcpus = construct_vcpus(&machine, plan)?;
     let mut domains = Vec::new();
     let mut first_vcpu = 0_usize;
-    for domain in &plan.domains {
-        domains.push(construct_domain(&machine, &mut frames, plan, domain, first_vcpu)?);
+    for (index, domain) in (0_usize..).zip(&plan.domains) {
+        let places = (index, first_vcpu);
+        domains.push(construct_domain(&machine, &mut frames, plan, domain, places)?);
         first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
     }
     machine.frames().set_free(frames);
@@ -294,6 +323,13 @@ pub fn construct<M: Construction>(
         processors,
         scheduler: Lock::new(Rank::Scheduler, scheduler),
         console: Lock::new(Rank::Console, console),
+        watchdog: AtomicU64::new(u64::MAX),
+        bindings: Lock::new(Rank::Bindings, ()),
+        start: machine.now(),
+        tick: NANOSECONDS
+            .checked_shl(32)
+            .and_then(|scaled| scaled.checked_div(machine.frequency()))
+            .unwrap_or(0),
         options: plan.options.clone(),
         virtual_timer: plan.board.virtual_timer,
         guest_timers: [GUEST_VIRTUAL_TIMER, GUEST_PHYSICAL_TIMER],
@@ -307,6 +343,10 @@ impl<M: Construction> Hypervisor<M> {
     pub fn start_domains(&self, plan: &Plan) {
         for (domain, planned) in self.domains.iter().zip(&plan.domains) {
             let Some(vcpu) = self.vcpu_of(domain, 0) else { continue };
+            if let Some(pv) = &domain.pv {
+                // The hypervisor's start is the time's beginning until somebody knows better.
+                pv.set_wall_clock(&self.machine, 0, 0);
+            }
             let start = Start { entry: planned.kernel.entry, argument: planned.tree_at };
             *vcpu.power.lock() = Power::On(Some(start));
             domain.online.store(1, core::sync::atomic::Ordering::Release);

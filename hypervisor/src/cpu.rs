@@ -13,7 +13,9 @@ use model::arm64::gic::Attention;
 
 use crate::arch;
 use crate::domain::Domain;
-use crate::hypervisor::{Hypervisor, Processor};
+use crate::hypervisor::{Hypervisor, Processor, WATCHER};
+use crate::pv::Pv;
+use crate::runstate::Doing;
 use crate::schedule::{Choice, Leaving};
 use crate::vcpu::{Power, State, Vcpu};
 
@@ -85,6 +87,11 @@ impl<'h, M: Machine> Local<'h, M> {
         self.leaving = leaving;
         self.processor.reschedule.store(true, Ordering::Relaxed);
     }
+}
+
+/// What a vCPU does that gives its processor up for good.
+fn idle_state(vcpu: &Vcpu) -> Doing {
+    if *vcpu.power.lock() == Power::Off { Doing::Offline } else { Doing::Blocked }
 }
 
 impl<M: Machine> Hypervisor<M> {
@@ -197,6 +204,7 @@ impl<M: Machine> Hypervisor<M> {
         self.note_timer(&mut current);
         self.release_physical(&mut current, cpu);
         vcpu.set_running_on(None);
+        self.account(&current, if leaving == Leaving::Blocked { idle_state(vcpu) } else { Doing::Runnable });
         self.notify(current.domain, owed.without(vcpu.index), cpu);
         if leaving == Leaving::Blocked && current.domain.lives() {
             self.put_to_sleep(cpu, current, owed.contains(vcpu.index));
@@ -207,8 +215,11 @@ impl<M: Machine> Hypervisor<M> {
     fn put_to_sleep(&self, cpu: CpuIndex, current: Current<'_, M>, owed: bool) {
         let vcpu = current.vcpu;
         let timer = &current.state.registers.timer;
-        let ahead =
-            [timer.deadline().filter(|_| !timer.in_flight), current.state.pending_physical_deadline()];
+        let ahead = [
+            timer.deadline().filter(|_| !timer.in_flight),
+            current.state.pending_physical_deadline(),
+            current.state.poll_deadline,
+        ];
         let deadline = ahead.into_iter().flatten().min();
         if owed || deadline.is_some_and(|deadline| deadline <= self.machine.now()) {
             drop(current);
@@ -231,6 +242,9 @@ impl<M: Machine> Hypervisor<M> {
             return None;
         }
         vcpu.unblock();
+        self.end_poll(domain, vcpu);
+        current.state.poll_deadline = None;
+        self.account(&current, Doing::Running);
         vcpu.set_running_on(Some(cpu));
         vcpu.called();
         self.update_timers(&mut current);
@@ -240,6 +254,17 @@ impl<M: Machine> Hypervisor<M> {
         self.machine.load(cpu, &mut current.state.registers, &domain.map);
         self.release_physical(&mut current, cpu);
         Some(current)
+    }
+
+    /// The vCPU does something else from now on, and its guest is to know.
+    fn account(&self, current: &Current<'_, M>, doing: Doing) {
+        let now = self.system_time(self.machine.now());
+        let mut runstate = current.vcpu.runstate.lock();
+        runstate.change(doing, now);
+        if runstate.has_area() {
+            let flagged = current.domain.pv.as_ref().is_some_and(Pv::wants_update_flag);
+            runstate.publish(&self.machine, flagged);
+        }
     }
 
     /// Gives a vCPU that was just switched on its first registers. False where it is off.
@@ -280,11 +305,19 @@ impl<M: Machine> Hypervisor<M> {
     fn arm(&self, local: &mut Local<'_, M>) {
         local.rearm = false;
         let guest = local.current.as_ref().and_then(|current| current.state.pending_physical_deadline());
-        let earliest = [local.limit, local.processor.deadlines.earliest(), guest].into_iter().flatten().min();
+        let watchdog = if local.index == WATCHER { self.watchdogs_earliest() } else { None };
+        let ahead = [local.limit, local.processor.deadlines.earliest(), guest, watchdog];
+        let earliest = ahead.into_iter().flatten().min();
         if earliest != local.armed {
             local.armed = earliest;
             self.machine.set_deadline(local.index, earliest);
         }
+    }
+
+    /// Is there something to do on this processor that a long call is to make way for?
+    #[inline]
+    pub fn must_look(&self, local: &Local<'_, M>) -> bool {
+        local.processor.reschedule.load(Ordering::Relaxed) || self.machine.is_interrupted(local.index)
     }
 
     /// The loaded vCPU waits for an interrupt: it sleeps, unless one is there.

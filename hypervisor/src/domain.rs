@@ -9,6 +9,7 @@ use machine::lock::Lock;
 use model::arm64::gic::Gic;
 
 use crate::console::DomainConsole;
+use crate::pv::Pv;
 
 /// Why a domain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,6 +21,19 @@ pub enum End {
     Reboot = 2,
     /// It did what it must not, or cannot go on.
     Crash = 3,
+    /// Its watchdog was not fed.
+    Watchdog = 4,
+}
+
+impl End {
+    /// What follows from a reason that the domain, or another for it, has given (`SHUTDOWN_*`).
+    pub fn of_reason(reason: u32) -> Self {
+        match reason {
+            abi::sched::SHUTDOWN_POWEROFF => End::PowerOff,
+            abi::sched::SHUTDOWN_REBOOT => End::Reboot,
+            _ => End::Crash,
+        }
+    }
 }
 
 impl fmt::Display for End {
@@ -28,6 +42,7 @@ impl fmt::Display for End {
             End::PowerOff => "powered off",
             End::Reboot => "asked for a restart, which needs a toolstack: it stays off",
             End::Crash => "crashed",
+            End::Watchdog => "not fed its watchdog",
         })
     }
 }
@@ -37,6 +52,8 @@ impl fmt::Display for End {
 pub struct Domain<M: Machine> {
     /// Domain id.
     pub id: u16,
+    /// Its index among the domains.
+    pub index: usize,
     /// Numbers of its vCPUs.
     pub vcpus: Range<usize>,
     /// Where it sees its devices.
@@ -47,33 +64,84 @@ pub struct Domain<M: Machine> {
     pub console: Option<Lock<DomainConsole>>,
     /// Its memory.
     pub map: M::GuestMap,
+    /// Its PV interfaces, if the owner gave it some.
+    pub pv: Option<Pv>,
+    /// Every frame of its RAM has the same guest and host address.
+    pub direct_map: bool,
+    /// Frames of RAM that it has, and that it may have.
+    pub frames: Reservation,
+    /// It has a UART, which `console` is behind; else it has the hypervisor's console by hypercalls.
+    pub has_uart: bool,
+    /// Timers that end it unless it feeds them.
+    pub watchdogs: Watchdogs,
     /// How many lines of the hypervisor it may still cause.
     pub lines: Allowance,
     /// vCPUs that are on.
     pub online: AtomicUsize,
     end: AtomicU8,
+    /// What it said why it would end (`SCHEDOP_shutdown_code`).
+    reason: AtomicU32,
 }
+
+/// A domain that the holder may control: made by whoever has checked that, and passed to what needs it.
+#[derive(Debug)]
+pub struct Controlled<'d, M: Machine> {
+    /// The domain.
+    pub domain: &'d Domain<M>,
+}
+
+impl<M: Machine> Clone for Controlled<'_, M> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<M: Machine> Copy for Controlled<'_, M> {}
 
 impl<M: Machine> Domain<M> {
     /// A domain that lives.
     pub fn new(
         plan: &plan::Domain,
-        first_vcpu: usize,
+        (index, first_vcpu): (usize, usize),
         interrupts: Lock<Gic>,
         console: Option<Lock<DomainConsole>>,
-        map: M::GuestMap,
+        (map, pv): (M::GuestMap, Option<Pv>),
     ) -> Self {
+        let frames = plan.memory.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.size >> 12));
         Domain {
             id: plan.id,
+            index,
             vcpus: first_vcpu..first_vcpu.saturating_add(usize::from(plan.vcpus)),
             layout: plan.layout,
             interrupts,
             console,
             map,
+            pv,
+            direct_map: plan.direct_map,
+            frames: Reservation::new(frames),
+            has_uart: plan.vpl011,
+            watchdogs: Watchdogs::default(),
+            reason: AtomicU32::new(0),
             lines: Allowance::new(),
             online: AtomicUsize::new(0),
             end: AtomicU8::new(0),
         }
+    }
+
+    /// It controls the others: dom0.
+    #[inline]
+    pub fn is_control(&self) -> bool {
+        self.id == 0
+    }
+
+    /// The right of `caller` to control this domain, if it has it: dom0 has it over all domains.
+    pub fn controlled_by(&self, caller: &Domain<M>) -> Option<Controlled<'_, M>> {
+        caller.is_control().then_some(Controlled { domain: self })
+    }
+
+    /// Takes note of why it says that it will end.
+    pub fn note_reason(&self, reason: u32) {
+        self.reason.store(reason, Ordering::Relaxed);
     }
 
     /// It has not ended.
@@ -88,6 +156,7 @@ impl<M: Machine> Domain<M> {
             End::PowerOff => 1,
             End::Reboot => 2,
             End::Crash => 3,
+            End::Watchdog => 4,
         };
         self.end.compare_exchange(0, code, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
@@ -98,8 +167,83 @@ impl<M: Machine> Domain<M> {
             0 => None,
             1 => Some(End::PowerOff),
             2 => Some(End::Reboot),
+            4 => Some(End::Watchdog),
             _ => Some(End::Crash),
         }
+    }
+}
+
+/// A domain's watchdogs: each a deadline, or 0 where it does not run.
+#[derive(Debug, Default)]
+pub struct Watchdogs {
+    deadlines: [AtomicU64; 2],
+}
+
+impl Watchdogs {
+    /// Starts one that does not run; its index.
+    pub fn start(&self, deadline: Ticks) -> Option<usize> {
+        let start = |slot: &AtomicU64| {
+            slot.compare_exchange(0, deadline.max(1), Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        };
+        self.deadlines.iter().position(start)
+    }
+
+    /// Puts the deadline of one that runs off; false where it does not.
+    pub fn feed(&self, index: usize, deadline: Ticks) -> bool {
+        self.deadlines.get(index).is_some_and(|slot| {
+            let feed = |now: Ticks| (now != 0).then_some(deadline.max(1));
+            slot.fetch_update(Ordering::AcqRel, Ordering::Relaxed, feed).is_ok()
+        })
+    }
+
+    /// Stops one; false where it does not run.
+    pub fn stop(&self, index: usize) -> bool {
+        self.deadlines.get(index).is_some_and(|slot| slot.swap(0, Ordering::AcqRel) != 0)
+    }
+
+    /// The earliest deadline.
+    pub fn earliest(&self) -> Option<Ticks> {
+        self.deadlines.iter().map(|slot| slot.load(Ordering::Relaxed)).filter(|deadline| *deadline != 0).min()
+    }
+}
+
+/// How much RAM a domain has.
+#[derive(Debug)]
+pub struct Reservation {
+    current: AtomicU64,
+    most: AtomicU64,
+}
+
+impl Reservation {
+    fn new(frames: u64) -> Self {
+        Reservation { current: AtomicU64::new(frames), most: AtomicU64::new(frames) }
+    }
+
+    /// Frames that it has.
+    pub fn current(&self) -> u64 {
+        self.current.load(Ordering::Relaxed)
+    }
+
+    /// Frames that it may have.
+    pub fn most(&self) -> u64 {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Lets it have so many.
+    pub fn set_most(&self, frames: u64) {
+        self.most.store(frames, Ordering::Relaxed);
+    }
+
+    /// Counts frames that it gets; false where that were too many.
+    pub fn add(&self, frames: u64) -> bool {
+        let more = |current: u64| current.checked_add(frames).filter(|sum| *sum <= self.most());
+        self.current.fetch_update(Ordering::AcqRel, Ordering::Relaxed, more).is_ok()
+    }
+
+    /// Counts frames that it has given back.
+    pub fn subtract(&self, frames: u64) {
+        let less = |current: u64| Some(current.saturating_sub(frames));
+        let _ = self.current.fetch_update(Ordering::AcqRel, Ordering::Relaxed, less);
     }
 }
 

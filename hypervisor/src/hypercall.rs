@@ -1,32 +1,124 @@
 //! The table of hypercalls: what is served, by number.
 //!
-//! Convention (`public/arch-arm.h`): HVC #0xEA1, the number in X16, arguments in X0 to X4, the result in
-//! X0. A number that is not served answers -ENOSYS, as the interface demands.
+//! Convention (`public/arch-arm.h`): HVC #0xEA1, the number in X16, arguments in X0 to X4, the result in X0; no
+//! other register changes. A number that is not served answers -ENOSYS, as the interface demands.
+//!
+//! A handler reads what it needs, checks it, acts, and answers. One with more to do than a vCPU may do at a
+//! stretch changes its arguments to what is left and answers `ERESTART`: the guest then executes the
+//! instruction again, and interrupts are taken in between. Nothing else of a call outlives it.
 
+mod assist;
+mod console;
+mod event;
+mod hvm;
+mod multicall;
+mod schedule;
+mod vcpu;
 mod version;
 
 use abi::errno::Errno;
 use abi::hypercall as number;
 use machine::contract::Machine;
 
-use crate::cpu::Current;
+use crate::cpu::{Current, Local};
+use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 
 /// Where the number is.
 const NUMBER: u8 = 16;
 
+/// A handler's result, or its error.
+pub type Answer = Result<u64, Errno>;
+
+/// A call as its handler sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Call {
+    /// The arguments; a handler that is to be called again changes them.
+    pub arguments: [u64; 5],
+}
+
+impl Call {
+    /// An argument of 32 bits; what the register holds beyond them does not count.
+    pub fn word(&self, index: usize) -> u32 {
+        let [b0, b1, b2, b3, ..] = self.argument(index).to_le_bytes();
+        u32::from_le_bytes([b0, b1, b2, b3])
+    }
+
+    /// An argument.
+    pub fn argument(&self, index: usize) -> u64 {
+        self.arguments.get(index).copied().unwrap_or(0)
+    }
+}
+
 /// Serves the hypercall of the loaded vCPU.
 #[inline]
-pub fn handle<M: Machine>(_hypervisor: &Hypervisor<M>, current: &mut Current<'_, M>) {
+pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>) {
+    let Some(current) = &local.current else { return };
+    let registers = &current.state.registers;
+    let arguments = [0, 1, 2, 3, 4].map(|number| registers.general(number));
+    let mut call = Call { arguments };
+    let answer = serve(hypervisor, local, registers_number(current), &mut call);
+    let Some(current) = local.current.as_mut() else { return };
     let registers = &mut current.state.registers;
-    let arguments = [registers.general(0), registers.general(1)];
-    let result = match registers.general(NUMBER) {
-        number::XEN_VERSION => version::xen_version(arguments),
+    match answer {
+        Ok(value) => registers.set_general(0, value),
+        Err(Errno::Restart) => {
+            for (number, argument) in (0_u8..).zip(call.arguments) {
+                registers.set_general(number, argument);
+            }
+            registers.pc = registers.pc.wrapping_sub(4);
+        }
+        Err(error) => registers.set_general(0, error.result()),
+    }
+}
+
+fn registers_number<M: Machine>(current: &Current<'_, M>) -> u64 {
+    current.state.registers.general(NUMBER)
+}
+
+/// The table.
+#[inline]
+fn serve<M: Machine>(
+    hypervisor: &Hypervisor<M>,
+    local: &mut Local<'_, M>,
+    which: u64,
+    call: &mut Call,
+) -> Answer {
+    match which {
+        number::XEN_VERSION => version::xen_version(hypervisor, local, call),
+        number::EVENT_CHANNEL_OP => event::event_channel_op(hypervisor, local, call),
+        number::SCHED_OP => schedule::sched_op(hypervisor, local, call),
+        number::CONSOLE_IO => console::console_io(hypervisor, local, call),
+        number::VCPU_OP => vcpu::vcpu_op(hypervisor, local, call),
+        number::HVM_OP => hvm::hvm_op(hypervisor, local, call),
+        number::VM_ASSIST => assist::vm_assist(local, call),
+        number::MULTICALL => multicall::multicall(hypervisor, local, call),
         _ => Err(Errno::NoSys),
-    };
-    let result = match result {
-        Ok(value) => value,
-        Err(error) => error.result(),
-    };
-    registers.set_general(0, result);
+    }
+}
+
+/// The domain that a caller names: itself, or another by its id.
+///
+/// # Errors
+/// `ESRCH` where there is no such domain.
+pub fn named<'h, M: Machine>(
+    hypervisor: &'h Hypervisor<M>,
+    caller: &'h Domain<M>,
+    id: u16,
+) -> Result<&'h Domain<M>, Errno> {
+    if id == abi::xen::DOMID_SELF || id == caller.id {
+        return Ok(caller);
+    }
+    hypervisor.domain_of(id).ok_or(Errno::Srch)
+}
+
+/// The right to control another domain: the control domain has it over all, and nobody else.
+///
+/// # Errors
+/// `EPERM`.
+pub fn control<'d, M: Machine>(
+    caller: &Domain<M>,
+    target: &'d Domain<M>,
+) -> Result<crate::domain::Controlled<'d, M>, Errno> {
+    target.controlled_by(caller).ok_or(Errno::Perm)
 }

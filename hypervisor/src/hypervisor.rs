@@ -1,9 +1,10 @@
 //! The whole of it: what all processors share.
 
+use abi::errno::Errno;
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 
 use machine::contract::{CpuIndex, Machine, Ticks};
 use machine::lock::{Guard, Lock};
@@ -12,6 +13,7 @@ use model::arm64::identity::Identity;
 
 use crate::console::{Console, Text};
 use crate::domain::{Domain, End};
+use crate::runstate::Doing;
 use crate::schedule::{Scheduler, VcpuId};
 use crate::timer::Deadlines;
 use crate::vcpu::Vcpu;
@@ -40,6 +42,14 @@ pub struct Hypervisor<M: Machine> {
     pub scheduler: Lock<Box<dyn Scheduler>>,
     /// The console.
     pub console: Lock<Console>,
+    /// Held by whoever changes what event channels are bound to.
+    pub bindings: Lock<()>,
+    /// No domain's watchdog ends it before this time.
+    pub watchdog: AtomicU64,
+    /// The counter when the hypervisor started: the zero of system time.
+    pub start: Ticks,
+    /// Nanoseconds of a tick, times 2 to the 32nd.
+    pub tick: u64,
     /// Identification registers as guests see them.
     pub identity: Identity,
     /// The options of the command line.
@@ -53,6 +63,9 @@ pub struct Hypervisor<M: Machine> {
     /// Domains that have not ended.
     pub alive: AtomicUsize,
 }
+
+/// The processor that minds the domains' watchdogs.
+pub const WATCHER: CpuIndex = 0;
 
 /// How much a line matters; see `loglvl=`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -140,6 +153,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Tells the scheduler that a vCPU can run.
     pub fn make_runnable(&self, vcpu: &Vcpu, from: CpuIndex) {
+        self.set_doing(vcpu, Doing::Runnable);
         let called = self.scheduler.lock().wake(vcpu.id, self.machine.now());
         if let Some(cpu) = called {
             self.call(cpu, from);
@@ -202,6 +216,98 @@ impl<M: Machine> Hypervisor<M> {
         let mut console = self.console();
         console.use_polling();
         console.drain(&self.machine);
+    }
+
+    /// A domain's watchdog is to end it at this time, unless it is fed.
+    pub fn watch(&self, deadline: Ticks, from: CpuIndex) {
+        if self.watchdog.fetch_min(deadline, Ordering::AcqRel) > deadline {
+            self.call(WATCHER, from);
+        }
+    }
+
+    /// When to look at the watchdogs.
+    pub fn watchdogs_earliest(&self) -> Option<Ticks> {
+        Some(self.watchdog.load(Ordering::Acquire)).filter(|deadline| *deadline != u64::MAX)
+    }
+
+    /// Ends the domains whose watchdogs have not been fed in time.
+    pub fn end_unfed(&self, now: Ticks) {
+        if self.watchdogs_earliest().is_none_or(|deadline| deadline > now) {
+            return;
+        }
+        self.watchdog.store(u64::MAX, Ordering::Release);
+        for domain in self.domains.iter().filter(|domain| domain.lives()) {
+            match domain.watchdogs.earliest() {
+                Some(deadline) if deadline <= now => self.finish(domain, End::Watchdog, WATCHER),
+                Some(deadline) => {
+                    self.watchdog.fetch_min(deadline, Ordering::AcqRel);
+                }
+                None => {}
+            }
+        }
+    }
+
+    /// Whether events and memory may pass between two domains: without `xsm=dummy` only between dom0 and
+    /// others, and within one.
+    ///
+    /// # Errors
+    /// `EPERM`.
+    pub fn may_talk(&self, one: &Domain<M>, other: &Domain<M>) -> Result<(), Errno> {
+        let talk = self.options.xsm == plan::Xsm::Dummy
+            || one.index == other.index
+            || one.is_control()
+            || other.is_control();
+        if talk { Ok(()) } else { Err(Errno::Perm) }
+    }
+
+    /// Takes bytes that a guest writes to the hypervisor's console by hypercall; how many. Where there is no
+    /// room the rest has to wait.
+    pub fn write_console(&self, domain: &Domain<M>, bytes: &[u8]) -> usize {
+        let Some(guest) = &domain.console else { return bytes.len() };
+        let mut guest = guest.lock();
+        let mut console = self.console();
+        let mut taken = 0_usize;
+        for byte in bytes {
+            if guest.stalled() && !console.flush(&self.machine, &mut guest) {
+                break;
+            }
+            console.transmit(&self.machine, &mut guest, *byte);
+            taken = taken.saturating_add(1);
+        }
+        taken
+    }
+
+    /// What was typed for a domain that has no UART; how many bytes.
+    pub fn read_console(&self, domain: &Domain<M>, into: &mut [u8]) -> usize {
+        domain.console.as_ref().map_or(0, |console| console.lock().take_typed(into))
+    }
+
+    /// The domain with this id.
+    pub fn domain_of(&self, id: u16) -> Option<&Domain<M>> {
+        let first = self.domains.first()?.id;
+        self.domains.get(usize::from(id.checked_sub(first)?))
+    }
+
+    /// System time: nanoseconds since the hypervisor started.
+    #[inline]
+    pub fn system_time(&self, now: Ticks) -> u64 {
+        let scaled = u128::from(now.saturating_sub(self.start)).wrapping_mul(u128::from(self.tick));
+        u64::try_from(scaled >> 32).unwrap_or(u64::MAX)
+    }
+
+    /// The counter at a system time, rounded up.
+    pub fn ticks_at(&self, system_time: u64) -> Ticks {
+        const SECOND: u64 = 1_000_000_000;
+        let frequency = self.machine.frequency();
+        let (seconds, rest) = (system_time / SECOND, system_time % SECOND);
+        let part = rest.saturating_mul(frequency).div_ceil(SECOND);
+        seconds.saturating_mul(frequency).saturating_add(part).saturating_add(self.start)
+    }
+
+    /// A vCPU does something else from now on.
+    pub fn set_doing(&self, vcpu: &Vcpu, doing: Doing) {
+        let now = self.system_time(self.machine.now());
+        vcpu.runstate.lock().change(doing, now);
     }
 
     /// A time on this machine.

@@ -8,7 +8,7 @@ use model::arm64::gic::Attention;
 use crate::console::{DomainConsole, Focus, Typed};
 use crate::cpu::Local;
 use crate::domain::Domain;
-use crate::hypervisor::Hypervisor;
+use crate::hypervisor::{Hypervisor, WATCHER};
 
 /// Bytes that are taken from the console at a time.
 const TYPED_AT_ONCE: usize = 64;
@@ -39,6 +39,9 @@ impl<M: Machine> Hypervisor<M> {
         }
         if local.limit.is_some_and(|limit| limit <= now) {
             local.processor.reschedule.store(true, Ordering::Relaxed);
+        }
+        if local.index == WATCHER {
+            self.end_unfed(now);
         }
         self.update_physical_timer(local, now);
     }
@@ -117,9 +120,12 @@ impl<M: Machine> Hypervisor<M> {
         let attention = {
             let mut console = console.lock();
             console.type_byte(byte);
-            self.set_uart_line(domain, &console)
+            domain.has_uart.then(|| self.set_uart_line(domain, &console))
         };
-        self.notify(domain, attention, cpu);
+        match attention {
+            Some(attention) => self.notify(domain, attention, cpu),
+            None => self.raise_virq(domain, abi::xen::VIRQ_CONSOLE, cpu),
+        }
     }
 
     /// Gives domains whose output waited for room another chance, in turn.
@@ -133,9 +139,11 @@ impl<M: Machine> Hypervisor<M> {
                 if !console.stalled() || !self.console().resume(&self.machine, &mut console) {
                     continue;
                 }
-                self.set_uart_line(domain, &console)
+                domain.has_uart.then(|| self.set_uart_line(domain, &console))
             };
-            self.notify(domain, attention, cpu);
+            if let Some(attention) = attention {
+                self.notify(domain, attention, cpu);
+            }
         }
     }
 

@@ -65,7 +65,7 @@ impl<M: Machine> Hypervisor<M> {
         let next = (0..self.domains.len())
             .zip(&self.domains)
             .skip(start)
-            .find(|(_, domain)| domain.console.is_some() && domain.lives());
+            .find(|(_, domain)| (domain.has_uart || domain.is_control()) && domain.lives());
         let (focus, id) = match next {
             Some((index, domain)) => (Focus::Domain(index), Some(domain.id)),
             None => (Focus::Hypervisor, None),

@@ -10,6 +10,7 @@ use machine::lock::{Lock, Rank};
 use model::arm64::Registers;
 use model::arm64::timer::PhysicalTimer;
 
+use crate::runstate::Runstate;
 use crate::schedule::VcpuId;
 use crate::timer::{NO_CPU, restored, stored};
 
@@ -22,6 +23,8 @@ pub struct State {
     pub physical_timer: PhysicalTimer,
     /// The emulated timer's interrupt line, as the interrupt controller knows it.
     pub physical_line: bool,
+    /// When a poll for events ends (`SCHEDOP_poll`).
+    pub poll_deadline: Option<Ticks>,
 }
 
 impl State {
@@ -49,6 +52,9 @@ pub struct Start {
     pub argument: u64,
 }
 
+/// A vCPU polls for more than one port.
+pub const POLLS_FOR_ANY: u32 = u32::MAX;
+
 /// One virtual processor.
 #[derive(Debug)]
 pub struct Vcpu {
@@ -62,6 +68,10 @@ pub struct Vcpu {
     pub state: Lock<State>,
     /// On or off.
     pub power: Lock<Power>,
+    /// How long it has been doing what.
+    pub runstate: Lock<Runstate>,
+    /// The port for which it polls; [`POLLS_FOR_ANY`], or 0 for none.
+    poll: AtomicU32,
     attention: AtomicBool,
     blocked: AtomicBool,
     running_on: AtomicU32,
@@ -77,14 +87,37 @@ impl Vcpu {
             index,
             state: Lock::new(
                 Rank::Registers,
-                State { registers, physical_timer: PhysicalTimer::default(), physical_line: false },
+                State {
+                    registers,
+                    physical_timer: PhysicalTimer::default(),
+                    physical_line: false,
+                    poll_deadline: None,
+                },
             ),
             power: Lock::new(Rank::Power, Power::Off),
+            runstate: Lock::new(Rank::Runstate, Runstate::default()),
+            poll: AtomicU32::new(0),
             attention: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             running_on: AtomicU32::new(NO_CPU),
             deadline_on: AtomicU32::new(NO_CPU),
         }
+    }
+
+    /// Polls for a port, or for [`POLLS_FOR_ANY`].
+    pub fn start_poll(&self, port: u32) {
+        self.poll.store(port, Ordering::SeqCst);
+    }
+
+    /// Does it poll for this port?
+    pub fn polls_for(&self, port: u32) -> bool {
+        let polled = self.poll.load(Ordering::SeqCst);
+        polled != 0 && (polled == POLLS_FOR_ANY || polled == port)
+    }
+
+    /// Ends a poll; whether there was one.
+    pub fn end_poll(&self) -> bool {
+        self.poll.load(Ordering::SeqCst) != 0 && self.poll.swap(0, Ordering::SeqCst) != 0
     }
 
     /// Says that its interrupt controller has news. Answers with the processor that runs it.

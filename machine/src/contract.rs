@@ -82,6 +82,8 @@ pub enum Word {
     Store64(u64),
     /// Sets bits of 64.
     Set64(u64),
+    /// Clears bits of 64.
+    Clear64(u64),
     /// Writes 16 bits where they were `.0`.
     Exchange16(u16, u16),
     /// Clears bits of 16.
@@ -130,6 +132,8 @@ pub trait Machine: Sync + core::fmt::Debug {
 
     /// Sleeps until an interrupt is pending. Returns without acknowledging it.
     fn idle(&self, cpu: CpuIndex);
+    /// Is an interrupt pending on this processor?
+    fn is_interrupted(&self, cpu: CpuIndex) -> bool;
     /// Acknowledges the most urgent pending interrupt; `None` where there is none (any more).
     fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt>;
 

@@ -17,12 +17,20 @@ use core::sync::atomic::{AtomicU32, Ordering};
 pub enum Rank {
     /// A vCPU's registers: held by the processor that runs it.
     Registers,
+    /// What the event channels of all domains are bound to.
+    Bindings,
+    /// A domain's grant table.
+    Grants,
     /// A domain's UART.
     Uart,
+    /// How a domain is told of its events.
+    Events,
     /// A domain's interrupt controller.
     Interrupts,
     /// A vCPU's start orders.
     Power,
+    /// A vCPU's account of its time.
+    Runstate,
     /// The scheduler.
     Scheduler,
     /// A processor's deadlines.

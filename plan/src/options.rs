@@ -5,6 +5,7 @@
 //! is refused; an unknown option is named in a warning.
 
 use alloc::format;
+use alloc::string::String;
 
 use crate::fdt::{Fdt, Node};
 use crate::report::{Report, quoted};
@@ -18,6 +19,7 @@ const NODE: &str = "/chosen";
 impl Default for Options {
     fn default() -> Self {
         Self {
+            words: String::new(),
             noreboot: false,
             scheduler: Scheduler::Fair,
             max_cpus: None,
@@ -97,6 +99,7 @@ pub(crate) fn parse(line: &CommandLine<'_>, report: &mut Report) -> Options {
     if line.text.len() > LONGEST_COMMAND_LINE_BYTES {
         return options;
     }
+    options.words = line.text.into();
     for word in line.text.split_ascii_whitespace() {
         let outcome = match crate::text::split_once(word, b'=') {
             Some((name, value)) => valued(&mut options, name, value),

@@ -116,6 +116,8 @@ pub struct Pl011 {
 /// The hypervisor's command line, parsed. Names are those of Xen 4.17.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options {
+    /// All its words, as they stand in the tree.
+    pub words: String,
     /// `noreboot`: after a fatal error or the last domain's end the machine stays as it is.
     pub noreboot: bool,
     /// `sched=`: the scheduler for all processors.

@@ -52,7 +52,7 @@ pub fn start(registers: &mut Registers, start: Start) {
 pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: Trap) {
     let Some(current) = local.current.as_mut() else { return };
     match trap.decode() {
-        Exit::Hypercall { immediate: XEN_HVC } => hypercall::handle(hypervisor, current),
+        Exit::Hypercall { immediate: XEN_HVC } => hypercall::handle(hypervisor, local),
         Exit::SystemRegister(access) => system_register::handle(hypervisor, local, &trap, access),
         Exit::Mmio(access) => mmio::handle(hypervisor, local, &trap, access),
         Exit::Wfi => {
@@ -83,6 +83,9 @@ pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, 
 fn fault<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: &Trap, exit: Exit) {
     let Some(current) = local.current.as_mut() else { return };
     match exit {
+        // A map was just being changed: the guest tries again.
+        Exit::DataAbort { ipa, reason, .. } | Exit::InstructionAbort { ipa, reason }
+            if was_passing(hypervisor, current, ipa, reason) => {}
         Exit::DataAbort { ipa, reason, write } => {
             let address = trap.fault_address;
             tell_abort(hypervisor, current, if write { "store to" } else { "load from" }, ipa, reason);
@@ -98,6 +101,23 @@ fn fault<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap:
         _ => {
             raise(hypervisor, current, exception::undefined);
         }
+    }
+}
+
+/// Was there nothing at the address for a moment only, because the domain's map was being changed?
+fn was_passing<M: Machine>(
+    hypervisor: &Hypervisor<M>,
+    current: &Current<'_, M>,
+    ipa: u64,
+    reason: AbortReason,
+) -> bool {
+    match reason {
+        AbortReason::Translation | AbortReason::NoSyndrome | AbortReason::CacheMaintenance => {
+            hypervisor.machine.is_shown(&current.domain.map, ipa)
+        }
+        // Page tables have to be in memory.
+        AbortReason::TableWalk => hypervisor.machine.frame_at(&current.domain.map, ipa).is_some(),
+        _ => false,
     }
 }
 

@@ -215,6 +215,10 @@ impl Machine for Board {
         wait_for_interrupt();
     }
 
+    fn is_interrupted(&self, _cpu: CpuIndex) -> bool {
+        read!("isr_el1") != 0
+    }
+
     fn acknowledge(&self, _cpu: CpuIndex) -> Option<Interrupt> {
         let acknowledged = self.gic.acknowledge();
         let intid = acknowledged & 0xff_ffff & if matches!(self.gic, Gic::V2(_)) { 0x3ff } else { 0xff_ffff };

@@ -90,7 +90,7 @@ pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> 
         Word::Swap8(_) => 1,
         Word::Exchange16(..) | Word::Clear16(_) => 2,
         Word::Load32 | Word::Store32(_) | Word::Set32(_) | Word::Clear32(_) | Word::Exchange32(..) => 4,
-        Word::Load64 | Word::Store64(_) | Word::Set64(_) => 8,
+        Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) => 8,
     };
     let at = place(frame, offset, bytes).filter(|at| at.is_multiple_of(bytes))?;
     Some(match act {
@@ -116,6 +116,10 @@ pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> 
         ),
         Word::Set64(bits) => update!(
             at, "ldaxr {old}, [{address}]", "stlxr {status:w}, {new}, [{address}]", "orr {new}, {old}, {bits}",
+            bits = in(reg) bits,
+        ),
+        Word::Clear64(bits) => update!(
+            at, "ldaxr {old}, [{address}]", "stlxr {status:w}, {new}, [{address}]", "bic {new}, {old}, {bits}",
             bits = in(reg) bits,
         ),
         Word::Exchange32(before, after) => update!(

@@ -180,6 +180,10 @@ impl Machine for Sim {
         }
     }
 
+    fn is_interrupted(&self, cpu: CpuIndex) -> bool {
+        self.own(cpu).pending(self.time(), self.console_interrupts(cpu)).is_some()
+    }
+
     fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt> {
         let mut processor = self.own(cpu);
         let interrupt = processor.pending(self.time(), self.console_interrupts(cpu))?;

@@ -204,6 +204,16 @@ impl Gic {
         }
     }
 
+    /// A PPI of this vCPU, or an SPI, becomes pending and stays so until it is taken, whatever its line: as by
+    /// GICD_ISPENDR.
+    pub fn pulse(&mut self, vcpu: usize, intid: u32) -> Attention {
+        let intid = index(intid);
+        match self.line_mut(vcpu, intid).map(Interrupt::set_pending) {
+            Some(Change::Settle | Change::Release) => self.settle(vcpu, intid),
+            Some(Change::None) | None => Attention::NONE,
+        }
+    }
+
     /// The physical interrupt behind a PPI of this vCPU, or behind an SPI, has fired and is active: the
     /// virtual one becomes pending, and its end in the guest will deactivate `physical`.
     pub fn inject_physical(&mut self, vcpu: usize, intid: u32, physical: u32) -> Attention {

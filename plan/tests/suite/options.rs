@@ -19,7 +19,7 @@ fn warnings(line: &str) -> String {
 #[test]
 fn without_a_command_line_the_defaults_hold() {
     let plan = World::with_a_domain().plan();
-    assert_eq!(plan.options, Options::default());
+    assert_eq!(plan.options, Options { words: plan.options.words.clone(), ..Options::default() });
     assert!(plan.warnings.is_empty(), "{:?}", plan.warnings);
 }
 
@@ -29,6 +29,7 @@ fn every_known_option_is_read() {
                loglvl=all guest_loglvl=debug/all conswitch=bx vwfi=native bootscrub=0 sync_console \
                ext_regions=off xsm=dummy";
     let expected = Options {
+        words: all.to_owned(),
         noreboot: true,
         scheduler: Scheduler::Null,
         max_cpus: Some(1),
@@ -42,10 +43,8 @@ fn every_known_option_is_read() {
     };
     assert_eq!(options(all), expected);
     assert_eq!(warnings(all), "");
-    assert_eq!(
-        options("ext_regions xsm=silo sched=credit vwfi=trap loglvl=none conswitch=`"),
-        Options { log_level: 0, console_switch: None, ..Options::default() }
-    );
+    let words = "ext_regions xsm=silo sched=credit vwfi=trap loglvl=none conswitch=`".to_owned();
+    assert_eq!(options(&words), Options { words, log_level: 0, console_switch: None, ..Options::default() });
     assert_eq!(options("loglvl=error/warning guest_loglvl=info").guest_log_level, 2);
 }
 

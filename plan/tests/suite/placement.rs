@@ -4,7 +4,7 @@
 use plan::{Plan, Range, RangeSet};
 use proptest::prelude::*;
 
-use crate::world::{SIZES, Files, MIB, Node, RAM_BASE, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node};
+use crate::world::{Files, MIB, Node, RAM_BASE, SIZES, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node};
 
 /// Every frame of RAM has exactly one owner.
 fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCaseError> {

@@ -26,13 +26,14 @@ pub(super) fn handle<M: Machine>(
     let Some(current) = local.current.as_mut() else { return };
     let layout = &current.domain.layout;
     let in_uart = access.ipa.wrapping_sub(layout.uart);
-    if in_uart < UART && current.domain.console.is_some() {
+    if in_uart < UART && current.domain.has_uart {
         uart(hypervisor, local, access, in_uart);
         step(local, trap);
     } else if let Some((place, offset)) = controller(current, access.ipa, hypervisor.gic_v3) {
         interrupts(hypervisor, local, access, place, offset);
         step(local, trap);
-    } else {
+    } else if !hypervisor.machine.is_shown(&current.domain.map, access.ipa) {
+        // Where there is something by now, a map was just being changed: the guest tries again.
         nothing_there(hypervisor, current, trap, access);
     }
 }

@@ -1,0 +1,164 @@
+//! How long a vCPU has been in each state, and the copy of that in its guest's memory.
+//!
+//! A guest can name an area for each vCPU (`VCPUOP_register_runstate_memory_area`), in which it then finds what
+//! others have taken of its time. It is written when the state changes and the vCPU is about to run, or is
+//! put aside.
+//!
+//! Source: `public/vcpu.h`.
+
+use abi::layout::Layout;
+use abi::vcpu::{
+    RUNSTATE_BLOCKED, RUNSTATE_OFFLINE, RUNSTATE_RUNNABLE, RUNSTATE_RUNNING, VcpuRunstateInfo,
+    XEN_RUNSTATE_UPDATE,
+};
+use core::sync::atomic::{Ordering, fence};
+use machine::contract::{Machine, Word};
+use machine::frames::GuestFrame;
+
+const FRAME: usize = 4096;
+/// Bytes of `struct vcpu_runstate_info`.
+const BYTES: usize = 48;
+/// Offset of `state_entry_time`.
+const ENTRY_TIME: usize = 8;
+
+/// What a vCPU is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Doing {
+    /// It runs.
+    Running,
+    /// It could run.
+    Runnable,
+    /// It waits for an event.
+    Blocked,
+    /// It is off.
+    Offline,
+}
+
+impl Doing {
+    fn number(self) -> u32 {
+        match self {
+            Doing::Running => RUNSTATE_RUNNING,
+            Doing::Runnable => RUNSTATE_RUNNABLE,
+            Doing::Blocked => RUNSTATE_BLOCKED,
+            Doing::Offline => RUNSTATE_OFFLINE,
+        }
+    }
+}
+
+/// Where a guest wants to read it: one page, or two that the area straddles.
+#[derive(Debug)]
+pub struct Area {
+    /// The page of the first byte, and the offset in it.
+    pub first: (GuestFrame, usize),
+    /// The page of the last byte, where that is another one.
+    pub second: Option<GuestFrame>,
+}
+
+/// A vCPU's account of its time.
+#[derive(Debug)]
+pub struct Runstate {
+    doing: Doing,
+    /// Nanoseconds of system time since when.
+    since: u64,
+    times: [u64; 4],
+    area: Option<Area>,
+}
+
+impl Default for Runstate {
+    fn default() -> Self {
+        Runstate { doing: Doing::Offline, since: 0, times: [0; 4], area: None }
+    }
+}
+
+impl Runstate {
+    /// From `now` on, in nanoseconds of system time, it does this.
+    pub fn change(&mut self, doing: Doing, now: u64) {
+        if self.doing == doing {
+            return;
+        }
+        let spent = now.saturating_sub(self.since);
+        let number = usize::try_from(self.doing.number()).unwrap_or(0);
+        if let Some(time) = self.times.get_mut(number) {
+            *time = time.saturating_add(spent);
+        }
+        self.doing = doing;
+        self.since = now;
+    }
+
+    /// What it is doing, since when, and the times of all states up to `now`.
+    pub fn info(&self, now: u64) -> VcpuRunstateInfo {
+        let mut time = self.times;
+        let number = usize::try_from(self.doing.number()).unwrap_or(0);
+        if let Some(time) = time.get_mut(number) {
+            *time = time.saturating_add(now.saturating_sub(self.since));
+        }
+        VcpuRunstateInfo {
+            state: i32::try_from(self.doing.number()).unwrap_or(0),
+            state_entry_time: self.since,
+            time,
+        }
+    }
+
+    /// What it is doing.
+    pub fn doing(&self) -> Doing {
+        self.doing
+    }
+
+    /// The guest reads it there from now on; where it read it until now comes back.
+    pub fn swap_area(&mut self, area: &mut Option<Area>) {
+        core::mem::swap(&mut self.area, area);
+    }
+
+    /// Whether the guest reads it anywhere.
+    pub fn has_area(&self) -> bool {
+        self.area.is_some()
+    }
+
+    /// Brings the guest's copy up to date. With `flagged` the copy says while it is not whole.
+    pub fn publish<M: Machine>(&self, machine: &M, flagged: bool) {
+        let Some(area) = &self.area else { return };
+        let mut info = VcpuRunstateInfo {
+            state: i32::try_from(self.doing.number()).unwrap_or(0),
+            state_entry_time: self.since,
+            time: self.times,
+        };
+        if flagged {
+            info.state_entry_time |= XEN_RUNSTATE_UPDATE;
+            area.write(machine, ENTRY_TIME, &info.state_entry_time.to_le_bytes());
+            // The flag is seen before anything else has changed, and cleared after all has.
+            fence(Ordering::SeqCst);
+        }
+        area.write(machine, 0, &info.to_bytes());
+        if flagged {
+            fence(Ordering::SeqCst);
+            info.state_entry_time &= !XEN_RUNSTATE_UPDATE;
+            area.write(machine, ENTRY_TIME, &info.state_entry_time.to_le_bytes());
+        }
+    }
+}
+
+impl Area {
+    fn write<M: Machine>(&self, machine: &M, from: usize, bytes: &[u8]) {
+        let (frame, offset) = &self.first;
+        let at = offset.saturating_add(from);
+        if at.is_multiple_of(8)
+            && let Ok(word) = <[u8; 8]>::try_from(bytes)
+            && at <= FRAME.saturating_sub(8)
+        {
+            // In one step and in order: the guest looks at this word before and after the others.
+            machine.word(frame, at, Word::Store64(u64::from_le_bytes(word)));
+            return;
+        }
+        let room = FRAME.saturating_sub(at).min(bytes.len());
+        let (first, second) = bytes.split_at_checked(room).unwrap_or((bytes, &[]));
+        if !first.is_empty() {
+            machine.write_frame(frame, at, first);
+        }
+        if let Some(frame) = self.second.as_ref().filter(|_| !second.is_empty()) {
+            machine.write_frame(frame, at.saturating_add(room).saturating_sub(FRAME), second);
+        }
+    }
+}
+
+/// Bytes that an area takes.
+pub const AREA_BYTES: usize = BYTES;
