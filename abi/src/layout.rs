@@ -427,8 +427,9 @@ macro_rules! value {
 pub(crate) use {constants, layout, one_of, value};
 
 #[cfg(test)]
-#[expect(unreachable_pub, reason = "the macros declare public items, here for the tests alone")]
 mod tests {
+    #![expect(unreachable_pub, reason = "the macros declare public items, here for the tests alone")]
+
     use super::*;
     use proptest::prelude::*;
 
