@@ -1,4 +1,5 @@
 //! `public/hvm/hvm_op.h`: a domain's parameters and what else `hvm_op` does.
+
 use crate::layout::{constants, layout};
 
 constants! {

@@ -1,4 +1,5 @@
 //! `public/hvm/params.h`: numbers of a domain's parameters.
+
 use crate::layout::constants;
 
 constants! {

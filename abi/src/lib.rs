@@ -21,6 +21,7 @@
 )]
 
 pub mod arch_arm;
+pub mod domctl;
 pub mod errno;
 pub mod event_channel;
 pub mod features;
@@ -33,6 +34,7 @@ pub mod memory;
 pub mod physdev;
 pub mod platform;
 pub mod sched;
+pub mod sysctl;
 pub mod vcpu;
 pub mod version;
 pub mod xen;

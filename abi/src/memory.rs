@@ -1,4 +1,5 @@
 //! `public/memory.h`: what physical memory a domain has, and what is where in it.
+
 use crate::layout::{Handle, constants, layout};
 
 constants! {

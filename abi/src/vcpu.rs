@@ -1,4 +1,5 @@
 //! `public/vcpu.h`: what a domain can ask of its own vCPUs.
+
 use crate::layout::{constants, layout};
 
 constants! {

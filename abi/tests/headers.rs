@@ -52,6 +52,11 @@ macro_rules! modules {
 
 modules! {
     arch_arm: CONSTANTS STRUCTURES, Arm64;
+    domctl: CONSTANTS STRUCTURES, Both;
+    domctl::device: CONSTANTS STRUCTURES, Both;
+    domctl::domain: CONSTANTS STRUCTURES, Both;
+    domctl::memory: CONSTANTS STRUCTURES, Both;
+    domctl::vcpu: CONSTANTS STRUCTURES, Both;
     errno: CONSTANTS, Both;
     event_channel: CONSTANTS STRUCTURES, Both;
     features: CONSTANTS, Both;
@@ -63,6 +68,7 @@ modules! {
     physdev: CONSTANTS STRUCTURES, Both;
     platform: CONSTANTS STRUCTURES, Both;
     sched: CONSTANTS STRUCTURES, Both;
+    sysctl: CONSTANTS STRUCTURES, Both;
     vcpu: CONSTANTS STRUCTURES, Both;
     version: CONSTANTS STRUCTURES, Both;
     xen: CONSTANTS STRUCTURES, Both;
@@ -97,6 +103,7 @@ const PREAMBLE: &str = r#"
 #include <xen/vcpu.h>
 #include <xen/version.h>
 #include <xen/xsm/flask_op.h>
+#define SIGNED(x) _Generic((x), int8_t: 1, int16_t: 1, int32_t: 1, int64_t: 1, default: 0)
 #define __XEN__ 1
 #define XEN_ERRNO(name, value) XEN_##name = value,
 enum every_errno {
@@ -168,11 +175,12 @@ fn structure_lines(text: &mut String, module: &str, structure: &Structure) {
     writeln!(text, "_Static_assert(sizeof({name}) == {size}, \"{module}: size of {name} is not {size}\");")
         .unwrap();
     for field in fields.iter().filter(|field| !field.name.is_empty()) {
-        let (of, offset, size) = (field.name, field.offset, field.size);
+        let (of, offset, size, sign) = (field.name, field.offset, field.size, u8::from(field.signed));
         writeln!(
             text,
             "_Static_assert(offsetof({name}, {of}) == {offset}, \"{module}: {name}: {of} is not at {offset}\");\n\
-             _Static_assert(sizeof((({name} *)0)->{of}) == {size}, \"{module}: {name}: {of} has not {size} bytes\");"
+             _Static_assert(sizeof((({name} *)0)->{of}) == {size}, \"{module}: {name}: {of} has not {size} bytes\");\n\
+             _Static_assert(SIGNED((({name} *)0)->{of}) == {sign}, \"{module}: {name}: the sign of {of}\");"
         )
         .unwrap();
     }
@@ -244,8 +252,8 @@ fn a_field_at_a_wrong_place_is_found_and_named() {
             size: 8,
             view: View::Both,
             fields: &[
-                FieldEntry { name: "dom", offset: 0, size: 2 },
-                FieldEntry { name: "port", offset: 2, size: 4 },
+                FieldEntry { name: "dom", offset: 0, size: 2, signed: false },
+                FieldEntry { name: "port", offset: 2, size: 4, signed: false },
             ],
         }],
         view: View::Both,
@@ -258,7 +266,7 @@ fn a_field_at_a_wrong_place_is_found_and_named() {
 }
 
 #[test]
-fn a_wrong_size_is_found_and_named() {
+fn a_wrong_size_or_sign_is_found_and_named() {
     use abi::layout::FieldEntry;
     const WRONG: &[Module] = &[Module {
         name: "wrong",
@@ -267,15 +275,16 @@ fn a_wrong_size_is_found_and_named() {
             name: "struct evtchn_send",
             size: 8,
             view: View::Both,
-            fields: &[FieldEntry { name: "port", offset: 0, size: 2 }],
+            fields: &[FieldEntry { name: "port", offset: 0, size: 2, signed: true }],
         }],
         view: View::Both,
     }];
     for target in [ARM64, X86] {
         let errors = target.compile(&target.assertions(WRONG), "wrong-size").unwrap_err();
-        assert_eq!(errors.lines().count(), 2, "{errors}");
+        assert_eq!(errors.lines().count(), 3, "{errors}");
         assert!(errors.contains("wrong: size of struct evtchn_send is not 8"), "{errors}");
         assert!(errors.contains("wrong: struct evtchn_send: port has not 2 bytes"), "{errors}");
+        assert!(errors.contains("wrong: struct evtchn_send: the sign of port"), "{errors}");
     }
 }
 
