@@ -21,14 +21,20 @@
 )]
 
 pub mod arch_arm;
+pub mod arch_x86_64;
+pub mod callback;
+pub mod dm_op;
 pub mod domctl;
 pub mod errno;
 pub mod event_channel;
 pub mod features;
+pub mod flask_op;
 pub mod grant_table;
 pub mod hvm_op;
 pub mod hvm_params;
 pub mod hypercall;
+pub mod hypfs;
+pub mod ioreq;
 pub mod layout;
 pub mod memory;
 pub mod physdev;

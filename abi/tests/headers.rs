@@ -52,6 +52,11 @@ macro_rules! modules {
 
 modules! {
     arch_arm: CONSTANTS STRUCTURES, Arm64;
+    arch_x86_64: CONSTANTS STRUCTURES, X86;
+    arch_x86_64::paravirtual: CONSTANTS STRUCTURES, X86;
+    arch_x86_64::start: CONSTANTS STRUCTURES, X86;
+    callback: CONSTANTS STRUCTURES, Both;
+    dm_op: CONSTANTS STRUCTURES, Both;
     domctl: CONSTANTS STRUCTURES, Both;
     domctl::device: CONSTANTS STRUCTURES, Both;
     domctl::domain: CONSTANTS STRUCTURES, Both;
@@ -60,10 +65,13 @@ modules! {
     errno: CONSTANTS, Both;
     event_channel: CONSTANTS STRUCTURES, Both;
     features: CONSTANTS, Both;
+    flask_op: CONSTANTS STRUCTURES, Both;
     grant_table: CONSTANTS STRUCTURES, Both;
     hvm_op: CONSTANTS STRUCTURES, Both;
     hvm_params: CONSTANTS, Both;
     hypercall: CONSTANTS, Both;
+    hypfs: CONSTANTS STRUCTURES, Both;
+    ioreq: CONSTANTS STRUCTURES, Both;
     memory: CONSTANTS STRUCTURES, Both;
     physdev: CONSTANTS STRUCTURES, Both;
     platform: CONSTANTS STRUCTURES, Both;
@@ -103,6 +111,9 @@ const PREAMBLE: &str = r#"
 #include <xen/vcpu.h>
 #include <xen/version.h>
 #include <xen/xsm/flask_op.h>
+#ifdef __x86_64__
+#include <xen/arch-x86/hvm/start_info.h>
+#endif
 #define SIGNED(x) _Generic((x), int8_t: 1, int16_t: 1, int32_t: 1, int64_t: 1, default: 0)
 #define __XEN__ 1
 #define XEN_ERRNO(name, value) XEN_##name = value,
