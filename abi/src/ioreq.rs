@@ -1,5 +1,5 @@
 //! `public/hvm/ioreq.h`: pages in which a device model is told of accesses, and answers them. C has bit fields in
-//! them, whose places no compiler tells; they are as GCC lays them out for both architectures.
+//! them; where those are is proven apart.
 
 use crate::layout::{constants, layout};
 

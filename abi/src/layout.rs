@@ -217,8 +217,8 @@ pub enum View {
 /// A field, as the table of `layout!` has it.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldEntry {
-    /// C's name, which can reach into structures. Empty where C has bit fields, whose place it cannot tell, or a field
-    /// for each element of what is an array here.
+    /// C's name, which can reach into structures. Empty where C has bit fields, of which `offsetof` knows nothing, or a
+    /// field for each element of what is an array here.
     pub name: &'static str,
     /// Distance from the structure's begin in bytes.
     pub offset: usize,

@@ -210,22 +210,36 @@ layout! {
         128 => pub rip: u64,
         /// CS.
         136 => pub cs: u16,
+        /// C's padding.
+        138 => pub pad0 as "_pad0": [u16; 1],
         /// The mask of events at the time.
         140 => pub saved_upcall_mask: u8,
+        /// C's padding.
+        141 => pub pad1 as "_pad1": [u8; 3],
         /// RFLAGS.
         144 => pub rflags: u64,
         /// RSP.
         152 => pub rsp: u64,
         /// SS.
         160 => pub ss: u16,
+        /// C's padding.
+        162 => pub pad2 as "_pad2": [u16; 3],
         /// ES.
         168 => pub es: u16,
+        /// C's padding.
+        170 => pub pad3 as "_pad3": [u16; 3],
         /// DS.
         176 => pub ds: u16,
+        /// C's padding.
+        178 => pub pad4 as "_pad4": [u16; 3],
         /// FS.
         184 => pub fs: u16,
+        /// C's padding.
+        186 => pub pad5 as "_pad5": [u16; 3],
         /// GS.
         192 => pub gs: u16,
+        /// C's padding.
+        194 => pub pad6 as "_pad6": [u16; 3],
     }
 
     /// `struct vcpu_guest_context`: a vCPU's registers, as PV and the toolstack see them.
