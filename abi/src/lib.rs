@@ -23,8 +23,10 @@
 pub mod arch_arm;
 pub mod arch_x86_64;
 pub mod callback;
+pub mod device_tree_defs;
 pub mod dm_op;
 pub mod domctl;
+pub mod elfnote;
 pub mod errno;
 pub mod event_channel;
 pub mod features;
@@ -42,6 +44,7 @@ pub mod physdev;
 pub mod platform;
 pub mod sched;
 pub mod sysctl;
+pub mod trace;
 pub mod vcpu;
 pub mod version;
 pub mod xen;

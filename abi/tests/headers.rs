@@ -57,12 +57,14 @@ modules! {
     arch_x86_64::paravirtual: CONSTANTS STRUCTURES, X86;
     arch_x86_64::start: CONSTANTS STRUCTURES, X86;
     callback: CONSTANTS STRUCTURES, Both;
+    device_tree_defs: CONSTANTS, Both;
     dm_op: CONSTANTS STRUCTURES, Both;
     domctl: CONSTANTS STRUCTURES, Both;
     domctl::device: CONSTANTS STRUCTURES, Both;
     domctl::domain: CONSTANTS STRUCTURES, Both;
     domctl::memory: CONSTANTS STRUCTURES, Both;
     domctl::vcpu: CONSTANTS STRUCTURES, Both;
+    elfnote: CONSTANTS, Both;
     errno: CONSTANTS, Both;
     event_channel: CONSTANTS STRUCTURES, Both;
     features: CONSTANTS, Both;
@@ -79,6 +81,7 @@ modules! {
     platform: CONSTANTS STRUCTURES, Both;
     sched: CONSTANTS STRUCTURES, Both;
     sysctl: CONSTANTS STRUCTURES, Both;
+    trace: CONSTANTS STRUCTURES, Both;
     vcpu: CONSTANTS STRUCTURES, Both;
     version: CONSTANTS STRUCTURES, Both;
     xen: CONSTANTS STRUCTURES, Both;
@@ -96,7 +99,9 @@ const PREAMBLE: &str = r#"
 #define __XEN_TOOLS__ 1
 #include <xen/xen.h>
 #include <xen/callback.h>
+#include <xen/device_tree_defs.h>
 #include <xen/domctl.h>
+#include <xen/elfnote.h>
 #include <xen/event_channel.h>
 #include <xen/features.h>
 #include <xen/grant_table.h>
@@ -113,6 +118,7 @@ const PREAMBLE: &str = r#"
 #include <xen/platform.h>
 #include <xen/sched.h>
 #include <xen/sysctl.h>
+#include <xen/trace.h>
 #include <xen/vcpu.h>
 #include <xen/version.h>
 #include <xen/xsm/flask_op.h>
@@ -269,8 +275,12 @@ fn gap_lines(target: Target, modules: &[Module]) -> String {
 
 /// Structures that end with an array without a length, of which no padding can be asked. The
 /// array is what is left out.
-const FLEXIBLE: [&str; 3] =
-    ["struct xen_build_id", "struct xen_hypfs_dirlistentry", "struct physdev_pci_device_add"];
+const FLEXIBLE: [&str; 4] = [
+    "struct xen_build_id",
+    "struct xen_hypfs_dirlistentry",
+    "struct physdev_pci_device_add",
+    "struct t_info",
+];
 
 #[test]
 fn no_field_of_c_is_left_out() {

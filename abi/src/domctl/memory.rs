@@ -22,6 +22,14 @@ constants! {
     pub XEN_DOMCTL_SHADOW_OP_SET_ALLOCATION: u32 = 31;
     /// `XEN_DOMCTL_SHADOW_OP_ENABLE`: enables by mode.
     pub XEN_DOMCTL_SHADOW_OP_ENABLE: u32 = 32;
+    /// `XEN_DOMCTL_SHADOW_ENABLE_REFCOUNT`: mode of enabling: references are counted.
+    pub XEN_DOMCTL_SHADOW_ENABLE_REFCOUNT: u32 = 2;
+    /// `XEN_DOMCTL_SHADOW_ENABLE_LOG_DIRTY`: mode of enabling: dirty pages are noted.
+    pub XEN_DOMCTL_SHADOW_ENABLE_LOG_DIRTY: u32 = 4;
+    /// `XEN_DOMCTL_SHADOW_ENABLE_TRANSLATE`: mode of enabling: frame numbers are translated.
+    pub XEN_DOMCTL_SHADOW_ENABLE_TRANSLATE: u32 = 8;
+    /// `XEN_DOMCTL_SHADOW_ENABLE_EXTERNAL`: mode of enabling: the guest does not see it.
+    pub XEN_DOMCTL_SHADOW_ENABLE_EXTERNAL: u32 = 16;
     /// `XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL`: mode: nobody will ask again.
     pub XEN_DOMCTL_SHADOW_LOGDIRTY_FINAL: u32 = 1;
 
