@@ -11,7 +11,6 @@ use crate::ports;
 
 pub(super) fn all() {
     control();
-    array();
     words();
     queue();
     priorities();
@@ -45,16 +44,17 @@ fn control() {
     control_result("second_again", CONTROL.frame(1), 0, 1);
     ports::status(format_args!("fifo.port_made_before"), before);
     report::fact("fifo.ready_at_first", format_args!("{:#x} {:#x}", ready(0), ready(1)));
-    report::fact("fifo.before_array.send", event::send(before));
     let port = event::bind_ipi(0);
     ports::result(format_args!("fifo.before_array.bind_ipi"), port);
-    if let Ok(port) = port {
-        report::fact("fifo.before_array.send_ipi", event::send(port));
-        report::fact("fifo.before_array.set_priority", event::set_priority(port, 3));
-        report::fact("fifo.before_array.unmask", event::unmask(port));
-        report::fact("fifo.before_array.close", event::close(port));
-    }
-    report::fact("fifo.before_array.close_first", event::close(before));
+    let port = port.unwrap_or(0);
+    report::fact("fifo.before_array.set_priority", event::set_priority(port, 3));
+    report::fact("fifo.before_array.unmask", event::unmask(port));
+    report::fact("fifo.before_array.send", event::send(port));
+    report::fact("fifo.before_array.ready", format_args!("{:#x} {}", ready(0), upcall_pending(0)));
+    array();
+    report::fact("fifo.after_array.word", format_args!("{:#x} {:#x}", word(port), ready(0)));
+    take("fifo.after_array.taken");
+    report::fact("fifo.before_array.close", event::close(port) + event::close(before));
 }
 
 fn array() {

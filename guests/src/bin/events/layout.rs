@@ -1,6 +1,6 @@
 //! What Xen and the guest share, and the upcall's handler, which empties it.
 
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use guests::journal::Journal;
 use guests::xen::event::{self, word32, word64};
@@ -21,6 +21,20 @@ pub(super) static IS_FIFO: AtomicBool = AtomicBool::new(false);
 pub(super) static HANDLED: Journal = Journal::new();
 /// A 1 for each upcall's interrupt, with the vCPU in the upper half.
 pub(super) static UPCALLS: Journal = Journal::new();
+
+/// From one interrupt of the timer to the next, once it was armed.
+pub(super) const TICK_MICROSECONDS: u64 = 5_000;
+
+/// How often the timer's interrupt came.
+pub(super) static TICKS: AtomicU32 = AtomicU32::new(0);
+
+/// How often each port was handled.
+static COUNTS: [AtomicU32; 1024] = [const { AtomicU32::new(0) }; 1024];
+
+/// How often a port was handled since the guest began.
+pub(super) fn count(port: u32) -> u32 {
+    COUNTS.get(port as usize).map_or(0, |count| count.load(Ordering::SeqCst))
+}
 
 /// The frame of shared_info.
 pub(super) fn shared_frame() -> u64 {
@@ -198,9 +212,18 @@ pub(super) fn irq(cpu: usize) {
     let intid = gic::intid_of(raw);
     if intid == platform::get().events {
         UPCALLS.write((cpu as u32) << 16 | 1);
-        drain(cpu, |port| HANDLED.write((cpu as u32) << 16 | port));
+        drain(cpu, |port| {
+            HANDLED.write((cpu as u32) << 16 | port);
+            if let Some(count) = COUNTS.get(port as usize) {
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
     }
-    guests::timer::disarm();
+    if intid == platform::get().timers[2] {
+        // Whoever sleeps for the timer may have been too late for this one: the next one comes.
+        TICKS.fetch_add(1, Ordering::SeqCst);
+        guests::timer::arm(TICK_MICROSECONDS);
+    }
     if intid != gic::SPURIOUS {
         gic::end(raw);
     }

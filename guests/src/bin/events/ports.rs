@@ -31,6 +31,7 @@ pub(super) fn all() {
     for port in [0u32, 1, 2, 1022, 1023, 1024, 4095, 4096, 131_071, 131_072, u32::MAX] {
         status(format_args!("status.before.{port}"), port);
     }
+    granularity();
     unbound();
     interdomain();
     processors();
@@ -38,6 +39,23 @@ pub(super) fn all() {
     other_ports();
     reuse();
     exhaustion();
+}
+
+/// Ports come into being in groups: the first that there is not, before any was made and after one was.
+fn granularity() {
+    let first_absent = || (0..4096u32).find(|port| event::status(DOMID_SELF, *port).is_err()).unwrap_or(4096);
+    report::fact("ports.first_absent", first_absent());
+    let mut ports = [0u32; 130];
+    for port in &mut ports {
+        *port = event::bind_ipi(0).unwrap_or(0);
+    }
+    report::fact("ports.first_absent_after_130", first_absent());
+    for port in ports {
+        event::close(port);
+    }
+    report::fact("ports.first_absent_after_close", first_absent());
+    report::fact("ports.reset", event::reset(DOMID_SELF));
+    report::fact("ports.first_absent_after_reset", first_absent());
 }
 
 fn unbound() {
@@ -116,7 +134,7 @@ fn processors() {
 }
 
 fn virtual_interrupts() {
-    for virq in (0..=24u32).chain([31, 32, u32::MAX]) {
+    for virq in [0, 1, 2, 3, 4, 5, 6, 7, 8, 10, 11, 12, 13, 14, 16, 23, 24, 31, 32, u32::MAX] {
         let port = event::bind_virq(virq, 0);
         result(format_args!("bind_virq.{virq}"), port);
         result(format_args!("bind_virq.{virq}.on_second"), {
@@ -151,7 +169,8 @@ fn other_ports() {
         let mut request = [pirq, 0];
         report::fact(format_args!("bind_pirq.{pirq}"), xen::op(xen::EVENT_CHANNEL_OP, event::BIND_PIRQ, &mut request));
     }
-    for command in [14u64, 15, 63, 0xffff_ffff, 1 << 32] {
+    // 14 is what Xen continues a reset with.
+    for command in [15u64, 63, 0xffff_ffff, 1 << 32 | 15] {
         let mut request = [0u64; 8];
         report::fact(format_args!("event_channel_op.{command}"), xen::op(xen::EVENT_CHANNEL_OP, command, &mut request));
     }
