@@ -98,10 +98,19 @@ impl<'a> Trail<'a> {
         self.nodes().take(count).fold(Cells::DEFAULT, |cells, node| node.cells(cells))
     }
 
-    /// The phandle of the interrupt controller that the node's `interrupts` go to.
+    /// The phandle of the interrupt controller that the node's `interrupts` go to: `interrupt-parent` of the node,
+    /// or of the nearest ancestor that has one; an ancestor that takes interrupts itself comes first.
     #[must_use]
     pub fn interrupt_parent(&self) -> Option<u32> {
-        self.nodes().rev().find_map(|node| node.property("interrupt-parent")?.u32())
+        for (above, node) in (0_usize..).zip(self.nodes().rev()) {
+            if above > 0 && node.property("#interrupt-cells").is_some() {
+                return node.phandle();
+            }
+            if let Some(parent) = node.property("interrupt-parent") {
+                return parent.u32();
+            }
+        }
+        None
     }
 
     /// Where the processor finds `size` bytes at `address` of the node's `reg`: every bus above translates

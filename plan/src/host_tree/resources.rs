@@ -70,7 +70,7 @@ pub(crate) fn collect(
         }
     }
     let mut resources = found.resources;
-    board::registers_of(&host.board.gic).iter().for_each(|range| withheld.insert(*range));
+    board::registers_of(&host.board.gic).iter().for_each(|range| withheld.insert(range.outward(FRAME_BYTES)));
     if let Some(uart) = host.board.uart {
         withheld.insert(uart.registers.outward(FRAME_BYTES));
     }
