@@ -90,6 +90,9 @@ impl Draft<'_, '_> {
 /// The virtual and the physical timer's interrupt of a guest (`GUEST_TIMER_VIRT_PPI`, `GUEST_TIMER_PHYS_NS_PPI`).
 const GUEST_TIMERS: [u32; 2] = [27, 30];
 
+/// What lists of devices take while dom0 is planned.
+const DEVICE_LISTS_BYTES: u64 = 64 << 10;
+
 /// Bits of a guest address on a processor with `physical_bits` bits of physical address.
 fn ipa_bits(facts: &Facts) -> u8 {
     facts.physical_bits.clamp(32, 40)
@@ -248,8 +251,9 @@ fn host_side<'w, 'a>(
     let place = (scene.surveyed, draft.banks.as_slice());
     let interface = Some(pv::of_dom0(place, &found.mmio, scene.input.image, extended));
     let guest = draft.guest(board, interface.as_ref());
-    // As above; and names are listed while the tree grows.
-    if !chosen.spend(writing::bound(host, &guest, &found).saturating_mul(3), report) {
+    // As above; and lists of names and of the devices' ranges and interrupts grow.
+    let bytes = writing::bound(host, &guest, &found).saturating_mul(3).saturating_add(DEVICE_LISTS_BYTES);
+    if !chosen.spend(bytes, report) {
         return None;
     }
     let tree = writing::write(host, &guest, &found);

@@ -199,7 +199,8 @@ struct Visit<'a> {
     depth: usize,
     node: Node<'a>,
     fate: Fate,
-    /// dom0 drives the device: neither it nor a bus above is disabled, or kept for another domain.
+    /// dom0 drives the device: neither it nor a bus above is kept for another domain. A disabled device is dom0's,
+    /// too, as under Xen: its owner may enable it while dom0 runs.
     used: bool,
 }
 
@@ -242,7 +243,7 @@ impl<'a, 'b> Visits<'a, 'b> {
             if self.unused.is_some_and(|above| depth <= above) {
                 self.unused = None;
             }
-            let usable = node.is_enabled() && !is_passed_through(&node) && !node.is_compatible("xen,domain");
+            let usable = !is_passed_through(&node) && !node.is_compatible("xen,domain");
             if !usable && self.unused.is_none() {
                 self.unused = Some(depth);
             }

@@ -102,13 +102,15 @@ impl<'a> Trail<'a> {
     /// or of the nearest ancestor that has one; an ancestor that takes interrupts itself comes first.
     #[must_use]
     pub fn interrupt_parent(&self) -> Option<u32> {
-        for (above, node) in (0_usize..).zip(self.nodes().rev()) {
-            if above > 0 && node.property("#interrupt-cells").is_some() {
+        let mut is_ancestor = false;
+        for node in self.nodes().rev() {
+            if is_ancestor && node.property("#interrupt-cells").is_some() {
                 return node.phandle();
             }
             if let Some(parent) = node.property("interrupt-parent") {
                 return parent.u32();
             }
+            is_ancestor = true;
         }
         None
     }

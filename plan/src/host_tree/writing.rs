@@ -150,7 +150,7 @@ fn controller(
     if !frames.is_empty() {
         copy(tree, "ranges");
     }
-    for (number, frame) in (0_u32..).zip(frames) {
+    for (number, frame) in (0..frames.len()).zip(frames) {
         let name = if number == 0 { String::from("v2m") } else { format!("v2m-{number}") };
         tree.begin(&name);
         tree.property_text("compatible", "arm,gic-v2m-frame");
