@@ -5,6 +5,7 @@
 //! that which the tree reserves for devices.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Fate, Host, Visit, Visits, cell, is_passed_through, registers, take};
@@ -56,8 +57,14 @@ pub(crate) fn collect(
     (input, reach): (&Input<'_>, u64),
     report: &mut Report,
 ) -> Resources {
-    let mut found =
-        Collector { host, reach, host_spis: input.facts.spis, resources: Resources::default(), report };
+    let mut found = Collector {
+        host,
+        reach,
+        host_spis: input.facts.spis,
+        absent: None,
+        resources: Resources::default(),
+        report,
+    };
     let mut withheld = RangeSet::new();
     let mut visits = Visits::new(host);
     while let Some(visit) = visits.advance() {
@@ -69,6 +76,7 @@ pub(crate) fn collect(
             found.visit(&visit, &visits.trail, input);
         }
     }
+    found.tell_absent();
     let mut resources = found.resources;
     board::registers_of(&host.board.gic).iter().for_each(|range| withheld.insert(range.outward(FRAME_BYTES)));
     if let Some(uart) = host.board.uart {
@@ -90,6 +98,8 @@ struct Collector<'a, 'b, 'r> {
     host: Host<'a, 'b>,
     reach: u64,
     host_spis: u32,
+    /// The first interrupt that the host does not have, its device, and how many there are.
+    absent: Option<(u32, Node<'a>, u32)>,
     resources: Resources,
     report: &'r mut Report,
 }
@@ -161,13 +171,28 @@ impl<'a> Collector<'a, '_, '_> {
             return;
         }
         let is_consoles = self.host.board.uart.is_some_and(|uart| uart.interrupt == Some(intid));
-        if is_consoles || number >= self.host_spis {
-            let whose = if is_consoles { "the hypervisor's console has it" } else { "the host has no such" };
-            let text = format!("dom0 does not get interrupt {intid}: {whose}");
+        if is_consoles {
+            let text = format!("dom0 does not get interrupt {intid}: the hypervisor's console has it");
             self.report.warn(&board::path_of(node), &text);
             return;
         }
+        if number >= self.host_spis {
+            let (intid, node, count) = self.absent.unwrap_or((intid, *node, 0));
+            self.absent = Some((intid, node, count.saturating_add(1)));
+            return;
+        }
         self.add_intid(DeviceInterrupt { intid, edge: flags & 0xf != 0 && flags & 0xc == 0 });
+    }
+
+    /// One warning for all interrupts that the host does not have.
+    fn tell_absent(&mut self) {
+        let Some((intid, node, count)) = self.absent else { return };
+        let others = match count.saturating_sub(1) {
+            0 => String::new(),
+            count => format!(" and {count} others"),
+        };
+        let text = format!("dom0 does not get interrupt {intid}{others}: the host has no such");
+        self.report.warn(&board::path_of(&node), &text);
     }
 
     fn add_intid(&mut self, interrupt: DeviceInterrupt) {

@@ -318,10 +318,14 @@ fn devices_beyond_guest_addresses_and_odd_interrupts_are_warned_of() {
     let mut world = world();
     world.facts.physical_bits = 38;
     world.tree.children.push(device("many@b000000", 0xb00_0000, 256));
+    world.tree.children.push(device("more@b002000", 0xb00_2000, 300));
     world.tree.children.push(device("shared@b001000", 0xb00_1000, 1));
     let text = world.warnings();
     assert!(text.contains("/pcie@10000000: 0x8000000000..0x10000000000 is beyond guest addresses"), "{text}");
-    assert!(text.contains("/many@b000000: dom0 does not get interrupt 288: the host has no such"), "{text}");
+    assert!(
+        text.contains("/many@b000000: dom0 does not get interrupt 288 and 1 others: the host has no such"),
+        "{text}"
+    );
     assert!(
         text.contains("/shared@b001000: dom0 does not get interrupt 33: the hypervisor's console"),
         "{text}"
