@@ -534,3 +534,18 @@ fn check_hardware(plan: &Plan, world: &World) -> Result<(), TestCaseError> {
     prop_assert!(plan::fdt::Fdt::open(&plan.domains[0].tree).is_ok());
     Ok(())
 }
+
+#[test]
+fn a_grant_window_that_is_longer_than_the_image_has_no_ram_in_it() {
+    let mut world = world();
+    // The window's 256 KiB begin in one block of 2 MiB and end in the next.
+    world.image = range(0x403f_0000, 0x1_0000);
+    world.command_line("dom0_mem=512M");
+    let plan = world.plan();
+    let pv = plan.domains[0].pv.as_ref().unwrap();
+    assert_eq!(pv.grant_window, range(0x403f_0000, 0x4_0000));
+    assert!(
+        plan.domains[0].memory.iter().all(|piece| !range(piece.guest, piece.size).overlaps(&pv.grant_window))
+    );
+    assert!(pv.extended.iter().all(|region| !region.overlaps(&pv.grant_window)), "{:?}", pv.extended);
+}
