@@ -208,8 +208,9 @@ pub struct Domain {
 /// Devices of the host that a domain drives itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hardware {
-    /// Host addresses that the domain sees at the same guest addresses, as device memory: whole frames, sorted,
-    /// merged. Nothing in them is the hypervisor's or another domain's.
+    /// Host addresses that the domain sees at the same guest addresses: whole frames, sorted, merged. Nothing in
+    /// them is the hypervisor's or another domain's. Beside registers there is RAM that `/reserved-memory` keeps for
+    /// devices, so stage 2 must let the guest choose the memory's type, as Xen does.
     pub mmio: Vec<Range>,
     /// Shared interrupts that the domain receives under the same number. Sorted.
     pub interrupts: Vec<DeviceInterrupt>,
