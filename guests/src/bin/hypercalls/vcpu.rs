@@ -18,7 +18,8 @@ pub(super) fn all() {
     for vcpu in [0u64, 1, 2, 127, 128, 8192, 0xffff_ffff, 1 << 32] {
         report::fact(format_args!("vcpu_op.is_up.{vcpu:#x}"), ask(3, vcpu, 0));
     }
-    for command in (0..=20u64).filter(|command| ![REGISTER_RUNSTATE, REGISTER_INFORMATION].contains(command)) {
+    for command in (0..=20u64).filter(|command| ![REGISTER_RUNSTATE, REGISTER_INFORMATION].contains(command))
+    {
         let mut buffer = [0u64; 64];
         buffer[0] = 1_000_000_000;
         for vcpu in [0u64, 1, 2] {
@@ -168,6 +169,9 @@ fn information() {
     report::fact("vcpu_info.again_elsewhere_bad", place_information(0, xen::free_frame(), 0));
     report::fact("vcpu_info.second", place_information(1, frame, 4096 - 48));
     for place in 0..6 {
-        report::fact(format_args!("vcpu_info.second.word.{place}"), format_args!("{:#x}", mmio::read64(PAGE.address() + 8192 - 48 + place * 8)));
+        report::fact(
+            format_args!("vcpu_info.second.word.{place}"),
+            format_args!("{:#x}", mmio::read64(PAGE.address() + 8192 - 48 + place * 8)),
+        );
     }
 }
