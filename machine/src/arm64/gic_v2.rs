@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use alloc::vec::Vec;
 use model::arm64::Lists;
 use model::arm64::list_register::ListRegister;
-use plan::Range;
+use plan::{DeviceInterrupt, Range};
 
 use super::device::Registers;
 use super::gic::{KICK, PRIORITY, SPURIOUS, configure};

@@ -5,7 +5,7 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use alloc::vec::Vec;
 use model::arm64::Lists;
-use plan::Range;
+use plan::{DeviceInterrupt, Range};
 
 use super::device::Registers;
 use super::gic::{KICK, PRIORITY, SPURIOUS, configure};
