@@ -9,10 +9,12 @@
 
 mod assist;
 mod console;
+mod domctl;
 mod event;
 mod hvm;
 mod multicall;
 mod schedule;
+mod sysctl;
 mod vcpu;
 mod version;
 
@@ -92,6 +94,8 @@ fn serve<M: Machine>(
         number::VCPU_OP => vcpu::vcpu_op(hypervisor, local, call),
         number::HVM_OP => hvm::hvm_op(hypervisor, local, call),
         number::VM_ASSIST => assist::vm_assist(local, call),
+        number::DOMCTL => domctl::domctl(hypervisor, local, call),
+        number::SYSCTL => sysctl::sysctl(hypervisor, local, call),
         number::MULTICALL => multicall::multicall(hypervisor, local, call),
         _ => Err(Errno::NoSys),
     }

@@ -23,6 +23,7 @@ extern crate alloc;
 pub mod arch;
 pub mod console;
 pub mod construct;
+pub mod control;
 pub mod cpu;
 pub mod domain;
 pub mod event;

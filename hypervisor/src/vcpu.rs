@@ -76,6 +76,9 @@ pub struct Vcpu {
     blocked: AtomicBool,
     running_on: AtomicU32,
     deadline_on: AtomicU32,
+    last_on: AtomicU32,
+    /// It could run, but its domain is paused.
+    held: AtomicBool,
 }
 
 impl Vcpu {
@@ -101,6 +104,8 @@ impl Vcpu {
             blocked: AtomicBool::new(false),
             running_on: AtomicU32::new(NO_CPU),
             deadline_on: AtomicU32::new(NO_CPU),
+            last_on: AtomicU32::new(0),
+            held: AtomicBool::new(false),
         }
     }
 
@@ -145,6 +150,24 @@ impl Vcpu {
     /// Is loaded on `cpu`, or on none.
     pub fn set_running_on(&self, cpu: Option<CpuIndex>) {
         self.running_on.store(cpu.map_or(NO_CPU, stored), Ordering::SeqCst);
+        if let Some(cpu) = cpu {
+            self.last_on.store(stored(cpu), Ordering::Relaxed);
+        }
+    }
+
+    /// The processor that it was loaded on last.
+    pub fn last_on(&self) -> CpuIndex {
+        restored(self.last_on.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// It could run, but is held back.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// It is held back no longer; whether it was.
+    pub fn let_go(&self) -> bool {
+        self.held.load(Ordering::SeqCst) && self.held.swap(false, Ordering::SeqCst)
     }
 
     /// The processor that it is loaded on.

@@ -167,6 +167,8 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn frame_at(&self, map: &Self::GuestMap, ipa: u64) -> Option<(GuestFrame, Kind, bool)>;
     /// Does the map show something at `ipa`?
     fn is_shown(&self, map: &Self::GuestMap, ipa: u64) -> bool;
+    /// The first guest address at which a map shows something that is no device.
+    fn first_shown(&self, map: &Self::GuestMap) -> Option<u64>;
     /// Shows a domain a frame, in the place of what was there.
     ///
     /// # Errors

@@ -303,6 +303,10 @@ impl Machine for Board {
         map.tables.lock().shown(ipa).is_some()
     }
 
+    fn first_shown(&self, map: &GuestMap) -> Option<u64> {
+        map.tables.lock().first_shown()
+    }
+
     fn show(
         &self,
         map: &GuestMap,

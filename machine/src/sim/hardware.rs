@@ -270,6 +270,10 @@ impl Machine for Sim {
         map.shown(ipa).is_some()
     }
 
+    fn first_shown(&self, map: &GuestMap) -> Option<u64> {
+        map.tables.lock().first_shown()
+    }
+
     fn show(
         &self,
         map: &GuestMap,
