@@ -3,7 +3,10 @@
 //! The layouts are those of Xen's public headers (`xen/xen.h`, `event_channel.h`, `memory.h`, `grant_table.h`, `vcpu.h`,
 //! `sched.h`). A structure that a hypercall reads or writes is given by its virtual address; frames are numbers of
 //! 4 KiB pages of guest-physical memory.
-#![expect(unsafe_code, reason = "hypercalls are an instruction, and pages that Xen shares are reached by address")]
+#![expect(
+    unsafe_code,
+    reason = "hypercalls are an instruction, and pages that Xen shares are reached by address"
+)]
 
 use core::arch::asm;
 use core::cell::UnsafeCell;

@@ -1,8 +1,8 @@
 //! cache_flush: by address and by reference, and what is wrong with it.
 
+use guests::report;
 use guests::xen::grant::{self, CacheFlush, PERMIT_ACCESS, READ_ONLY};
 use guests::xen::{self, Pages};
-use guests::report;
 
 use super::table::{self, OWN};
 
@@ -39,7 +39,13 @@ pub(super) fn all() {
         (65_535, 65_535),
     ] {
         flush(format_args!("flush.range.{offset}.{length}"), own, offset, length, CLEAN);
-        flush(format_args!("flush.range.reference.{offset}.{length}"), 30, offset, length, CLEAN | BY_REFERENCE);
+        flush(
+            format_args!("flush.range.reference.{offset}.{length}"),
+            30,
+            offset,
+            length,
+            CLEAN | BY_REFERENCE,
+        );
     }
     let uart = guests::platform::get().uart.base as u64;
     for (name, address) in [

@@ -1,6 +1,8 @@
 //! Copies: by frame and by reference on both sides, and what is wrong with them.
 
-use guests::xen::grant::{self, Copy, PERMIT_ACCESS, READ_ONLY, SOURCE_REFERENCE, Side, TARGET_REFERENCE, UNTOUCHED};
+use guests::xen::grant::{
+    self, Copy, PERMIT_ACCESS, READ_ONLY, SOURCE_REFERENCE, Side, TARGET_REFERENCE, UNTOUCHED,
+};
 use guests::xen::{DOMID_SELF, Pages};
 use guests::{mmio, report, xen};
 
@@ -47,18 +49,26 @@ fn kinds() {
         fill();
         let source = if kind & SOURCE_REFERENCE != 0 { side(SOURCE.into(), 0) } else { by_frame(0, 0) };
         let target = if kind & TARGET_REFERENCE != 0 { side(TARGET.into(), 0) } else { by_frame(1, 0) };
-        report::fact(format_args!("copy.kind_{kind}"), format_args!("{:?}", copy(source, target, 4096, kind)));
+        report::fact(
+            format_args!("copy.kind_{kind}"),
+            format_args!("{:?}", copy(source, target, 4096, kind)),
+        );
         let equal = (0..4096).step_by(8).all(|offset| {
             mmio::read64(PAGES.address() + offset) == mmio::read64(PAGES.address() + 4096 + offset)
         });
         report::check(format_args!("copy.kind_{kind}.is_whole"), equal);
-        report::fact(format_args!("copy.kind_{kind}.flags"), format_args!("{:#x} {:#x}", flags(SOURCE), flags(TARGET)));
+        report::fact(
+            format_args!("copy.kind_{kind}.flags"),
+            format_args!("{:#x} {:#x}", flags(SOURCE), flags(TARGET)),
+        );
     }
 }
 
 /// Offsets and lengths: what is copied, and that nothing beside it is.
 fn lengths() {
-    for (from, to, length) in [(0u16, 0u16, 0u16), (1, 3, 1), (5, 8, 100), (4095, 0, 1), (0, 4095, 1), (100, 200, 3896)] {
+    for (from, to, length) in
+        [(0u16, 0u16, 0u16), (1, 3, 1), (5, 8, 100), (4095, 0, 1), (0, 4095, 1), (100, 200, 3896)]
+    {
         fill();
         let answer = copy(by_frame(0, from), by_frame(1, to), length, 0);
         report::fact(format_args!("copy.length.{from}.{to}.{length}"), format_args!("{answer:?}"));
@@ -70,11 +80,25 @@ fn lengths() {
         });
         report::check(format_args!("copy.length.{from}.{to}.{length}.is_right"), right);
     }
-    for (from, to, length) in [(1u16, 0u16, 4096u16), (0, 1, 4096), (4096, 0, 1), (0, 4096, 1), (0, 0, 4097), (0, 0, 65_535), (65_535, 0, 1), (4096, 0, 0), (0, 65_535, 0)] {
+    for (from, to, length) in [
+        (1u16, 0u16, 4096u16),
+        (0, 1, 4096),
+        (4096, 0, 1),
+        (0, 4096, 1),
+        (0, 0, 4097),
+        (0, 0, 65_535),
+        (65_535, 0, 1),
+        (4096, 0, 0),
+        (0, 65_535, 0),
+    ] {
         fill();
         let answer = copy(by_frame(0, from), by_frame(1, to), length, 0);
         report::fact(format_args!("copy.too_long.{from}.{to}.{length}"), format_args!("{answer:?}"));
-        report::equal(format_args!("copy.too_long.{from}.{to}.{length}.wrote"), mmio::read64(PAGES.address() + 4096), 0);
+        report::equal(
+            format_args!("copy.too_long.{from}.{to}.{length}.wrote"),
+            mmio::read64(PAGES.address() + 4096),
+            0,
+        );
     }
     // One page onto itself.
     fill();
@@ -91,7 +115,12 @@ fn wrong() {
     say(format_args!("copy.all_flags"), by_frame(0, 0), good, 0xffff);
     for reference in [22u64, 0, 64 * 512, 0xffff_ffff, 1 << 32 | 20] {
         say(format_args!("copy.from_reference.{reference:#x}"), side(reference, 0), good, SOURCE_REFERENCE);
-        say(format_args!("copy.to_reference.{reference:#x}"), by_frame(0, 0), side(reference, 0), TARGET_REFERENCE);
+        say(
+            format_args!("copy.to_reference.{reference:#x}"),
+            by_frame(0, 0),
+            side(reference, 0),
+            TARGET_REFERENCE,
+        );
     }
     let uart = guests::platform::get().uart.base as u64 / 4096;
     for frame in [0, uart, xen::free_frame() + 0x800, xen::free_frame(), 1 << 28, 1 << 36, u64::MAX] {
@@ -104,9 +133,19 @@ fn wrong() {
     for domain in OTHERS.into_iter().chain([OWN]) {
         let other = |what: u64| Side { what, domain, offset: 0 };
         say(format_args!("copy.from_domain.{domain:#x}.frame"), other(PAGES.frame(0)), good, 0);
-        say(format_args!("copy.from_domain.{domain:#x}.reference"), other(SOURCE.into()), good, SOURCE_REFERENCE);
+        say(
+            format_args!("copy.from_domain.{domain:#x}.reference"),
+            other(SOURCE.into()),
+            good,
+            SOURCE_REFERENCE,
+        );
         say(format_args!("copy.to_domain.{domain:#x}.frame"), by_frame(0, 0), other(PAGES.frame(1)), 0);
-        say(format_args!("copy.to_domain.{domain:#x}.reference"), by_frame(0, 0), other(TARGET.into()), TARGET_REFERENCE);
+        say(
+            format_args!("copy.to_domain.{domain:#x}.reference"),
+            by_frame(0, 0),
+            other(TARGET.into()),
+            TARGET_REFERENCE,
+        );
     }
     for (name, entry, domain) in [
         ("for_another", PERMIT_ACCESS, 5u16),
@@ -126,7 +165,8 @@ fn wrong() {
 /// Many in one call, wrong ones between them.
 fn batch() {
     fill();
-    let base = Copy { source: by_frame(0, 0), target: by_frame(1, 0), length: 8, flags: 0, status: UNTOUCHED };
+    let base =
+        Copy { source: by_frame(0, 0), target: by_frame(1, 0), length: 8, flags: 0, status: UNTOUCHED };
     let mut requests = [base; 12];
     for (place, request) in requests.iter_mut().enumerate() {
         (request.source.offset, request.target.offset) = (place as u16 * 8, place as u16 * 8);
@@ -143,7 +183,10 @@ fn batch() {
     report::fact("copy.batch", grant::ask(grant::COPY, &mut requests));
     report::fact("copy.batch.status", format_args!("{:?}", requests.map(|request| request.status)));
     for place in 0..12usize {
-        report::fact(format_args!("copy.batch.{place}"), mmio::read64(PAGES.address() + 4096 + place * 8) != 0);
+        report::fact(
+            format_args!("copy.batch.{place}"),
+            mmio::read64(PAGES.address() + 4096 + place * 8) != 0,
+        );
     }
     // 200 in one call, which may be interrupted and goes on.
     fill();

@@ -18,8 +18,15 @@ fn at(pages: u64) -> u64 {
 }
 
 fn map(domain: u16, reference: u32, map_flags: u32, address: u64) -> (i64, Map) {
-    let mut request =
-        [Map { address, flags: map_flags, reference, domain, status: UNTOUCHED, handle: 0x77, device_address: 0 }];
+    let mut request = [Map {
+        address,
+        flags: map_flags,
+        reference,
+        domain,
+        status: UNTOUCHED,
+        handle: 0x77,
+        device_address: 0,
+    }];
     (grant::ask(grant::MAP, &mut request), request[0])
 }
 
@@ -69,7 +76,10 @@ fn once() {
     report::fact("unmap.again", format_args!("{:?}", unmap(seen.handle, at(0))));
     report::fact("unmap.second", format_args!("{:?}", unmap(second.handle, at(1))));
     report::fact("unmap.flags_at_last", format_args!("{:#x}", flags(8)));
-    report::check("unmap.the_page_is_ours", { mmio::write64(PAGES.address(), 3); mmio::read64(PAGES.address()) == 3 });
+    report::check("unmap.the_page_is_ours", {
+        mmio::write64(PAGES.address(), 3);
+        mmio::read64(PAGES.address()) == 3
+    });
     if seen.device_address != PAGES.address() as u64 {
         guests::say!("note map.device_address differs from the guest's");
     }
@@ -91,16 +101,28 @@ fn read_only() {
         // Under Xen 4.17 a store to what is mapped for reading never ends.
         if platform::flag("strict") {
             let fault = exception::probe_write(at(0) as usize, 1);
-            report::strict(format_args!("{name}.write_faults"), fault.is_some_and(|fault| fault.class() == exception::CLASS_DATA_ABORT));
+            report::strict(
+                format_args!("{name}.write_faults"),
+                fault.is_some_and(|fault| fault.class() == exception::CLASS_DATA_ABORT),
+            );
         }
         report::check(format_args!("{name}.read"), exception::probe_read(at(0) as usize).is_ok());
         // A second, writable one beside it.
         let (_, second) = map(OWN, 8, HOST_MAP, at(1));
-        report::fact(format_args!("{name}.writable_beside"), format_args!("{} {:#x}", second.status, flags(8)));
+        report::fact(
+            format_args!("{name}.writable_beside"),
+            format_args!("{} {:#x}", second.status, flags(8)),
+        );
         if second.status == 0 {
-            report::fact(format_args!("{name}.unmap_writable"), format_args!("{:?} {:#x}", unmap(second.handle, at(1)), flags(8)));
+            report::fact(
+                format_args!("{name}.unmap_writable"),
+                format_args!("{:?} {:#x}", unmap(second.handle, at(1)), flags(8)),
+            );
         }
-        report::fact(format_args!("{name}.unmap"), format_args!("{:?} {:#x}", unmap(seen.handle, at(0)), flags(8)));
+        report::fact(
+            format_args!("{name}.unmap"),
+            format_args!("{:?} {:#x}", unmap(seen.handle, at(0)), flags(8)),
+        );
     }
 }
 
@@ -155,8 +177,15 @@ fn targets() {
     let (_, seen) = map(OWN, 8, HOST_MAP, PAGES.address() as u64 + 4096);
     report::fact("target.over_memory", seen.status);
     if seen.status == 0 {
-        report::equal("target.over_memory.shows", mmio::read64(PAGES.address() + 4096), mmio::read64(PAGES.address()));
-        report::fact("target.over_memory.unmap", format_args!("{:?}", unmap(seen.handle, PAGES.address() as u64 + 4096)));
+        report::equal(
+            "target.over_memory.shows",
+            mmio::read64(PAGES.address() + 4096),
+            mmio::read64(PAGES.address()),
+        );
+        report::fact(
+            "target.over_memory.unmap",
+            format_args!("{:?}", unmap(seen.handle, PAGES.address() as u64 + 4096)),
+        );
         report::check("target.over_memory.is_empty", exception::probe_read(PAGES.address() + 4096).is_err());
     }
     // Over another mapping.
@@ -196,7 +225,10 @@ fn handles() {
     report::fact("unmap_and_replace", format_args!("{answer} status {}", (request[2] >> 32) as u16 as i16));
     let mut request = [at(0), 0, u64::from(four.handle) | 0x5a5a << 32];
     let answer = grant::ask(grant::UNMAP_AND_REPLACE, core::slice::from_mut(&mut request));
-    report::fact("unmap_and_replace.nothing", format_args!("{answer} status {}", (request[2] >> 32) as u16 as i16));
+    report::fact(
+        "unmap_and_replace.nothing",
+        format_args!("{answer} status {}", (request[2] >> 32) as u16 as i16),
+    );
     for (handle, place) in [(four.handle, 0), (five.handle, 1), (three.handle, 2)] {
         report::fact("handle.unmap", format_args!("{:?}", unmap(handle, at(place))));
     }
@@ -217,24 +249,40 @@ fn revoked() {
     report::fact("revoked.granted_anew", format_args!("{} {:#x}", second.status, flags(8)));
     if second.status == 0 {
         report::fact("revoked.granted_anew.shows", format_args!("{:#x}", mmio::read64(at(1) as usize)));
-        report::fact("revoked.granted_anew.unmap", format_args!("{:?} {:#x}", unmap(second.handle, at(1)), flags(8)));
+        report::fact(
+            "revoked.granted_anew.unmap",
+            format_args!("{:?} {:#x}", unmap(second.handle, at(1)), flags(8)),
+        );
     }
     report::fact("revoked.unmap", format_args!("{:?} {:#x}", unmap(seen.handle, at(0)), flags(8)));
     table::grant(8, PERMIT_ACCESS, OWN, PAGES.frame(0));
     // The page is given back while it is mapped.
     let (_, seen) = map(OWN, 8, HOST_MAP, at(0));
     let mut frames = [PAGES.frame(0)];
-    report::fact("given_back.decrease", xen::memory::reserve(xen::memory::DECREASE_RESERVATION, &mut frames, 0));
+    report::fact(
+        "given_back.decrease",
+        xen::memory::reserve(xen::memory::DECREASE_RESERVATION, &mut frames, 0),
+    );
     report::check("given_back.still_shows", exception::probe_read(at(0) as usize).is_ok());
     report::fact("given_back.populate", xen::memory::reserve(xen::memory::POPULATE_PHYSMAP, &mut frames, 0));
     mmio::write64(at(0) as usize, 0x1357);
     report::check("given_back.is_another_page", exception::probe_read(PAGES.address()) != Ok(0x1357));
     report::fact("given_back.unmap", format_args!("{:?} {:#x}", unmap(seen.handle, at(0)), flags(8)));
-    report::fact("given_back.populate_again", xen::memory::reserve(xen::memory::POPULATE_PHYSMAP, &mut frames, 0));
+    report::fact(
+        "given_back.populate_again",
+        xen::memory::reserve(xen::memory::POPULATE_PHYSMAP, &mut frames, 0),
+    );
     // What is mapped is given back where it is mapped.
     let (_, seen) = map(OWN, 8, HOST_MAP, at(0));
     let mut frames = [hole(0)];
-    report::fact("mapping.decrease", format_args!("{} status {}", xen::memory::reserve(xen::memory::DECREASE_RESERVATION, &mut frames, 0), seen.status));
+    report::fact(
+        "mapping.decrease",
+        format_args!(
+            "{} status {}",
+            xen::memory::reserve(xen::memory::DECREASE_RESERVATION, &mut frames, 0),
+            seen.status
+        ),
+    );
     report::fact("mapping.remove", xen::memory::remove_from_physmap(hole(0)));
     report::fact("mapping.is_there", exception::probe_read(at(0) as usize).is_ok());
     report::fact("mapping.unmap", format_args!("{:?} {:#x}", unmap(seen.handle, at(0)), flags(8)));
@@ -242,8 +290,15 @@ fn revoked() {
 
 /// Many in one call, wrong ones between them.
 fn many() {
-    const NONE: Map =
-        Map { address: 0, flags: HOST_MAP, reference: 8, domain: OWN, status: UNTOUCHED, handle: 0, device_address: 0 };
+    const NONE: Map = Map {
+        address: 0,
+        flags: HOST_MAP,
+        reference: 8,
+        domain: OWN,
+        status: UNTOUCHED,
+        handle: 0,
+        device_address: 0,
+    };
     let mut requests = [NONE; 16];
     for (place, request) in requests.iter_mut().enumerate() {
         request.address = at(16 + place as u64);
@@ -266,7 +321,9 @@ fn many() {
     let window = guests::mmu::set_window(0, guests::mmu::Page::Writable(PAGES.frame(3)));
     guests::mmu::set_window(1, guests::mmu::Page::Unmapped);
     let last = PAGES.address() + 4 * 4096 - 32;
-    for (word, value) in [at(0), u64::from(HOST_MAP) | 8 << 32, u64::from(OWN) | 0x5a5a << 16, 0].into_iter().enumerate() {
+    for (word, value) in
+        [at(0), u64::from(HOST_MAP) | 8 << 32, u64::from(OWN) | 0x5a5a << 16, 0].into_iter().enumerate()
+    {
         mmio::write64(last + word * 8, value);
     }
     let arguments = [grant::MAP, window as u64 + 4096 - 32, 2, 0, 0];

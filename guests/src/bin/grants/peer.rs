@@ -1,6 +1,9 @@
 //! Two domains: each grants pages to the other and reaches for the other's.
 
-use guests::xen::grant::{self, Copy, HOST_MAP, Map, PERMIT_ACCESS, READ_ONLY, SOURCE_REFERENCE, Side, TARGET_REFERENCE, UNTOUCHED, Unmap};
+use guests::xen::grant::{
+    self, Copy, HOST_MAP, Map, PERMIT_ACCESS, READ_ONLY, SOURCE_REFERENCE, Side, TARGET_REFERENCE, UNTOUCHED,
+    Unmap,
+};
 use guests::xen::{self, DOMID_SELF, Pages};
 use guests::{exception, mmio, platform, report, timer};
 
@@ -59,8 +62,15 @@ fn copy_in(other: u16) -> i16 {
 }
 
 fn map(other: u16, reference: u32, flags: u32) -> Map {
-    let mut request =
-        [Map { address: at(), flags, reference, domain: other, status: UNTOUCHED, handle: 0, device_address: 0 }];
+    let mut request = [Map {
+        address: at(),
+        flags,
+        reference,
+        domain: other,
+        status: UNTOUCHED,
+        handle: 0,
+        device_address: 0,
+    }];
     report::equal("peer.map.call", grant::ask(grant::MAP, &mut request), 0);
     request[0]
 }
@@ -76,7 +86,10 @@ fn refused(other: u16) {
     let own = Side { what: PAGES.frame(0), domain: DOMID_SELF, offset: 0 };
     let written = Side { what: u64::from(WRITTEN), domain: other, offset: 0 };
     report::fact("peer.copy_to", copy(own, written, 8, TARGET_REFERENCE));
-    report::fact("peer.copy_from_frame", copy(Side { what: PAGES.frame(0), domain: other, offset: 0 }, own, 8, 0));
+    report::fact(
+        "peer.copy_from_frame",
+        copy(Side { what: PAGES.frame(0), domain: other, offset: 0 }, own, 8, 0),
+    );
     report::fact("peer.map", map(other, READ, HOST_MAP | grant::MAP_READ_ONLY).status);
     report::fact("peer.map_written", map(other, WRITTEN, HOST_MAP).status);
     report::check("peer.nothing_is_mapped", exception::probe_read(at() as usize).is_err());
@@ -97,11 +110,21 @@ fn copies(other: u16) {
         copy(theirs(READ.into()), theirs(WRITTEN.into()), 8, SOURCE_REFERENCE | TARGET_REFERENCE),
     );
     // A right one by reference before one by frame number: each is judged for itself.
-    let right = Copy { source: theirs(READ.into()), target: own(3), length: 8, flags: SOURCE_REFERENCE, status: UNTOUCHED };
-    let wrong = Copy { source: theirs(PAGES.frame(2)), target: own(3), length: 8, flags: 0, status: UNTOUCHED };
+    let right = Copy {
+        source: theirs(READ.into()),
+        target: own(3),
+        length: 8,
+        flags: SOURCE_REFERENCE,
+        status: UNTOUCHED,
+    };
+    let wrong =
+        Copy { source: theirs(PAGES.frame(2)), target: own(3), length: 8, flags: 0, status: UNTOUCHED };
     for (name, mut requests) in [("right_wrong", [right, wrong]), ("wrong_right", [wrong, right])] {
         let answer = grant::ask(grant::COPY, &mut requests);
-        report::fact(format_args!("peer.copy.{name}"), format_args!("{answer} {:?}", requests.map(|request| request.status)));
+        report::fact(
+            format_args!("peer.copy.{name}"),
+            format_args!("{answer} {:?}", requests.map(|request| request.status)),
+        );
     }
 }
 
@@ -113,7 +136,10 @@ fn mappings(other: u16) {
     report::equal("peer.map_read_only.shows", mmio::read64(at() as usize), MARK);
     // Under Xen 4.17 a store to what is mapped for reading never ends.
     if platform::flag("strict") {
-        report::strict("peer.map_read_only.refuses_writes", exception::probe_write(at() as usize, 0).is_some());
+        report::strict(
+            "peer.map_read_only.refuses_writes",
+            exception::probe_write(at() as usize, 0).is_some(),
+        );
     }
     report::equal("peer.unmap_read_only", unmap(seen.handle), 0);
     let seen = map(other, WRITTEN, HOST_MAP);
@@ -121,15 +147,35 @@ fn mappings(other: u16) {
     mmio::write64(at() as usize, MARK + 1);
     // What belongs to another cannot be given back, granted on or used as the guest's own.
     let mut frames = [at() / xen::PAGE];
-    report::fact("peer.decrease_foreign", xen::memory::reserve(xen::memory::DECREASE_RESERVATION, &mut frames, 0));
+    report::fact(
+        "peer.decrease_foreign",
+        xen::memory::reserve(xen::memory::DECREASE_RESERVATION, &mut frames, 0),
+    );
     report::fact("peer.foreign_is_still_there", exception::probe_read(at() as usize).is_ok());
     table::grant(11, PERMIT_ACCESS, other, at() / xen::PAGE);
     let own = Side { what: u64::from(11u32), domain: DOMID_SELF, offset: 0 };
-    report::fact("peer.copy_from_granted_on", copy(own, Side { what: PAGES.frame(3), domain: DOMID_SELF, offset: 0 }, 8, SOURCE_REFERENCE));
-    report::fact("peer.copy_from_foreign_frame", copy(Side { what: at() / xen::PAGE, domain: DOMID_SELF, offset: 0 }, Side { what: PAGES.frame(3), domain: DOMID_SELF, offset: 0 }, 8, 0));
+    report::fact(
+        "peer.copy_from_granted_on",
+        copy(own, Side { what: PAGES.frame(3), domain: DOMID_SELF, offset: 0 }, 8, SOURCE_REFERENCE),
+    );
+    report::fact(
+        "peer.copy_from_foreign_frame",
+        copy(
+            Side { what: at() / xen::PAGE, domain: DOMID_SELF, offset: 0 },
+            Side { what: PAGES.frame(3), domain: DOMID_SELF, offset: 0 },
+            8,
+            0,
+        ),
+    );
     let mut request = [at() / xen::PAGE, 0];
-    report::fact("peer.vcpu_info_in_foreign", xen::call(xen::VCPU_OP, [10, 0, xen::handle(&mut request), 0, 0]));
-    report::fact("peer.init_control_in_foreign", xen::event::init_control(at() / xen::PAGE, 0, 0).err().unwrap_or(0));
+    report::fact(
+        "peer.vcpu_info_in_foreign",
+        xen::call(xen::VCPU_OP, [10, 0, xen::handle(&mut request), 0, 0]),
+    );
+    report::fact(
+        "peer.init_control_in_foreign",
+        xen::event::init_control(at() / xen::PAGE, 0, 0).err().unwrap_or(0),
+    );
     let mut features = [0u64; 1];
     features[0] = 0;
     report::fact("peer.buffer_in_foreign", xen::op_at(xen::XEN_VERSION, 6, at() + 2048));

@@ -1,9 +1,9 @@
 //! The table: its size, its versions, its entries.
 
+use guests::report;
 use guests::xen::event::{word32, word64};
 use guests::xen::grant::{self, QuerySize, SetupTable, UNTOUCHED};
 use guests::xen::{self, DOMID_SELF, GRANT_TABLE_OP, memory};
-use guests::report;
 
 use core::sync::atomic::Ordering;
 
@@ -150,7 +150,11 @@ fn setup() {
 /// Mapping a frame of the table makes it.
 fn grow() {
     for index in [10u64, 63] {
-        report::equal("table.map_far", memory::add_to_physmap(memory::SPACE_GRANT_TABLE, index, frame() + index), 0);
+        report::equal(
+            "table.map_far",
+            memory::add_to_physmap(memory::SPACE_GRANT_TABLE, index, frame() + index),
+            0,
+        );
         size(if index == 10 { "after_the_eleventh" } else { "after_the_last" });
     }
 }
@@ -159,14 +163,26 @@ fn operations() {
     for command in [3u64, 4, 7, 11, 12, 13, 14, 63, 0xffff_ffff, 1 << 32] {
         let mut buffer = [0u64; 8];
         let address = buffer.as_mut_ptr() as u64;
-        report::fact(format_args!("grant_table_op.{command}"), xen::call(GRANT_TABLE_OP, [command, address, 1, 0, 0]));
-        report::fact(format_args!("grant_table_op.{command}.none"), xen::call(GRANT_TABLE_OP, [command, address, 0, 0, 0]));
+        report::fact(
+            format_args!("grant_table_op.{command}"),
+            xen::call(GRANT_TABLE_OP, [command, address, 1, 0, 0]),
+        );
+        report::fact(
+            format_args!("grant_table_op.{command}.none"),
+            xen::call(GRANT_TABLE_OP, [command, address, 0, 0, 0]),
+        );
     }
     for command in 0..=12u64 {
-        report::fact(format_args!("grant_table_op.{command}.null"), xen::call(GRANT_TABLE_OP, [command, 0, 1, 0, 0]));
+        report::fact(
+            format_args!("grant_table_op.{command}.null"),
+            xen::call(GRANT_TABLE_OP, [command, 0, 1, 0, 0]),
+        );
     }
     for count in [1u64 << 31, 1 << 32, u64::MAX] {
-        report::fact(format_args!("grant_table_op.count_{count:#x}"), xen::call(GRANT_TABLE_OP, [grant::COPY, 0, count, 0, 0]));
+        report::fact(
+            format_args!("grant_table_op.count_{count:#x}"),
+            xen::call(GRANT_TABLE_OP, [grant::COPY, 0, count, 0, 0]),
+        );
     }
     for (one, two) in [(8u32, 9u32), (8, 8), (8, 100_000), (u32::MAX, 8)] {
         let mut request = [one, two, 0x5a5a];

@@ -7,7 +7,9 @@ use super::{accounted, decrease, look, populate, spare, write};
 
 pub(super) fn all() {
     let base = xen::free_frame() + 0x200;
-    for (name, space) in [("shared_info", memory::SPACE_SHARED_INFO), ("grant_table", memory::SPACE_GRANT_TABLE)] {
+    for (name, space) in
+        [("shared_info", memory::SPACE_SHARED_INFO), ("grant_table", memory::SPACE_GRANT_TABLE)]
+    {
         let frame = base + u64::from(space);
         report::equal(format_args!("{name}.map"), memory::add_to_physmap(space, 0, frame), 0);
         write(frame, 0);
@@ -26,7 +28,9 @@ pub(super) fn all() {
         report::fact(format_args!("{name}.remove"), memory::remove_from_physmap(frame));
         look(name, frame);
     }
-    for (name, space) in [("shared_info", memory::SPACE_SHARED_INFO), ("grant_table", memory::SPACE_GRANT_TABLE)] {
+    for (name, space) in
+        [("shared_info", memory::SPACE_SHARED_INFO), ("grant_table", memory::SPACE_GRANT_TABLE)]
+    {
         given_back(name, space, base + u64::from(space));
     }
     straddled();
@@ -48,7 +52,8 @@ fn given_back(name: &str, space: u32, frame: u64) {
 
 fn exchange(frame: u64) -> i64 {
     let (mut given, mut taken) = ([frame], [frame]);
-    let side = |extents: u64| memory::Reservation { extents, count: 1, order: 0, flags: 0, domain: xen::DOMID_SELF };
+    let side =
+        |extents: u64| memory::Reservation { extents, count: 1, order: 0, flags: 0, domain: xen::DOMID_SELF };
     let mut request = memory::Exchange {
         given: side(given.as_mut_ptr() as u64),
         taken: side(taken.as_mut_ptr() as u64),
