@@ -107,7 +107,7 @@ fn lengths() {
 
 fn wrong() {
     let good = by_frame(1, 0);
-    let mut say = |name: core::fmt::Arguments<'_>, source: Side, target: Side, kind: u16| {
+    let say = |name: core::fmt::Arguments<'_>, source: Side, target: Side, kind: u16| {
         report::fact(name, format_args!("{:?}", copy(source, target, 16, kind)));
     };
     say(format_args!("copy.into_read_only"), by_frame(0, 0), side(SOURCE.into(), 0), TARGET_REFERENCE);

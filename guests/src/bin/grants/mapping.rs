@@ -139,7 +139,7 @@ fn references() {
         ("for_another", PERMIT_ACCESS, 5, PAGES.frame(0)),
         ("for_self", PERMIT_ACCESS, DOMID_SELF, PAGES.frame(0)),
         ("of_a_hole", PERMIT_ACCESS, OWN, hole(9)),
-        ("of_a_device", PERMIT_ACCESS, OWN, guests::platform::get().uart.base as u64 / 4096),
+        ("of_a_device", PERMIT_ACCESS, OWN, platform::get().uart.base as u64 / 4096),
         ("of_frame_zero", PERMIT_ACCESS, OWN, 0),
         ("of_the_last_frame", PERMIT_ACCESS, OWN, 0xffff_ffff),
         ("of_the_table", PERMIT_ACCESS, OWN, xen::free_frame()),

@@ -176,8 +176,6 @@ fn mappings(other: u16) {
         "peer.init_control_in_foreign",
         xen::event::init_control(at() / xen::PAGE, 0, 0).err().unwrap_or(0),
     );
-    let mut features = [0u64; 1];
-    features[0] = 0;
     report::fact("peer.buffer_in_foreign", xen::op_at(xen::XEN_VERSION, 6, at() + 2048));
     report::fact("peer.remove_foreign", xen::memory::remove_from_physmap(at() / xen::PAGE));
     report::fact("peer.unmap_to_write", unmap(seen.handle));
