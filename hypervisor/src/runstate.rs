@@ -35,7 +35,7 @@ pub enum Doing {
 }
 
 impl Doing {
-    fn number(self) -> u32 {
+    fn number(self) -> i32 {
         match self {
             Doing::Running => RUNSTATE_RUNNING,
             Doing::Runnable => RUNSTATE_RUNNABLE,
@@ -93,7 +93,7 @@ impl Runstate {
             *time = time.saturating_add(now.saturating_sub(self.since));
         }
         VcpuRunstateInfo {
-            state: i32::try_from(self.doing.number()).unwrap_or(0),
+            state: self.doing.number(),
             state_entry_time: self.since,
             time,
         }
@@ -118,7 +118,7 @@ impl Runstate {
     pub fn publish<M: Machine>(&self, machine: &M, flagged: bool) {
         let Some(area) = &self.area else { return };
         let mut info = VcpuRunstateInfo {
-            state: i32::try_from(self.doing.number()).unwrap_or(0),
+            state: self.doing.number(),
             state_entry_time: self.since,
             time: self.times,
         };
