@@ -84,6 +84,8 @@ pub enum Word {
     Set64(u64),
     /// Clears bits of 64.
     Clear64(u64),
+    /// Writes 64 bits where they were `.0`.
+    Exchange64(u64, u64),
     /// Writes 16 bits where they were `.0`.
     Exchange16(u16, u16),
     /// Clears bits of 16.
@@ -188,6 +190,10 @@ pub trait Machine: Sync + core::fmt::Debug {
     /// # Errors
     /// See [`MapError`]; nothing has changed.
     fn hide(&self, map: &Self::GuestMap, ipa: u64) -> Result<Option<Hidden>, MapError>;
+
+    /// Hides the granted frame at host address `host` from a domain that is shown it at `ipa`. False where it
+    /// is not (any more).
+    fn hide_granted(&self, map: &Self::GuestMap, ipa: u64, host: u64) -> bool;
 
     /// Copies out of a frame. False where it would pass the frame's end.
     fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool;

@@ -323,6 +323,10 @@ impl Machine for Board {
         map.tables.lock().hide(self.frames, ipa, &mut |flush| processor::flush(map.register, flush))
     }
 
+    fn hide_granted(&self, map: &GuestMap, ipa: u64, host: u64) -> bool {
+        map.tables.lock().hide_granted(ipa, host, &mut |flush| processor::flush(map.register, flush))
+    }
+
     #[inline]
     fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {
         foreign::read_frame(frame, offset, into)

@@ -288,6 +288,10 @@ impl Machine for Sim {
         map.tables.lock().hide(self.frames, ipa, &mut |_| ())
     }
 
+    fn hide_granted(&self, map: &GuestMap, ipa: u64, host: u64) -> bool {
+        map.tables.lock().hide_granted(ipa, host, &mut |_| ())
+    }
+
     fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {
         self.frame_read(frame, offset, into)
     }

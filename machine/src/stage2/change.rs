@@ -279,6 +279,21 @@ impl Stage2 {
     }
 }
 
+impl Stage2 {
+    /// Hides the granted frame at `host`, where it is what is shown at `ipa`.
+    pub(crate) fn hide_granted(&mut self, ipa: u64, host: u64, flush: &mut dyn FnMut(Flush)) -> bool {
+        // A single frame is a leaf of its own, which needs no tables to go.
+        let is_it = |end: &End| end.entry & VALID != 0 && end.level == 3;
+        let Some(end) = self.end_of(ipa, 3).filter(is_it) else { return false };
+        if Kind::of(end.entry) != Kind::Granted || end.entry & ADDRESS != host {
+            return false;
+        }
+        let removed = self.clear(end.table, ipa, flush);
+        self.prune(ipa, flush);
+        removed.is_some()
+    }
+}
+
 /// What is out of a map, with the count that the map had.
 fn hidden(table: &'static FrameTable, removed: Removed) -> Hidden {
     let frame = if removed.kind.is_counted() { table.from_map(removed.host) } else { None };
