@@ -190,7 +190,10 @@ fn own_sleep(name: &str) {
     event::send(port);
     let start = registers::counter();
     report::equal(format_args!("{name}.block.pending"), xen::call(xen::SCHED_OP, [1, 0, 0, 0, 0]), 0);
-    report::check(format_args!("{name}.block.pending_does_not_sleep"), registers::counter() - start < timer::ticks(100_000));
+    report::check(
+        format_args!("{name}.block.pending_does_not_sleep"),
+        registers::counter() - start < timer::ticks(100_000),
+    );
     layout::settle(0);
     gic::enable(platform::get().timers[2]);
     registers::unmask_interrupts();
@@ -232,7 +235,10 @@ fn start_second(name: &str) {
     event::send(port);
     report::check(format_args!("{name}.second.pending_before_it_runs"), is_pending(port));
     report::equal(format_args!("{name}.second.start"), psci::start(1, 0), 0);
-    report::check(format_args!("{name}.second.runs"), timer::wait_for(SOON, || RUNS.load(Ordering::SeqCst) != 0));
+    report::check(
+        format_args!("{name}.second.runs"),
+        timer::wait_for(SOON, || RUNS.load(Ordering::SeqCst) != 0),
+    );
     timer::spin(10_000);
     HANDLED.clear();
     // Only the vCPU itself may place what belongs to one that runs.

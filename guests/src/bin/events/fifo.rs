@@ -97,7 +97,13 @@ fn words() {
 fn state(name: &str, port: u32) {
     report::fact(
         name,
-        format_args!("word {:#x} ready {:#x} head {} upcall {}", word(port), ready(0), head(0, 7), upcall_pending(0)),
+        format_args!(
+            "word {:#x} ready {:#x} head {} upcall {}",
+            word(port),
+            ready(0),
+            head(0, 7),
+            upcall_pending(0)
+        ),
     );
 }
 
@@ -155,7 +161,10 @@ fn priorities() {
     report::equal("fifo.priority.moving.set", event::set_priority(ports[1], 2), 0);
     report::fact("fifo.priority.moving.ready", format_args!("{:#x} {} {}", ready(0), head(0, 7), head(0, 2)));
     report::equal("fifo.priority.moving.send_pending", event::send(ports[1]), 0);
-    report::fact("fifo.priority.moving.ready_again", format_args!("{:#x} {} {}", ready(0), head(0, 7), head(0, 2)));
+    report::fact(
+        "fifo.priority.moving.ready_again",
+        format_args!("{:#x} {} {}", ready(0), head(0, 7), head(0, 2)),
+    );
     take("fifo.priority.moving.taken");
     report::equal("fifo.priority.moved.send", event::send(ports[1]), 0);
     report::fact("fifo.priority.moved.ready", format_args!("{:#x} {} {}", ready(0), head(0, 7), head(0, 2)));
@@ -205,13 +214,19 @@ fn strange() {
     event::send(one);
     word32(layout::word_address(one)).store(0, Ordering::SeqCst);
     event::send(two);
-    report::fact("fifo.strange.tail_emptied", format_args!("{:#x} {:#x} ready {:#x} head {}", word(one), word(two), ready(0), head(0, 7)));
+    report::fact(
+        "fifo.strange.tail_emptied",
+        format_args!("{:#x} {:#x} ready {:#x} head {}", word(one), word(two), ready(0), head(0, 7)),
+    );
     take("fifo.strange.tail_emptied.taken");
     // A tail with a link that Xen did not write.
     event::send(one);
     word32(layout::word_address(one)).fetch_or(77, Ordering::SeqCst);
     event::send(two);
-    report::fact("fifo.strange.tail_linked", format_args!("{:#x} {:#x} ready {:#x} head {}", word(one), word(two), ready(0), head(0, 7)));
+    report::fact(
+        "fifo.strange.tail_linked",
+        format_args!("{:#x} {:#x} ready {:#x} head {}", word(one), word(two), ready(0), head(0, 7)),
+    );
     word32(layout::word_address(one)).store(0, Ordering::SeqCst);
     word32(layout::word_address(two)).store(0, Ordering::SeqCst);
     take("fifo.strange.tail_linked.taken");
@@ -221,7 +236,10 @@ fn strange() {
         word32(CONTROL.address() + 8 + priority * 4).store(0xffff_ffff, Ordering::SeqCst);
     }
     event::send(three);
-    report::fact("fifo.strange.heads", format_args!("{:#x} ready {:#x} head {:#x} {:#x}", word(three), ready(0), head(0, 7), head(0, 6)));
+    report::fact(
+        "fifo.strange.heads",
+        format_args!("{:#x} ready {:#x} head {:#x} {:#x}", word(three), ready(0), head(0, 7), head(0, 6)),
+    );
     for offset in (0..72).step_by(4) {
         word32(CONTROL.address() + offset).store(0, Ordering::SeqCst);
     }

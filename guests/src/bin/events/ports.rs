@@ -1,7 +1,7 @@
 //! Ports: how they are made, bound, asked about and closed, and what is refused. The layout is the two-level one.
 
 use guests::report;
-use guests::xen::{self, event, DOMID_SELF};
+use guests::xen::{self, DOMID_SELF, event};
 
 /// Domains that are not there or not for us.
 const OTHERS: [u16; 9] = [0, 2, 9, 0x7ff1, 0x7ff2, 0x7ff4, 0x7fff, 0x8000, 0xffff];
@@ -139,7 +139,9 @@ fn virtual_interrupts() {
         result(format_args!("bind_virq.{virq}"), port);
         result(format_args!("bind_virq.{virq}.on_second"), {
             let second = event::bind_virq(virq, 1);
-            second.inspect(|port| report::fact(format_args!("bind_virq.{virq}.on_second.close"), event::close(*port)))
+            second.inspect(|port| {
+                report::fact(format_args!("bind_virq.{virq}.on_second.close"), event::close(*port))
+            })
         });
         let Ok(port) = port else { continue };
         status(format_args!("bind_virq.{virq}.status"), port);
@@ -167,15 +169,24 @@ fn other_ports() {
     }
     for pirq in [0u64, 1, 40] {
         let mut request = [pirq, 0];
-        report::fact(format_args!("bind_pirq.{pirq}"), xen::op(xen::EVENT_CHANNEL_OP, event::BIND_PIRQ, &mut request));
+        report::fact(
+            format_args!("bind_pirq.{pirq}"),
+            xen::op(xen::EVENT_CHANNEL_OP, event::BIND_PIRQ, &mut request),
+        );
     }
     // 14 is what Xen continues a reset with.
     for command in [15u64, 63, 0xffff_ffff, 1 << 32 | 15] {
         let mut request = [0u64; 8];
-        report::fact(format_args!("event_channel_op.{command}"), xen::op(xen::EVENT_CHANNEL_OP, command, &mut request));
+        report::fact(
+            format_args!("event_channel_op.{command}"),
+            xen::op(xen::EVENT_CHANNEL_OP, command, &mut request),
+        );
     }
     for command in 0..=13u64 {
-        report::fact(format_args!("event_channel_op.{command}.null"), xen::op_at(xen::EVENT_CHANNEL_OP, command, 0));
+        report::fact(
+            format_args!("event_channel_op.{command}.null"),
+            xen::op_at(xen::EVENT_CHANNEL_OP, command, 0),
+        );
     }
     report::fact("expand_array.before_init", event::expand_array(xen::free_frame()));
 }

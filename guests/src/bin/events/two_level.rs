@@ -2,11 +2,13 @@
 
 use core::sync::atomic::Ordering;
 
-use guests::xen::event::{self, word64};
 use guests::xen::DOMID_SELF;
+use guests::xen::event::{self, word64};
 use guests::{gic, platform, report};
 
-use crate::layout::{self, clear_pending, clear_selector, clear_upcall, is_pending, mask, selector, shared, upcall_pending};
+use crate::layout::{
+    self, clear_pending, clear_selector, clear_upcall, is_pending, mask, selector, shared, upcall_pending,
+};
 
 pub(super) fn all() {
     first_slot();
@@ -34,7 +36,10 @@ fn first_slot() {
     report::fact("shared_info.pending", format_args!("{all:#x} {any:#x}"));
     let slot = |index: usize| word64(shared() + index * 8).load(Ordering::SeqCst);
     report::fact("shared_info.slot", format_args!("{:#x} {:#x}", slot(0), slot(1)));
-    report::fact("shared_info.time", format_args!("{:#x} {:#x} {:#x} {:#x}", slot(2), slot(3), slot(4), slot(5)));
+    report::fact(
+        "shared_info.time",
+        format_args!("{:#x} {:#x} {:#x} {:#x}", slot(2), slot(3), slot(4), slot(5)),
+    );
     let clock = shared() + event::SHARED_WALL_CLOCK;
     let word = |index: usize| event::word32(clock + index * 4).load(Ordering::SeqCst);
     report::fact("shared_info.wall_clock_version", word(0));
@@ -107,7 +112,14 @@ fn sending(port: u32) {
     report::equal("two_level.send_with_flag_left", event::send(port), 0);
     state("sent_with_flag_left", port);
     forget(port);
-    report::equal("two_level.send_with_selector", { word64(layout::information(0) + 8).store(1, Ordering::SeqCst); event::send(port) }, 0);
+    report::equal(
+        "two_level.send_with_selector",
+        {
+            word64(layout::information(0) + 8).store(1, Ordering::SeqCst);
+            event::send(port)
+        },
+        0,
+    );
     state("sent_with_selector_left", port);
     forget(port);
 }

@@ -68,9 +68,11 @@ fn straddling(read_only: usize, unmapped: usize) {
     let before_unmapped = mmu::set_window(2, Page::Writable(PAGE.frame(0))) + 4096;
     report::equal("pointer.windows_are_side_by_side", before_unmapped as u64, unmapped as u64);
     let before_read_only = read_only as u64;
-    for (name, address) in
-        [("unmapped", before_unmapped as u64), ("read_only", before_read_only), ("own", mmu::WINDOW as u64 + 8)]
-    {
+    for (name, address) in [
+        ("unmapped", before_unmapped as u64),
+        ("read_only", before_read_only),
+        ("own", mmu::WINDOW as u64 + 8),
+    ] {
         let place = PAGE.address() + 4096 - 8;
         mmio::write64(place, 0x5a5a_5a5a_0000_0000);
         report::fact(format_args!("pointer.into_{name}.read_write_last_8"), features(address - 8));

@@ -9,7 +9,10 @@ pub(super) fn all() {
     versioned("platform_op", xen::PLATFORM_OP, 0x0300_0001, 0..=70);
     for command in [0u64, 1, 2, 3, 5, 26, 0xffff_ffff] {
         let mut buffer = [0u64; 32];
-        report::fact(format_args!("xsm_op.{command}"), xen::call(xen::XSM_OP, [xen::handle(&mut buffer), command, 0, 0, 0]));
+        report::fact(
+            format_args!("xsm_op.{command}"),
+            xen::call(xen::XSM_OP, [xen::handle(&mut buffer), command, 0, 0, 0]),
+        );
     }
     let mut buffer = [0u64; 32];
     report::fact("xsm_op.zeroes", xen::op_at(xen::XSM_OP, xen::handle(&mut buffer), 0));
@@ -17,16 +20,31 @@ pub(super) fn all() {
     for command in [0u64, 1, 2, 3, 4, 99] {
         let mut buffer = [0u64; 32];
         let address = xen::handle(&mut buffer);
-        report::fact(format_args!("hypfs_op.{command}"), xen::call(xen::HYPFS_OP, [command, address, 1, address, 256]));
-        report::fact(format_args!("hypfs_op.{command}.empty"), xen::call(xen::HYPFS_OP, [command, 0, 0, 0, 0]));
-        report::fact(format_args!("argo_op.{command}"), xen::call(xen::ARGO_OP, [command, address, address, 0, 0]));
+        report::fact(
+            format_args!("hypfs_op.{command}"),
+            xen::call(xen::HYPFS_OP, [command, address, 1, address, 256]),
+        );
+        report::fact(
+            format_args!("hypfs_op.{command}.empty"),
+            xen::call(xen::HYPFS_OP, [command, 0, 0, 0, 0]),
+        );
+        report::fact(
+            format_args!("argo_op.{command}"),
+            xen::call(xen::ARGO_OP, [command, address, address, 0, 0]),
+        );
     }
     for domain in [0x7ff0u64, 0, 1, 9, 0x7ff4] {
         let mut buffer = [0u64; 32];
         let address = xen::handle(&mut buffer);
         let mut list = [address, 256];
-        report::fact(format_args!("dm_op.of_domain.{domain:#x}"), xen::call(xen::DM_OP, [domain, 1, xen::handle(&mut list), 0, 0]));
-        report::fact(format_args!("dm_op.of_domain.{domain:#x}.no_buffer"), xen::call(xen::DM_OP, [domain, 0, 0, 0, 0]));
+        report::fact(
+            format_args!("dm_op.of_domain.{domain:#x}"),
+            xen::call(xen::DM_OP, [domain, 1, xen::handle(&mut list), 0, 0]),
+        );
+        report::fact(
+            format_args!("dm_op.of_domain.{domain:#x}.no_buffer"),
+            xen::call(xen::DM_OP, [domain, 0, 0, 0, 0]),
+        );
     }
     console();
 }
@@ -68,7 +86,8 @@ fn versioned(name: &str, number: u64, version: u32, commands: core::ops::RangeIn
 }
 
 fn console() {
-    let io = |command: u64, count: u64, address: u64| xen::call(xen::CONSOLE_IO, [command, count, address, 0, 0]);
+    let io =
+        |command: u64, count: u64, address: u64| xen::call(xen::CONSOLE_IO, [command, count, address, 0, 0]);
     let text = b"written through the hypervisor's console\n";
     let address = text.as_ptr() as u64;
     report::fact("console_io.write", io(0, text.len() as u64, address));

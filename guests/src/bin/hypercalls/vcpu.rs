@@ -18,7 +18,8 @@ pub(super) fn all() {
     for vcpu in [0u64, 1, 2, 127, 128, 8192, 0xffff_ffff, 1 << 32] {
         report::fact(format_args!("vcpu_op.is_up.{vcpu:#x}"), ask(3, vcpu, 0));
     }
-    for command in (0..=20u64).filter(|command| ![REGISTER_RUNSTATE, REGISTER_INFORMATION].contains(command)) {
+    for command in (0..=20u64).filter(|command| ![REGISTER_RUNSTATE, REGISTER_INFORMATION].contains(command))
+    {
         let mut buffer = [0u64; 64];
         buffer[0] = 1_000_000_000;
         for vcpu in [0u64, 1, 2] {
@@ -139,7 +140,10 @@ fn information() {
     report::fact("vcpu_info.offset_huge", place_information(0, frame, 0xffff_fff8));
     report::fact("vcpu_info.unaligned", place_information(0, frame, 4));
     report::fact("vcpu_info.hole", place_information(0, xen::free_frame(), 0));
-    report::fact("vcpu_info.device", place_information(0, guests::platform::get().uart.base as u64 / 4096, 0));
+    report::fact(
+        "vcpu_info.device",
+        place_information(0, guests::platform::get().uart.base as u64 / 4096, 0),
+    );
     report::fact("vcpu_info.beyond", place_information(0, 1 << 40, 0));
     report::fact("vcpu_info.no_frame", place_information(0, u64::MAX, 0));
     report::fact("vcpu_info.null", ask(REGISTER_INFORMATION, 0, 0));
@@ -156,6 +160,9 @@ fn information() {
     report::fact("vcpu_info.again_elsewhere_bad", place_information(0, xen::free_frame(), 0));
     report::fact("vcpu_info.second", place_information(1, frame, 4096 - 48));
     for place in 0..6 {
-        report::fact(format_args!("vcpu_info.second.word.{place}"), format_args!("{:#x}", mmio::read64(PAGE.address() + 8192 - 48 + place * 8)));
+        report::fact(
+            format_args!("vcpu_info.second.word.{place}"),
+            format_args!("{:#x}", mmio::read64(PAGE.address() + 8192 - 48 + place * 8)),
+        );
     }
 }

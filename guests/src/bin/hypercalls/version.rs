@@ -30,12 +30,17 @@ pub(super) fn all() {
     let mut buffer: Buffer = [0; 1200];
     answer("version", xen::call(xen::XEN_VERSION, [0; 5]));
     answer("version.pointer_is_ignored", ask(0, &mut buffer));
-    for (command, name) in [(1u64, "extraversion"), (3, "capabilities"), (4, "changeset"), (9, "commandline")] {
+    for (command, name) in [(1u64, "extraversion"), (3, "capabilities"), (4, "changeset"), (9, "commandline")]
+    {
         answer(name, ask(command, &mut buffer));
         answer_written(name, &buffer);
         let shown = text(&buffer);
         // What the hypervisor calls itself is its own matter, what it can do is not.
-        if command == 3 { answer("capabilities.text", shown) } else { say!("note xen_version.{name} {shown}") }
+        if command == 3 {
+            answer("capabilities.text", shown)
+        } else {
+            say!("note xen_version.{name} {shown}")
+        }
     }
     answer("compile_info", ask(2, &mut buffer));
     answer_written("compile_info", &buffer);

@@ -77,11 +77,7 @@ fn mixed() {
         report::fact(format_args!("mixed.{name}.populate_good"), populate(&mut frames, 0));
         accounted(name);
     }
-    for (name, bad) in [
-        ("device", uart),
-        ("beyond_40_bits", 1 << 28),
-        ("beyond_44_bits", 1 << 32),
-    ] {
+    for (name, bad) in [("device", uart), ("beyond_40_bits", 1 << 28), ("beyond_44_bits", 1 << 32)] {
         report::equal("mixed.decrease_two", decrease(&mut [good, good + 1], 0), 2);
         let mut frames = [good, bad, good + 1];
         // Nothing is said while there is memory where the UART was.
@@ -129,9 +125,15 @@ fn handles() {
         report::fact(format_args!("handles.{name}.null"), ask(command, own));
         report::fact(format_args!("handles.{name}.none"), ask(command, Reservation { count: 0, ..own }));
         for count in [1u64 << 20, 1 << 32, 1 << 40, 1 << 57, 1 << 58, 1 << 63, u64::MAX] {
-            report::fact(format_args!("handles.{name}.{count:#x}"), ask(command, Reservation { count, ..own }));
+            report::fact(
+                format_args!("handles.{name}.{count:#x}"),
+                ask(command, Reservation { count, ..own }),
+            );
         }
-        report::fact(format_args!("handles.{name}.beyond"), ask(command, Reservation { extents: 1 << 48, ..own }));
+        report::fact(
+            format_args!("handles.{name}.beyond"),
+            ask(command, Reservation { extents: 1 << 48, ..own }),
+        );
         report::fact(format_args!("handles.{name}.argument_null"), xen::op_at(MEMORY_OP, command, 0));
         for domain in [1u16, 0, 2, 9, 0x7ff1, 0x7ff2, 0x7ff4, 0xffff] {
             let mut frames = [spare(30)];
@@ -164,7 +166,22 @@ fn handles() {
 fn flags() {
     let mut frames = [spare(40)];
     let extents = frames.as_mut_ptr() as u64;
-    for flags in [32u32, 1, 64, 0xff, 1 << 8, 2 << 8, 9 << 8, 1 << 16, 1 << 17, 1 << 8 | 1 << 17, 9 << 8 | 1 << 17, 1 << 18, 1 << 19, 0x8000_0000] {
+    for flags in [
+        32u32,
+        1,
+        64,
+        0xff,
+        1 << 8,
+        2 << 8,
+        9 << 8,
+        1 << 16,
+        1 << 17,
+        1 << 8 | 1 << 17,
+        9 << 8 | 1 << 17,
+        1 << 18,
+        1 << 19,
+        0x8000_0000,
+    ] {
         report::equal("flags.decrease", decrease(&mut [spare(40)], 0), 1);
         let request = Reservation { extents, count: 1, order: 0, flags, domain: DOMID_SELF };
         let answer = ask(POPULATE_PHYSMAP, request);
@@ -186,14 +203,23 @@ fn continuation() {
         Reservation { extents: frames.as_mut_ptr() as u64, count: 3, order: 0, flags: 0, domain: DOMID_SELF };
     for start in [2u64, 3, 4, 1 << 20, 1 << 57] {
         let command = DECREASE_RESERVATION | start << 6;
-        report::fact(format_args!("continuation.decrease.{start:#x}"), xen::op(MEMORY_OP, command, &mut request));
+        report::fact(
+            format_args!("continuation.decrease.{start:#x}"),
+            xen::op(MEMORY_OP, command, &mut request),
+        );
         accounted("continuation");
         let command = POPULATE_PHYSMAP | start << 6;
-        report::fact(format_args!("continuation.populate.{start:#x}"), xen::op(MEMORY_OP, command, &mut request));
+        report::fact(
+            format_args!("continuation.populate.{start:#x}"),
+            xen::op(MEMORY_OP, command, &mut request),
+        );
         accounted("continuation");
     }
     for command in [2u64, 3, 4, 7, 14, 15, 23] {
         let mut domain = [DOMID_SELF; 32];
-        report::fact(format_args!("continuation.other.{command}"), xen::op(MEMORY_OP, command | 1 << 6, &mut domain));
+        report::fact(
+            format_args!("continuation.other.{command}"),
+            xen::op(MEMORY_OP, command | 1 << 6, &mut domain),
+        );
     }
 }

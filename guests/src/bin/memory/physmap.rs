@@ -127,7 +127,10 @@ fn batch() {
     say(format_args!("shared_info_again"), good);
     report::fact("batch.remove", memory::remove_from_physmap(hole(5)));
     say(format_args!("none"), AddToPhysmapBatch { size: 0, ..good });
-    say(format_args!("none_and_null"), AddToPhysmapBatch { size: 0, indices: 0, frames: 0, errors: 0, ..good });
+    say(
+        format_args!("none_and_null"),
+        AddToPhysmapBatch { size: 0, indices: 0, frames: 0, errors: 0, ..good },
+    );
     say(format_args!("with_extra"), AddToPhysmapBatch { extra: 1, ..good });
     say(format_args!("grant_table"), AddToPhysmapBatch { space: 1, ..good });
     for space in [2u16, 3, 5, 6, 0xffff] {
@@ -159,6 +162,9 @@ fn remove() {
     report::fact("remove.memory.populate", populate(&mut [there], 0));
     accounted("remove.memory.populated");
     report::fact("remove.hole", memory::remove_from_physmap(hole(10)));
-    report::fact("remove.device", memory::remove_from_physmap(guests::platform::get().uart.base as u64 / 4096));
+    report::fact(
+        "remove.device",
+        memory::remove_from_physmap(guests::platform::get().uart.base as u64 / 4096),
+    );
     report::fact("remove.null", xen::op_at(MEMORY_OP, memory::REMOVE_FROM_PHYSMAP, 0));
 }

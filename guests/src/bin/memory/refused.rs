@@ -7,7 +7,9 @@ use super::{accounted, spare};
 
 pub(super) fn all() {
     exchange();
-    for command in [5u64, 8, 9, 10, 12, 13, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 29, 30, 31, 32, 40, 63] {
+    for command in
+        [5u64, 8, 9, 10, 12, 13, 16, 17, 18, 19, 20, 21, 22, 24, 25, 26, 27, 29, 30, 31, 32, 40, 63]
+    {
         let mut buffer = [0u64; 32];
         report::fact(format_args!("memory_op.{command}.zeroes"), xen::op(MEMORY_OP, command, &mut buffer));
         let mut buffer = [u64::from(DOMID_SELF); 32];
@@ -30,7 +32,10 @@ fn exchange() {
             taken: side(taken.as_mut_ptr() as u64, domain),
             exchanged: 0,
         };
-        report::fact(format_args!("exchange.{domain:#x}"), xen::op(MEMORY_OP, memory::EXCHANGE, &mut request));
+        report::fact(
+            format_args!("exchange.{domain:#x}"),
+            xen::op(MEMORY_OP, memory::EXCHANGE, &mut request),
+        );
     }
     report::fact("exchange.null", xen::op_at(MEMORY_OP, memory::EXCHANGE, 0));
 }
@@ -65,7 +70,10 @@ fn resources() {
             request.count = 0;
             request.frames = 0;
             let answer = xen::op(MEMORY_OP, memory::ACQUIRE_RESOURCE, &mut request);
-            report::fact(format_args!("acquire_resource.{domain:#x}.{kind}.size"), format_args!("{answer} {}", request.count));
+            report::fact(
+                format_args!("acquire_resource.{domain:#x}.{kind}.size"),
+                format_args!("{answer} {}", request.count),
+            );
         }
     }
     report::fact("acquire_resource.null", xen::op_at(MEMORY_OP, memory::ACQUIRE_RESOURCE, 0));

@@ -142,7 +142,10 @@ pub(super) fn increase() {
     report::fact("increase_reservation", memory::reserve(memory::INCREASE_RESERVATION, &mut frames, 0));
     accounted("increase_reservation");
     report::equal("increase_reservation.decrease", decrease(&mut [spare(5)], 0), 1);
-    report::fact("increase_reservation.with_room", memory::reserve(memory::INCREASE_RESERVATION, &mut frames, 0));
+    report::fact(
+        "increase_reservation.with_room",
+        memory::reserve(memory::INCREASE_RESERVATION, &mut frames, 0),
+    );
     accounted("increase_reservation.with_room");
     report::fact("increase_reservation.populate", populate(&mut [spare(5)], 0));
     accounted("increase_reservation.afterwards");
