@@ -10,6 +10,7 @@
 mod assist;
 mod console;
 mod event;
+mod grant;
 mod hvm;
 mod multicall;
 mod schedule;
@@ -87,6 +88,7 @@ fn serve<M: Machine>(
     match which {
         number::XEN_VERSION => version::xen_version(hypervisor, local, call),
         number::EVENT_CHANNEL_OP => event::event_channel_op(hypervisor, local, call),
+        number::GRANT_TABLE_OP => grant::grant_table_op(hypervisor, local, call),
         number::SCHED_OP => schedule::sched_op(hypervisor, local, call),
         number::CONSOLE_IO => console::console_io(hypervisor, local, call),
         number::VCPU_OP => vcpu::vcpu_op(hypervisor, local, call),

@@ -26,6 +26,7 @@ pub mod construct;
 pub mod cpu;
 pub mod domain;
 pub mod event;
+pub mod grant;
 pub mod guest;
 pub mod heap;
 pub mod hypercall;

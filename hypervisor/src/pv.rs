@@ -11,6 +11,7 @@ use machine::contract::{Machine, Word};
 use machine::frames::GuestFrame;
 
 use crate::event::Events;
+use crate::grant::GrantTable;
 
 /// The parameters that a domain on Arm has (`public/hvm/params.h`), in the order in which they are kept.
 const PARAMETERS: [u32; 5] = [
@@ -28,6 +29,8 @@ pub struct Pv {
     pub shared_info: GuestFrame,
     /// Pages for the grant table, in order.
     pub grant_frames: Vec<GuestFrame>,
+    /// What it grants, and what it has mapped of others' grants.
+    pub grants: GrantTable,
     /// Guest addresses for its grant table.
     pub grant_window: plan::Range,
     /// Event channels.
@@ -42,16 +45,27 @@ pub struct Pv {
 impl Pv {
     /// The PV side of a domain that has not run. `None` where there are not even pages for what every domain
     /// has.
-    pub fn new(plan: &plan::Pv, events: Events, mut pages: impl Iterator<Item = GuestFrame>) -> Option<Self> {
+    pub fn new(
+        plan: &plan::Pv,
+        (events, grants): (Events, GrantTable),
+        mut pages: impl Iterator<Item = GuestFrame>,
+    ) -> Option<Self> {
         Some(Pv {
             shared_info: pages.next()?,
             grant_frames: pages.collect(),
+            grants,
             grant_window: plan.grant_window,
             events,
             event_interrupt: plan.event_interrupt,
             runstate_update_flag: AtomicBool::new(false),
             parameters: [const { AtomicU64::new(0) }; PARAMETERS.len()],
         })
+    }
+
+    /// A handle of a frame of the grant table, which reaches to it from now on. `None` where it cannot.
+    pub fn grant_frame(&self, index: usize) -> Option<GuestFrame> {
+        let frame = self.grant_frames.get(index)?.try_clone()?;
+        self.grants.grow_to(index).then_some(frame)
     }
 
     /// The place of a parameter; `None` for one that a domain on Arm does not have.
