@@ -1,5 +1,6 @@
 //! `public/arch-arm.h`: the guest's physical memory map and its interrupts, the pages that it shares, a vCPU's
 //! registers.
+
 use crate::layout::{constants, layout};
 use crate::xen::VcpuTimeInfo;
 

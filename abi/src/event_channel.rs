@@ -1,4 +1,5 @@
 //! `public/event_channel.h`: event channels, of two levels and as queues (FIFO).
+
 use crate::layout::{constants, layout};
 
 constants! {

@@ -1,4 +1,5 @@
 //! `public/features.h`: what `XENVER_get_features` answers, as numbers of bits.
+
 use crate::layout::constants;
 
 constants! {

@@ -1,5 +1,6 @@
 //! `public/grant_table.h`: memory that one domain lets another one use. Grants of version 1; of version 2 only the
 //! numbers.
+
 use crate::layout::{Handle, constants, layout};
 
 constants! {

@@ -1,4 +1,5 @@
 //! `public/hvm/hvm_op.h`: a domain's parameters and what else `hvm_op` does.
+
 use crate::layout::{constants, layout};
 
 constants! {
@@ -31,23 +32,23 @@ constants! {
 
     // What a frame is.
     /// `HVMMEM_ram_rw`: RAM.
-    pub HVMMEM_RAM_RW as "HVMMEM_ram_rw": u32 = 0;
+    pub HVMMEM_RAM_RW as "HVMMEM_ram_rw": u16 = 0;
     /// `HVMMEM_ram_ro`: RAM that is not to be written.
-    pub HVMMEM_RAM_RO as "HVMMEM_ram_ro": u32 = 1;
+    pub HVMMEM_RAM_RO as "HVMMEM_ram_ro": u16 = 1;
     /// `HVMMEM_mmio_dm`: a device's, for its model.
-    pub HVMMEM_MMIO_DM as "HVMMEM_mmio_dm": u32 = 2;
+    pub HVMMEM_MMIO_DM as "HVMMEM_mmio_dm": u16 = 2;
     /// `HVMMEM_unused`: no longer in use.
-    pub HVMMEM_UNUSED as "HVMMEM_unused": u32 = 3;
+    pub HVMMEM_UNUSED as "HVMMEM_unused": u16 = 3;
     /// `HVMMEM_ioreq_server`: writes are for a device model.
-    pub HVMMEM_IOREQ_SERVER as "HVMMEM_ioreq_server": u32 = 4;
+    pub HVMMEM_IOREQ_SERVER as "HVMMEM_ioreq_server": u16 = 4;
 
     // How a device model wants buffered requests.
     /// `HVM_IOREQSRV_BUFIOREQ_OFF`: not at all.
-    pub HVM_IOREQSRV_BUFIOREQ_OFF: u32 = 0;
+    pub HVM_IOREQSRV_BUFIOREQ_OFF: u8 = 0;
     /// `HVM_IOREQSRV_BUFIOREQ_LEGACY`: with two pointers.
-    pub HVM_IOREQSRV_BUFIOREQ_LEGACY: u32 = 1;
+    pub HVM_IOREQSRV_BUFIOREQ_LEGACY: u8 = 1;
     /// `HVM_IOREQSRV_BUFIOREQ_ATOMIC`: with both pointers in one word.
-    pub HVM_IOREQSRV_BUFIOREQ_ATOMIC: u32 = 2;
+    pub HVM_IOREQSRV_BUFIOREQ_ATOMIC: u8 = 2;
 }
 
 layout! {

@@ -1,4 +1,5 @@
 //! `public/hvm/params.h`: numbers of a domain's parameters.
+
 use crate::layout::constants;
 
 constants! {
@@ -79,17 +80,17 @@ constants! {
 
     // Bits 63:56 of HVM_PARAM_CALLBACK_IRQ.
     /// `HVM_PARAM_CALLBACK_TYPE_GSI`: an IO-APIC's line.
-    pub HVM_PARAM_CALLBACK_TYPE_GSI: u32 = 0;
+    pub HVM_PARAM_CALLBACK_TYPE_GSI: u64 = 0;
     /// `HVM_PARAM_CALLBACK_TYPE_PCI_INTX`: a PCI device's line.
-    pub HVM_PARAM_CALLBACK_TYPE_PCI_INTX: u32 = 1;
+    pub HVM_PARAM_CALLBACK_TYPE_PCI_INTX: u64 = 1;
     /// `HVM_PARAM_CALLBACK_TYPE_VECTOR`: a vector.
-    pub HVM_PARAM_CALLBACK_TYPE_VECTOR: u32 = 2, X86;
+    pub HVM_PARAM_CALLBACK_TYPE_VECTOR: u64 = 2, X86;
     /// `HVM_PARAM_CALLBACK_TYPE_PPI`: a private interrupt: its number in bits 7:0, flags in 15:8.
-    pub HVM_PARAM_CALLBACK_TYPE_PPI: u32 = 2, Arm64;
+    pub HVM_PARAM_CALLBACK_TYPE_PPI: u64 = 2, Arm64;
     /// `HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_MASK`: its flags.
-    pub HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_MASK: u32 = 0xff00, Arm64;
+    pub HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_MASK: u64 = 0xff00, Arm64;
     /// `HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_LOW_LEVEL`: of those: active low, level-triggered.
-    pub HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_LOW_LEVEL: u32 = 2, Arm64;
+    pub HVM_PARAM_CALLBACK_TYPE_PPI_FLAG_LOW_LEVEL: u64 = 2, Arm64;
     /// `HVM_PARAM_CALLBACK_IRQ_TYPE_MASK`: the type's bits.
     pub HVM_PARAM_CALLBACK_IRQ_TYPE_MASK: u64 = 0xff00_0000_0000_0000;
     /// `XEN_HVM_MCA_CAP_LMCE`: of [`HVM_PARAM_MCA_CAP`].

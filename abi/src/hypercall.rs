@@ -1,4 +1,5 @@
 //! `public/xen.h`: the numbers of hypercalls.
+
 use crate::layout::constants;
 
 constants! {

@@ -18,6 +18,8 @@ use core::marker::PhantomData;
 pub trait Field: Sized {
     /// Number of bytes.
     const LENGTH: usize;
+    /// Whether it is an integer with a sign.
+    const SIGNED: bool = false;
 
     /// The value that the first bytes are.
     fn load(bytes: &[u8]) -> Self;
@@ -55,6 +57,7 @@ macro_rules! integers {
     ($($type:ident)*) => { $(
         impl Field for $type {
             const LENGTH: usize = size_of::<$type>();
+            const SIGNED: bool = <$type>::MIN != 0;
 
             #[inline(always)]
             fn load(bytes: &[u8]) -> Self {
@@ -214,13 +217,15 @@ pub enum View {
 /// A field, as the table of `layout!` has it.
 #[derive(Clone, Copy, Debug)]
 pub struct FieldEntry {
-    /// C's name, which can reach into structures. Empty where C has bit fields, whose place it cannot tell, or a field
-    /// for each element of what is an array here.
+    /// C's name, which can reach into structures. Empty where C has bit fields, of which `offsetof` knows nothing, or a
+    /// field for each element of what is an array here.
     pub name: &'static str,
     /// Distance from the structure's begin in bytes.
     pub offset: usize,
     /// Number of bytes.
     pub size: usize,
+    /// Whether it is an integer with a sign.
+    pub signed: bool,
 }
 
 /// A structure, as the table of `layout!` has it.
@@ -315,6 +320,7 @@ macro_rules! layout {
                 name: $crate::layout::one_of!($($alias,)? stringify!($field)),
                 offset: $offset,
                 size: <$type as $crate::layout::Field>::LENGTH,
+                signed: <$type as $crate::layout::Field>::SIGNED,
             }),*],
         }),*];
 
@@ -427,8 +433,9 @@ macro_rules! value {
 pub(crate) use {constants, layout, one_of, value};
 
 #[cfg(test)]
-#[expect(unreachable_pub, reason = "the macros declare public items, here for the tests alone")]
 mod tests {
+    #![expect(unreachable_pub, reason = "the macros declare public items, here for the tests alone")]
+
     use super::*;
     use proptest::prelude::*;
 
@@ -517,6 +524,8 @@ mod tests {
         assert_eq!(STRUCTURES[1].view, View::Arm64);
         let field = STRUCTURES[0].fields[3];
         assert_eq!((field.name, field.offset, field.size), ("type", 16, 8));
+        let signed: u32 = STRUCTURES[0].fields.iter().map(|field| u32::from(field.signed)).sum();
+        assert_eq!((signed, STRUCTURES[0].fields[1].signed), (1, true));
         assert_eq!(STRUCTURES[0].fields[4].size, 32);
         assert_eq!((CONSTANTS[0].name, CONSTANTS[0].view), ("number", View::X86));
         assert_eq!((i128::from(CONSTANTS[0].value), CONSTANTS[1].name), (-2, "OTHER"));
@@ -525,14 +534,17 @@ mod tests {
 
     #[test]
     fn fields_that_overlap_or_leave_their_structure_are_not_sound() {
+        const fn field(offset: usize, size: usize) -> FieldEntry {
+            FieldEntry { name: "", offset, size, signed: false }
+        }
         const fn with(fields: &'static [FieldEntry]) -> Structure {
             Structure { name: "", size: 8, view: View::Both, fields }
         }
-        const FIRST: FieldEntry = FieldEntry { name: "first", offset: 0, size: 4 };
-        assert!(with(&[FIRST, FieldEntry { name: "next", offset: 4, size: 4 }]).is_sound());
-        assert!(!with(&[FIRST, FieldEntry { name: "over", offset: 3, size: 4 }]).is_sound());
-        assert!(!with(&[FIRST, FieldEntry { name: "out", offset: 4, size: 5 }]).is_sound());
-        assert!(!with(&[FIRST, FieldEntry { name: "far", offset: usize::MAX, size: 2 }]).is_sound());
+        const FIRST: FieldEntry = field(0, 4);
+        assert!(with(&[FIRST, const { field(4, 4) }]).is_sound());
+        assert!(!with(&[FIRST, const { field(3, 4) }]).is_sound());
+        assert!(!with(&[FIRST, const { field(4, 5) }]).is_sound());
+        assert!(!with(&[FIRST, const { field(usize::MAX, 2) }]).is_sound());
     }
 
     #[test]

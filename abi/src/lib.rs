@@ -21,18 +21,31 @@
 )]
 
 pub mod arch_arm;
+pub mod arch_x86_64;
+pub mod callback;
+pub mod device_tree_defs;
+pub mod dm_op;
+pub mod domctl;
+pub mod elfnote;
 pub mod errno;
 pub mod event_channel;
 pub mod features;
+pub mod flask_op;
 pub mod grant_table;
 pub mod hvm_op;
 pub mod hvm_params;
 pub mod hypercall;
+pub mod hypfs;
+pub mod io_console;
+pub mod ioreq;
 pub mod layout;
 pub mod memory;
 pub mod physdev;
 pub mod platform;
 pub mod sched;
+pub mod sysctl;
+pub mod trace;
 pub mod vcpu;
 pub mod version;
 pub mod xen;
+pub mod xs_wire;

@@ -1,4 +1,5 @@
 //! `public/memory.h`: what physical memory a domain has, and what is where in it.
+
 use crate::layout::{Handle, constants, layout};
 
 constants! {
@@ -85,7 +86,7 @@ constants! {
     /// `XENMAPSPACE_dev_mmio`: a device's page.
     pub XENMAPSPACE_DEV_MMIO as "XENMAPSPACE_dev_mmio": u32 = 5;
     /// `XENMAPIDX_grant_table_status`: in idx: a status frame of grants of version 2.
-    pub XENMAPIDX_GRANT_TABLE_STATUS as "XENMAPIDX_grant_table_status": u32 = 0x8000_0000;
+    pub XENMAPIDX_GRANT_TABLE_STATUS as "XENMAPIDX_grant_table_status": u64 = 0x8000_0000;
 
     // xen_mem_acquire_resource.
     /// `XENMEM_resource_ioreq_server`: the pages of a server of device accesses.

@@ -1,4 +1,5 @@
 //! `public/physdev.h`: devices, for the hardware domain. On Arm it is there for PCI alone.
+
 use crate::layout::{constants, layout};
 
 constants! {

@@ -1,4 +1,5 @@
 //! `public/platform.h`: the machine, for the hardware domain: its clock, and the frame of all `platform_op`.
+
 use crate::layout::{constants, layout};
 
 constants! {

@@ -1,4 +1,5 @@
 //! `public/sched.h`: yielding, blocking, shutting down, the watchdog.
+
 use crate::layout::{Handle, constants, layout};
 
 constants! {

@@ -1,4 +1,5 @@
 //! `public/vcpu.h`: what a domain can ask of its own vCPUs.
+
 use crate::layout::{constants, layout};
 
 constants! {
@@ -35,13 +36,13 @@ constants! {
 
     // vcpu_runstate_info.state, and index of its time.
     /// `RUNSTATE_running`: it runs.
-    pub RUNSTATE_RUNNING as "RUNSTATE_running": u32 = 0;
+    pub RUNSTATE_RUNNING as "RUNSTATE_running": i32 = 0;
     /// `RUNSTATE_runnable`: it could run.
-    pub RUNSTATE_RUNNABLE as "RUNSTATE_runnable": u32 = 1;
+    pub RUNSTATE_RUNNABLE as "RUNSTATE_runnable": i32 = 1;
     /// `RUNSTATE_blocked`: it waits.
-    pub RUNSTATE_BLOCKED as "RUNSTATE_blocked": u32 = 2;
+    pub RUNSTATE_BLOCKED as "RUNSTATE_blocked": i32 = 2;
     /// `RUNSTATE_offline`: it is stopped.
-    pub RUNSTATE_OFFLINE as "RUNSTATE_offline": u32 = 3;
+    pub RUNSTATE_OFFLINE as "RUNSTATE_offline": i32 = 3;
     /// `XEN_RUNSTATE_UPDATE`: in state_entry_time: the record is being written.
     pub XEN_RUNSTATE_UPDATE: u64 = 1 << 63;
 }

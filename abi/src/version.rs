@@ -1,4 +1,5 @@
 //! `public/version.h`: the sub-operations of `xen_version`.
+
 use crate::layout::{constants, layout};
 
 constants! {

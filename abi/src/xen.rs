@@ -1,6 +1,7 @@
 //! `public/xen.h`: what all other headers build on. Domain ids, virtual interrupts, `console_io`, `vm_assist`,
 //! multicalls, the clock that guests read. The pages that differ between the architectures are in `arch_arm` and
 //! `arch_x86_64`.
+
 use crate::layout::{Handle, constants, layout};
 
 constants! {
