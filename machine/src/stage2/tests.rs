@@ -178,7 +178,7 @@ fn blocks(spare: usize) -> Stage2 {
 fn a_page_is_taken_out_of_a_block_and_the_rest_stays() {
     let mut map = blocks(1);
     let mut flushed = Vec::new();
-    let removed = map.remove(GIB + 0x3000, &mut |flush| flushed.push(flush)).unwrap();
+    let removed = map.remove(GIB + 0x3000, Kind::ALL, &mut |flush| flushed.push(flush)).unwrap();
     assert_eq!(removed, Some(Removed { host: 4 * GIB + 0x3000, kind: Kind::Ram }));
     assert_eq!(flushed, [Flush::Everything, Flush::Page(GIB + 0x3000)]);
     assert_eq!(map.translate(GIB + 0x3000), None);
@@ -191,7 +191,7 @@ fn a_page_is_taken_out_of_a_block_and_the_rest_stays() {
 fn a_block_is_not_taken_apart_without_a_table_and_nothing_changes() {
     let mut map = blocks(0);
     let unflushed: &mut dyn FnMut(Flush) = &mut |_| panic!("something changed");
-    assert_eq!(map.remove(GIB, unflushed), Err(MapError::OutOfTables));
+    assert_eq!(map.remove(GIB, Kind::ALL, unflushed), Err(MapError::OutOfTables));
     let leaf = Leaf { host: 8 * GIB, kind: Kind::Foreign, writable: false, level: 3 };
     assert_eq!(map.insert(GIB, leaf, unflushed), Err(MapError::OutOfTables));
     assert_eq!(map.translate(GIB), Some((4 * GIB, true)));
@@ -201,7 +201,7 @@ fn a_block_is_not_taken_apart_without_a_table_and_nothing_changes() {
 fn a_table_that_is_empty_is_free_again() {
     let mut map = blocks(1);
     for page in 0..512 {
-        map.remove(GIB + page * 4096, &mut |_| ()).unwrap().unwrap();
+        map.remove(GIB + page * 4096, Kind::ALL, &mut |_| ()).unwrap().unwrap();
     }
     assert_eq!(map.tables_left(), 1);
     let leaf = Leaf { host: 8 * GIB, kind: Kind::Ram, writable: true, level: 2 };
@@ -230,7 +230,7 @@ proptest! {
                 map.insert(ipa, leaf, &mut |_| flushed.set(true))
             } else {
                 model.remove(&ipa);
-                map.remove(ipa, &mut |_| flushed.set(true))
+                map.remove(ipa, Kind::ALL, &mut |_| flushed.set(true))
             };
             prop_assert_eq!(outcome, Ok(before.map(|(host, kind, _)| Removed { host, kind })));
             prop_assert!(before.is_none() || flushed.get(), "what was there may be cached");
