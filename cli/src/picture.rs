@@ -89,6 +89,9 @@ fn guest(out: &mut String, domain: &Domain) {
             format!("UART, INTID {}", layout.uart_interrupt),
         ));
     }
+    if let Some(hardware) = &domain.hardware {
+        places.extend(hardware.mmio.iter().map(|range| (*range, "registers of the host".to_owned())));
+    }
     if let Some(pv) = &domain.pv {
         places.push((pv.grant_window, format!("grant table window, event INTID {}", pv.event_interrupt)));
         places.extend(pv.extended.iter().map(|range| (*range, "extended region".to_owned())));
@@ -96,6 +99,11 @@ fn guest(out: &mut String, domain: &Domain) {
     // RAM before what lies in it.
     places.sort_by_key(|(range, _)| (range.base, core::cmp::Reverse(range.size)));
     places.iter().for_each(|(range, owner)| line(out, *range, owner));
+    if let Some(hardware) = &domain.hardware {
+        let intids: Vec<String> =
+            hardware.interrupts.iter().map(|interrupt| interrupt.intid.to_string()).collect();
+        let _ = writeln!(out, "  host interrupts: {}", intids.join(" "));
+    }
 }
 
 fn budget(out: &mut String, plan: &Plan) {

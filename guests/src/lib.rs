@@ -20,6 +20,7 @@ pub mod report;
 pub mod timer;
 pub mod tree;
 pub mod uart;
+pub mod xen;
 
 /// Names the functions of a guest that the runtime calls: `main` on the first vCPU; on an interrupt `irq`, with the
 /// vCPU's index (interrupts are masked while it runs); on the other vCPUs `secondary`, with the vCPU's index and the

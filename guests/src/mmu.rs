@@ -67,6 +67,46 @@ pub fn with_far_block<T>(physical: u64, operation: impl FnOnce(usize) -> T) -> T
     result
 }
 
+/// What a page of the window shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Page {
+    /// Nothing: stage 1 itself refuses.
+    Unmapped,
+    /// This frame, as Normal memory.
+    Writable(u64),
+    /// This frame, as Normal memory that stage 1 lets nobody write.
+    ReadOnly(u64),
+    /// This frame, as Device memory.
+    Device(u64),
+}
+
+/// The virtual address of the window: 512 pages of 4 KiB, in a block where a guest has no memory.
+pub const WINDOW: usize = WINDOW_GIB << 30;
+const WINDOW_GIB: usize = 1022;
+
+static WINDOW_MIDDLE: Table = Table([const { AtomicU64::new(0) }; 512]);
+static WINDOW_PAGES: Table = Table([const { AtomicU64::new(0) }; 512]);
+
+/// Makes page `index` of the window show `page`; its virtual address.
+pub fn set_window(index: usize, page: Page) -> usize {
+    const READ_ONLY: u64 = 1 << 7;
+    let normal = TABLE | ACCESS_FLAG | INNER_SHAREABLE | NEVER_EXECUTE | (1 << 2);
+    let descriptor = match page {
+        Page::Unmapped => 0,
+        Page::Writable(frame) => frame << 12 | normal,
+        Page::ReadOnly(frame) => frame << 12 | normal | READ_ONLY,
+        Page::Device(frame) => frame << 12 | TABLE | ACCESS_FLAG | NEVER_EXECUTE,
+    };
+    WINDOW_PAGES.0[index].store(0, Ordering::SeqCst);
+    WINDOW_MIDDLE.0[0].store(WINDOW_PAGES.0.as_ptr() as u64 | TABLE, Ordering::SeqCst);
+    HIGH.0[WINDOW_GIB % 512].store(WINDOW_MIDDLE.0.as_ptr() as u64 | TABLE, Ordering::SeqCst);
+    flush();
+    WINDOW_PAGES.0[index].store(descriptor, Ordering::SeqCst);
+    registers::dsb();
+    registers::isb();
+    WINDOW + index * 4096
+}
+
 /// Drops all cached translations of stage 1.
 pub fn flush() {
     // SAFETY: dropping cached translations loses nothing; the tables are whole.

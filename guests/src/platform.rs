@@ -64,6 +64,10 @@ pub struct Platform {
     pub arguments: &'static str,
     /// Whether there is a /hypervisor node.
     pub enhanced: bool,
+    /// Where the /hypervisor node lets grant tables be mapped: address and bytes.
+    pub grants: (u64, u64),
+    /// INTID of the interrupt for events, 0 if there is none.
+    pub events: u32,
 }
 
 impl Platform {
@@ -79,6 +83,8 @@ impl Platform {
         cpus: 0,
         arguments: "",
         enhanced: false,
+        grants: (0, 0),
+        events: 0,
     };
 
     /// Whether `address` lies in memory.
@@ -120,6 +126,10 @@ impl Platform {
                 (self.gic.second, self.gic.second_size) = (base as usize, size as usize);
             }
             ("compatible", _) if node == "hypervisor" => self.enhanced = true,
+            ("reg", _) if node == "hypervisor" => self.grants = property.region(0).unwrap_or_default(),
+            ("interrupts", _) if node == "hypervisor" => {
+                self.events = property.number(1, 1).unwrap_or(0) as u32 + 16;
+            }
             _ => {}
         }
     }

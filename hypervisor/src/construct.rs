@@ -3,6 +3,7 @@
 //! Every table gets its final size here. What fails now fails before any guest has run, with the name of
 //! the domain that it failed for; after construction nothing is missing.
 
+use abi::hvm_params::{HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN};
 use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
@@ -18,9 +19,10 @@ use plan::gzip::{GzipError, Inflater};
 use plan::{GicRegions, Plan, Range, Sizes};
 
 use crate::arch;
-use crate::console::{Console, DomainConsole};
+use crate::console::{Console, DomainConsole, Focus};
 use crate::domain::Domain;
-use crate::event::{DOMAIN_PORTS, Events};
+use crate::event::channel::Binding;
+use crate::event::{CONTROL_PORTS, DOMAIN_PORTS, Events};
 use crate::hypervisor::{Hypervisor, Processor};
 use crate::pv::Pv;
 use crate::schedule::{Scheduler, fair::Fair, null::Null};
@@ -29,12 +31,10 @@ use crate::vcpu::{Power, Start, Vcpu};
 
 /// Length of a time slice in milliseconds, where vCPUs wait for each other.
 const SLICE_MILLISECONDS: u64 = 4;
+/// INTIDs of all interrupts that a device can have.
+const INTERRUPTS: usize = 1020;
 /// In a second.
 const NANOSECONDS: u64 = 1_000_000_000;
-/// The virtual timer's interrupt as guests know it (`GUEST_TIMER_VIRT_PPI`).
-const GUEST_VIRTUAL_TIMER: u32 = abi::arch_arm::GUEST_TIMER_VIRT_PPI;
-/// The physical timer's (`GUEST_TIMER_PHYS_NS_PPI`).
-const GUEST_PHYSICAL_TIMER: u32 = abi::arch_arm::GUEST_TIMER_PHYS_NS_PPI;
 
 /// What the hypervisor's objects cost, which the plan's budget must cover (`plan::Sizes::BUILT`).
 #[expect(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "evaluated while compiling")]
@@ -215,6 +215,9 @@ fn construct_domain<M: Construction>(
     let mut ram = Ram::take(machine, frames, domain)?;
     ram.load(domain)?;
     ram.map(&mut map)?;
+    for registers in domain.hardware.iter().flat_map(|hardware| &hardware.mmio) {
+        machine.map_device(&mut map, *registers).map_err(|error| Failure::Map(domain.id, error))?;
+    }
     let version = match plan.board.gic {
         GicRegions::V2 { .. } => Version::V2,
         GicRegions::V3 { .. } => Version::V3,
@@ -251,7 +254,8 @@ fn construct_pv<M: Construction>(
     }
     let pages = machine.share(map, pages);
     let shared_info = pages.first().ok_or(Failure::OutOfMemory(WHAT))?;
-    let events = Events::try_new(shared_info, usize::from(domain.vcpus), DOMAIN_PORTS);
+    let ports = if domain.id == 0 { CONTROL_PORTS } else { DOMAIN_PORTS };
+    let events = Events::try_new(shared_info, usize::from(domain.vcpus), ports);
     let pv = events.and_then(|events| Pv::new(planned, events, pages.into_iter()));
     pv.ok_or(Failure::OutOfMemory(WHAT))
 }
@@ -285,6 +289,23 @@ fn construct_scheduler<M: Construction>(
     })
 }
 
+/// Lets the interrupts of devices in, and notes whose they are.
+fn route_devices<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Option<u16>>, Failure> {
+    let mut owners: Vec<Option<u16>> = Vec::new();
+    owners.try_reserve_exact(INTERRUPTS).map_err(|_| Failure::OutOfMemory("devices"))?;
+    owners.resize(INTERRUPTS, None);
+    for (index, domain) in (0_u16..).zip(&plan.domains) {
+        for interrupt in domain.hardware.iter().flat_map(|hardware| &hardware.interrupts) {
+            if let Some(owner) = usize::try_from(interrupt.intid).ok().and_then(|intid| owners.get_mut(intid))
+            {
+                *owner = Some(index);
+                machine.route(*interrupt);
+            }
+        }
+    }
+    Ok(owners)
+}
+
 /// Constructs everything.
 ///
 /// # Errors
@@ -303,6 +324,7 @@ pub fn construct<M: Construction>(
         first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
     }
     machine.frames().set_free(frames);
+    let device_owners = route_devices(&machine, plan)?;
     let mut processors = Vec::new();
     for _ in &plan.board.cpus {
         let deadlines = Deadlines::try_new(vcpus.len()).ok_or(Failure::OutOfMemory("deadlines"))?;
@@ -333,21 +355,41 @@ pub fn construct<M: Construction>(
             .unwrap_or(0),
         options: plan.options.clone(),
         virtual_timer: plan.board.virtual_timer,
-        guest_timers: [GUEST_VIRTUAL_TIMER, GUEST_PHYSICAL_TIMER],
+        device_owners,
         gic_v3,
         machine,
     })
 }
 
 impl<M: Construction> Hypervisor<M> {
+    /// A domain that talks to xenstore finds a port for that; the page comes when somebody in dom0 has made it.
+    fn offer_xenstore(&self, domain: &Domain<M>, planned: &plan::Domain) {
+        const NO_PAGE_YET: u64 = u64::MAX;
+        let wants = planned.pv.as_ref().is_some_and(|pv| pv.xenstore) && !domain.is_control();
+        let (Some(pv), Some(control)) = (domain.pv.as_ref().filter(|_| wants), self.control_domain()) else {
+            return;
+        };
+        let port = pv.events.lock().channels.take(Binding::Unbound(control.id), 0);
+        let port = port.map_or(0, u64::from);
+        for (parameter, value) in [(HVM_PARAM_STORE_EVTCHN, port), (HVM_PARAM_STORE_PFN, NO_PAGE_YET)] {
+            if let Some(place) = pv.parameter(parameter) {
+                place.store(value, core::sync::atomic::Ordering::Release);
+            }
+        }
+    }
+
     /// Lets the first vCPU of every domain run.
     pub fn start_domains(&self, plan: &Plan) {
         for (domain, planned) in self.domains.iter().zip(&plan.domains) {
             let Some(vcpu) = self.vcpu_of(domain, 0) else { continue };
+            if domain.is_control() {
+                self.console().set_focus(Focus::Domain(domain.index));
+            }
             if let Some(pv) = &domain.pv {
                 // The hypervisor's start is the time's beginning until somebody knows better.
                 pv.set_wall_clock(&self.machine, 0, 0);
             }
+            self.offer_xenstore(domain, planned);
             let start = Start { entry: planned.kernel.entry, argument: planned.tree_at };
             *vcpu.power.lock() = Power::On(Some(start));
             domain.online.store(1, core::sync::atomic::Ordering::Release);

@@ -158,7 +158,7 @@ impl<M: Machine> Hypervisor<M> {
     pub fn note_timer(&self, current: &mut Current<'_, M>) {
         let registers = &mut current.state.registers;
         if registers.timer.in_flight {
-            let [intid, _] = self.guest_timers;
+            let [intid, _] = current.domain.timers;
             let interrupts = current.domain.interrupts.lock();
             registers.timer.in_flight =
                 interrupts.physical_in_flight(current.vcpu.index, intid, &registers.lists);
@@ -285,7 +285,7 @@ impl<M: Machine> Hypervisor<M> {
     /// Raises what the timers of a vCPU that did not run have come to meanwhile.
     fn update_timers(&self, current: &mut Current<'_, M>) {
         let now = self.machine.now();
-        let [virtual_timer, physical_timer] = self.guest_timers;
+        let [virtual_timer, physical_timer] = current.domain.timers;
         let index = current.vcpu.index;
         let state = &mut *current.state;
         if !state.registers.timer.in_flight && state.registers.timer.output(now) {

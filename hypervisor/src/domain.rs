@@ -58,6 +58,8 @@ pub struct Domain<M: Machine> {
     pub vcpus: Range<usize>,
     /// Where it sees its devices.
     pub layout: plan::Layout,
+    /// INTIDs of its virtual timer's interrupt and of its physical timer's.
+    pub timers: [u32; 2],
     /// Its interrupt controller.
     pub interrupts: Lock<Gic>,
     /// Its UART and the line that it is writing; `None` without `vpl011`.
@@ -120,6 +122,7 @@ impl<M: Machine> Domain<M> {
             index,
             vcpus: first_vcpu..first_vcpu.saturating_add(usize::from(plan.vcpus)),
             layout: plan.layout,
+            timers: plan.timers,
             interrupts,
             console,
             map,

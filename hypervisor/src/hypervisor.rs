@@ -58,8 +58,8 @@ pub struct Hypervisor<M: Machine> {
     pub options: plan::Options,
     /// INTID of the virtual timer's physical interrupt.
     pub virtual_timer: u32,
-    /// INTID of the virtual timer's interrupt as guests know it, and of the physical timer's.
-    pub guest_timers: [u32; 2],
+    /// Index of the domain that drives a device, by its interrupt's INTID.
+    pub device_owners: Vec<Option<u16>>,
     /// The interrupt controller is a GICv3: guests reach it by system registers, too.
     pub gic_v3: bool,
     /// Domains that have not ended.
@@ -190,9 +190,36 @@ impl<M: Machine> Hypervisor<M> {
                 self.call(cpu, from);
             }
         }
+        if domain.is_control() {
+            self.control_has_ended(end);
+        } else if let Some(control) = self.control_domain() {
+            self.raise_virq(control, abi::xen::VIRQ_DOM_EXC, from);
+        }
         if self.alive.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.last_has_ended();
         }
+    }
+
+    /// The domain that controls the others, if there is one.
+    pub fn control_domain(&self) -> Option<&Domain<M>> {
+        self.domains.first().filter(|domain| domain.is_control())
+    }
+
+    /// Nobody can control anything any more: the machine ends the way in which dom0 did.
+    fn control_has_ended(&self, end: End) {
+        let broken = matches!(end, End::Crash | End::Watchdog);
+        if broken && self.options.noreboot {
+            self.say(Level::Error, format_args!("dom0 has {end}; the machine stays on ('noreboot')"));
+            return;
+        }
+        if end == End::PowerOff {
+            self.say(Level::Error, format_args!("dom0 has {end}: power off"));
+            self.empty_console();
+            self.machine.power_off();
+        }
+        self.say(Level::Error, format_args!("dom0 has {end}: the machine starts anew"));
+        self.empty_console();
+        self.machine.reset();
     }
 
     /// Ends a domain, and the machine with the last one.

@@ -23,8 +23,7 @@ impl<M: Machine> Hypervisor<M> {
             Some(Interrupt::VirtualTimer) => self.virtual_timer(local),
             Some(Interrupt::Maintenance) => local.refill(),
             Some(Interrupt::Console) => self.console_interrupt(local.index),
-            // Nobody owns it yet: it stays switched off, and this one ends.
-            Some(Interrupt::Device(intid)) => self.machine.release(local.index, intid),
+            Some(Interrupt::Device(intid)) => self.device(local.index, intid),
         }
     }
 
@@ -46,6 +45,19 @@ impl<M: Machine> Hypervisor<M> {
         self.update_physical_timer(local, now);
     }
 
+    /// A device's interrupt goes to the domain that drives it, tied to the physical one.
+    fn device(&self, cpu: CpuIndex, intid: u32) {
+        let owner =
+            usize::try_from(intid).ok().and_then(|intid| self.device_owners.get(intid).copied().flatten());
+        let owner = owner.and_then(|index| self.domains.get(usize::from(index)));
+        let Some(domain) = owner.filter(|domain| domain.lives()) else {
+            self.machine.release(cpu, intid);
+            return;
+        };
+        let attention = domain.interrupts.lock().inject_physical(0, intid, intid);
+        self.notify(domain, attention, cpu);
+    }
+
     /// The running vCPU's timer has fired: its interrupt is handed on, tied to the physical one.
     fn virtual_timer(&self, local: &mut Local<'_, M>) {
         let Some(current) = local.current.as_mut() else {
@@ -53,7 +65,7 @@ impl<M: Machine> Hypervisor<M> {
             return;
         };
         current.state.registers.timer.in_flight = true;
-        let [intid, _] = self.guest_timers;
+        let [intid, _] = current.domain.timers;
         let index = current.vcpu.index;
         let attention = current.domain.interrupts.lock().inject_physical(index, intid, self.virtual_timer);
         if attention.contains(index) {
@@ -64,7 +76,7 @@ impl<M: Machine> Hypervisor<M> {
     /// Brings the emulated timer's line to the guest, where it has changed.
     pub fn update_physical_timer(&self, local: &mut Local<'_, M>, now: u64) {
         let Some(current) = local.current.as_mut() else { return };
-        let [_, intid] = self.guest_timers;
+        let [_, intid] = current.domain.timers;
         let high = current.state.physical_timer.output(now);
         if high == current.state.physical_line {
             return;

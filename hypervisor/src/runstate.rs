@@ -35,7 +35,7 @@ pub enum Doing {
 }
 
 impl Doing {
-    fn number(self) -> u32 {
+    fn number(self) -> i32 {
         match self {
             Doing::Running => RUNSTATE_RUNNING,
             Doing::Runnable => RUNSTATE_RUNNABLE,
@@ -92,11 +92,7 @@ impl Runstate {
         if let Some(time) = time.get_mut(number) {
             *time = time.saturating_add(now.saturating_sub(self.since));
         }
-        VcpuRunstateInfo {
-            state: i32::try_from(self.doing.number()).unwrap_or(0),
-            state_entry_time: self.since,
-            time,
-        }
+        VcpuRunstateInfo { state: self.doing.number(), state_entry_time: self.since, time }
     }
 
     /// What it is doing.
@@ -117,11 +113,8 @@ impl Runstate {
     /// Brings the guest's copy up to date. With `flagged` the copy says while it is not whole.
     pub fn publish<M: Machine>(&self, machine: &M, flagged: bool) {
         let Some(area) = &self.area else { return };
-        let mut info = VcpuRunstateInfo {
-            state: i32::try_from(self.doing.number()).unwrap_or(0),
-            state_entry_time: self.since,
-            time: self.times,
-        };
+        let mut info =
+            VcpuRunstateInfo { state: self.doing.number(), state_entry_time: self.since, time: self.times };
         if flagged {
             info.state_entry_time |= XEN_RUNSTATE_UPDATE;
             area.write(machine, ENTRY_TIME, &info.state_entry_time.to_le_bytes());

@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 use model::arm64::{Registers, SystemRegister, Trap};
-use plan::Range;
+use plan::{DeviceInterrupt, Range};
 
 use crate::frames::{Block, FrameRange, FrameTable, GuestFrame};
 use crate::stage2::{Kind, MapError};
@@ -247,6 +247,15 @@ pub trait Construction: Machine {
     /// # Errors
     /// See [`MapError`].
     fn map(&self, map: &mut Self::GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError>;
+
+    /// Shows the guest what it drives itself, at the host's address; its own tables say what kind of memory that
+    /// is.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    fn map_device(&self, map: &mut Self::GuestMap, registers: Range) -> Result<(), MapError>;
+    /// Lets a device's interrupt in, as [`Interrupt::Device`] of the calling processor.
+    fn route(&self, interrupt: DeviceInterrupt);
 
     /// Frames as pages that the hypervisor shares with the domain of `map`, which does not see them yet.
     fn share(&self, map: &Self::GuestMap, frames: FrameRange) -> Vec<GuestFrame>;

@@ -26,8 +26,9 @@ const LEAF_BLOCK: u64 = 0b01;
 const ADDRESS: u64 = 0x0000_ffff_ffff_f000;
 /// Access flag, inner shareable, read and write, normal write-back memory.
 const NORMAL: u64 = (1 << 10) | (0b11 << 8) | (0b11 << 6) | (0b1111 << 2);
+const NEVER_EXECUTE: u64 = 1 << 54;
 /// Access flag, read and write, Device-nGnRE, never executable.
-const DEVICE: u64 = (1 << 54) | (1 << 10) | (0b11 << 6) | (0b0001 << 2);
+const DEVICE: u64 = NEVER_EXECUTE | (1 << 10) | (0b11 << 6) | (0b0001 << 2);
 
 /// Bits that are software's, for the [`Kind`].
 const KIND_SHIFT: u32 = 55;
@@ -196,6 +197,20 @@ impl Stage2 {
     /// See [`MapError`].
     pub fn map_device(&mut self, ipa: u64, registers: Range) -> Result<(), MapError> {
         self.map_range(ipa, registers.base, registers.size, DEVICE | Kind::Device.bits())
+    }
+
+    /// Shows the guest what it drives itself, at the host's address: whether that is registers or memory is for
+    /// its own tables to say.
+    ///
+    /// # Errors
+    /// See [`MapError`].
+    pub fn map_passed(&mut self, registers: Range) -> Result<(), MapError> {
+        self.map_range(
+            registers.base,
+            registers.base,
+            registers.size,
+            NORMAL | NEVER_EXECUTE | Kind::Device.bits(),
+        )
     }
 
     /// What stands behind `ipa`: the host address, and whether it is memory (and not a device).

@@ -7,9 +7,11 @@ use alloc::vec::Vec;
 use crate::board::{self, Surveyed};
 use crate::budget::{self, Cost};
 use crate::claims::{self, Ground};
-use crate::domains::{self, Chosen, Wanted};
+use crate::domains::dom0::{self, Dom0};
+use crate::domains::{self, CHOSEN, Chosen, Wanted};
 use crate::fdt::Fdt;
 use crate::guest_tree::{self, Guest};
+use crate::host_tree::{Host, resources, writing};
 use crate::input::{Facts, Input};
 use crate::kernel::{self, Images};
 use crate::layout;
@@ -19,7 +21,7 @@ use crate::pv::{self, Interface};
 use crate::range::{Bytes, FRAME_BYTES, RangeSet};
 use crate::report::{Refusal, Report};
 use crate::shape::{
-    Board, BudgetLine, Domain, GicRegions, GuestMemory, Layout, Options, Plan, Range, Warning,
+    Board, BudgetLine, Domain, GicRegions, GuestMemory, Hardware, Layout, Options, Plan, Range, Warning,
 };
 use crate::stage2::Mapping;
 use crate::tables::{self, Map, Tables};
@@ -64,15 +66,41 @@ struct Draft<'w, 'a> {
     spis: u16,
     images: Images,
     interface: Option<Interface>,
+    hardware: Option<Hardware>,
+    timers: [u32; 2],
     tree: Vec<u8>,
+}
+
+impl Draft<'_, '_> {
+    /// What the domain's tree speaks of.
+    fn guest<'g>(&'g self, board: &'g Board, interface: Option<&'g Interface>) -> Guest<'g> {
+        Guest {
+            board,
+            bootargs: self.wanted.kernel.bootargs,
+            vcpus: self.wanted.vcpus,
+            vpl011: self.wanted.vpl011,
+            banks: &self.banks,
+            layout: &self.layout,
+            images: &self.images,
+            interface,
+        }
+    }
 }
 
 /// The virtual and the physical timer's interrupt of a guest (`GUEST_TIMER_VIRT_PPI`, `GUEST_TIMER_PHYS_NS_PPI`).
 const GUEST_TIMERS: [u32; 2] = [27, 30];
 
+/// What lists of devices take while dom0 is planned.
+const DEVICE_LISTS_BYTES: u64 = 64 << 10;
+
 /// Bits of a guest address on a processor with `physical_bits` bits of physical address.
 fn ipa_bits(facts: &Facts) -> u8 {
     facts.physical_bits.clamp(32, 40)
+}
+
+/// Where guest addresses end.
+fn reach(facts: &Facts) -> u64 {
+    1_u64.checked_shl(u32::from(ipa_bits(facts))).unwrap_or(u64::MAX)
 }
 
 fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
@@ -85,15 +113,20 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     };
     let line = options::command_line(&fdt);
     options::check_properties(&fdt, report);
-    let options = options::parse(&line, report);
+    let options = options::parse(&line, dom0::kernel(&fdt).is_some(), report);
     let surveyed = board::survey(fdt, &line, &options, input.facts.boot_mpidr, report);
     let mut chosen = domains::read(&fdt, input.facts.sizes.boot_heap, report);
     let surveyed = surveyed?;
     board::within_reach(&surveyed.board, input.facts.physical_bits, report);
-    let ground = claims::check(input, &surveyed, &chosen.domains, report);
+    let mut ground = claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains), report);
+    let host = Host::new(fdt, &surveyed.board);
     // Faults so far do not keep kernels and layouts from being looked at.
-    let wanted = core::mem::take(&mut chosen.domains);
-    let drafts = drafts(input, (&surveyed.board, &options), (&wanted, &mut chosen), report);
+    let mut wanted = Vec::with_capacity(chosen.domains.len().saturating_add(1));
+    let dom0 = chosen.dom0.take();
+    wanted.extend(dom0.and_then(|dom0| with_memory(dom0, (input, &options), host, &mut ground, report)));
+    wanted.append(&mut chosen.domains);
+    let scene = Scene { input, surveyed: &surveyed, options: &options, host };
+    let drafts = drafts(&scene, &wanted, &mut chosen, report);
     let vcpus: usize =
         drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
     if options.scheduler == crate::shape::Scheduler::Null && vcpus > surveyed.board.cpus.len() {
@@ -107,41 +140,130 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     finish(input, (surveyed, options), &ground, drafts, report)
 }
 
+/// What all domains are planned on.
+struct Scene<'a, 's> {
+    input: &'s Input<'a>,
+    surveyed: &'s Surveyed,
+    options: &'s Options,
+    host: Host<'a, 's>,
+}
+
+impl Scene<'_, '_> {
+    /// Where guest addresses end, if guests are told of extended regions.
+    fn extended_reach(&self) -> Option<u64> {
+        self.options.ext_regions.then(|| reach(&self.input.facts))
+    }
+}
+
+/// dom0 with the memory that the command line wants for it, taken out of what is open.
+fn with_memory<'a>(
+    dom0: Dom0<'a>,
+    (input, options): (&Input<'_>, &Options),
+    host: Host<'a, '_>,
+    ground: &mut Ground,
+    report: &mut Report,
+) -> Option<Wanted<'a>> {
+    let bytes = dom0::memory(options, report);
+    let vcpus = dom0::vcpus(options, host.board, report);
+    let reach = host.reach(reach(&input.facts));
+    let left = ground.open.total();
+    let Some(banks) = placement::take_direct(&mut ground.open, bytes, pv::in_image(input.image), reach)
+    else {
+        let reason = format!(
+            "dom0 asks for {}, but not so much is left at its own address in whole 2 MiB (of {} in all)",
+            Bytes(bytes),
+            Bytes(left)
+        );
+        report.refuse(CHOSEN, "dom0_mem", reason, "dom0_mem= in the hypervisor's command line: less memory");
+        return None;
+    };
+    Some(dom0.into_wanted(banks, vcpus))
+}
+
 /// Decides each domain's guest side. A domain with a fault is reported and left out.
 fn drafts<'w, 'a>(
-    input: &Input<'_>,
-    (board, options): (&Board, &Options),
-    (wanted, chosen): (&'w [Wanted<'a>], &mut Chosen<'_>),
+    scene: &Scene<'a, '_>,
+    wanted: &'w [Wanted<'a>],
+    chosen: &mut Chosen<'_>,
     report: &mut Report,
 ) -> Vec<Draft<'w, 'a>> {
-    let ipa_bits = ipa_bits(&input.facts);
-    let reach = options.ext_regions.then(|| 1_u64.checked_shl(u32::from(ipa_bits)).unwrap_or(u64::MAX));
-    let mut drafts = Vec::new();
+    let (input, board) = (scene.input, &scene.surveyed.board);
+    let mut drafts = Vec::with_capacity(wanted.len());
     for wanted in wanted {
-        let banks = layout::banks(wanted, ipa_bits, report);
+        let banks = layout::banks(wanted, ipa_bits(&input.facts), report);
         let layout = layout::devices(wanted, board, report);
         let images = banks.as_ref().and_then(|banks| images(input, wanted, banks, report));
         let (Some(banks), Some(layout), Some(images)) = (banks, layout, images) else { continue };
-        let interface = pv::interface(wanted, (&banks, &layout), input.image, reach);
-        let guest = Guest {
-            board,
-            bootargs: wanted.kernel.bootargs,
-            vcpus: wanted.vcpus,
-            vpl011: wanted.vpl011,
-            banks: &banks,
-            layout: &layout,
-            images: &images,
-            interface: interface.as_ref(),
-        };
-        // The blob, and the structure that it is copied from.
-        if !chosen.spend(guest_tree::bound(&guest).saturating_mul(2), report) {
-            return drafts;
-        }
-        let tree = guest_tree::write(&guest);
         let spis = layout::spis(wanted, &layout, input.facts.spis);
-        drafts.push(Draft { wanted, banks, layout, spis, images, interface, tree });
+        let draft = Draft {
+            wanted,
+            banks,
+            layout,
+            spis,
+            images,
+            interface: None,
+            hardware: None,
+            timers: GUEST_TIMERS,
+            tree: Vec::new(),
+        };
+        let told = if wanted.is_dom0 {
+            host_side(scene, draft, chosen, report)
+        } else {
+            guest_side(scene, draft, chosen, report)
+        };
+        match told {
+            Some(draft) => drafts.push(draft),
+            None => return drafts,
+        }
     }
     drafts
+}
+
+/// Completes a domain that has the machine of `public/arch-arm.h`; `None` if the plan becomes too large.
+fn guest_side<'w, 'a>(
+    scene: &Scene<'a, '_>,
+    draft: Draft<'w, 'a>,
+    chosen: &mut Chosen<'_>,
+    report: &mut Report,
+) -> Option<Draft<'w, 'a>> {
+    let place = (draft.banks.as_slice(), &draft.layout);
+    let interface = pv::interface(draft.wanted, place, scene.input.image, scene.extended_reach());
+    let guest = draft.guest(&scene.surveyed.board, interface.as_ref());
+    // The blob, and the structure that it is copied from.
+    if !chosen.spend(guest_tree::bound(&guest).saturating_mul(2), report) {
+        return None;
+    }
+    let tree = guest_tree::write(&guest);
+    Some(Draft { interface, tree, ..draft })
+}
+
+/// Completes dom0, which has the host's devices; `None` if the plan becomes too large.
+fn host_side<'w, 'a>(
+    scene: &Scene<'a, '_>,
+    draft: Draft<'w, 'a>,
+    chosen: &mut Chosen<'_>,
+    report: &mut Report,
+) -> Option<Draft<'w, 'a>> {
+    let (host, board) = (scene.host, &scene.surveyed.board);
+    let reach = host.reach(reach(&scene.input.facts));
+    let found = resources::collect(host, scene.surveyed, (scene.input, reach), report);
+    let extended = scene.extended_reach().map(|_| reach);
+    let place = (scene.surveyed, draft.banks.as_slice());
+    let interface = Some(pv::of_dom0(place, &found.mmio, scene.input.image, extended));
+    let guest = draft.guest(board, interface.as_ref());
+    // As above; and lists of names and of the devices' ranges and interrupts grow.
+    let bytes = writing::bound(host, &guest, &found).saturating_mul(3).saturating_add(DEVICE_LISTS_BYTES);
+    if !chosen.spend(bytes, report) {
+        return None;
+    }
+    let tree = writing::write(host, &guest, &found);
+    let bytes = u64::try_from(tree.len()).unwrap_or(u64::MAX);
+    if bytes > kernel::TREE_BYTES {
+        report.refuse("", "", format!("dom0's tree has {bytes} bytes"), "at most 2 MiB: disable devices");
+    }
+    let [_, physical] = board.physical_timers;
+    let timers = [board.virtual_timer, physical];
+    Some(Draft { interface, hardware: Some(found.into_hardware()), timers, tree, ..draft })
 }
 
 /// Looks into the kernel and places the images in the first bank.
@@ -151,7 +273,8 @@ fn images(input: &Input<'_>, wanted: &Wanted<'_>, banks: &[Range], report: &mut 
     match kernel::place(*bank, &head, &wanted.kernel, wanted.ramdisk.as_ref()) {
         Ok(images) => Some(images),
         Err(reason) => {
-            report.refuse(&wanted.path, "memory", reason, "more memory, or smaller files");
+            let property = if wanted.is_dom0 { "dom0_mem" } else { "memory" };
+            report.refuse(&wanted.path, property, reason, "more memory, or smaller files");
             None
         }
     }
@@ -202,6 +325,7 @@ fn settle(
             .map(|(draft, memory)| Cost {
                 vcpus: draft.wanted.vcpus,
                 spis: draft.spis,
+                is_dom0: draft.wanted.is_dom0,
                 pv: draft.interface.is_some(),
                 tables: tables(ipa_bits(&input.facts), board, draft, memory),
                 tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
@@ -257,7 +381,8 @@ fn tables(ipa_bits: u8, board: &Board, draft: &Draft<'_, '_>, memory: &[GuestMem
         GicRegions::V3 { .. } => None,
     };
     let grant_window = draft.interface.as_ref().map(|interface| interface.grant_window);
-    tables::count(&Map { ipa_bits, memory, interface, grant_window })
+    let hardware = draft.hardware.as_ref().map(|hardware| hardware.mmio.as_slice());
+    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware })
 }
 
 fn finish(
@@ -278,8 +403,9 @@ fn finish(
         }
     };
     let mut domains = Vec::with_capacity(drafts.len());
+    let first = u16::from(!drafts.first().is_some_and(|draft| draft.wanted.is_dom0));
     let placed = settled.memory.into_iter().zip(settled.pages).zip(settled.costs);
-    for ((id, draft), ((memory, pages), cost)) in (1..=u16::MAX).zip(drafts).zip(placed) {
+    for ((id, draft), ((memory, pages), cost)) in (first..=u16::MAX).zip(drafts).zip(placed) {
         let pv = draft.interface.zip(pages).map(|(interface, pages)| interface.with_pages(pages));
         domains.push(Domain {
             id,
@@ -295,8 +421,9 @@ fn finish(
             tree_at: draft.images.tree_at,
             tree: draft.tree,
             table_frames: cost.tables.total(),
-            timers: GUEST_TIMERS,
+            timers: draft.timers,
             pv,
+            hardware: draft.hardware,
         });
     }
     Some(Plan {

@@ -4,10 +4,10 @@
 //! One walk over the tree finds the nodes of interest, each reader then looks at its own.
 
 mod cpus;
-mod gic;
-mod interrupt;
+pub(crate) mod gic;
+pub(crate) mod interrupt;
 mod memory;
-mod timer;
+pub(crate) mod timer;
 mod uart;
 
 use alloc::format;
@@ -24,6 +24,8 @@ pub use gic::{GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES};
 
 /// Most RAM banks, and most reserved ranges, that are read.
 pub const MOST_BANKS: usize = 256;
+/// The most vCPUs that a GICv2 serves (Arm IHI 0048, 1.4.1).
+pub(crate) const GIC_V2_VCPUS: u16 = 8;
 /// Most physical processors.
 pub const MOST_PROCESSORS: usize = 128;
 
@@ -139,6 +141,7 @@ pub(crate) fn survey<'a>(
             gic,
             virtual_timer: timer.virtual_timer,
             hypervisor_timer: timer.hypervisor_timer,
+            physical_timers: timer.physical_timers,
             uart,
             psci,
         },
@@ -157,6 +160,11 @@ pub fn console(tree: &[u8]) -> Option<Pl011> {
     let mut report = Report::default();
     let mut survey = Survey { fdt, report: &mut report };
     uart::read(&mut survey, &line, gic).or_else(|| uart::first(&mut survey, gic))
+}
+
+/// The node of the interrupt controller that the hypervisor drives.
+pub(crate) fn controller<'a>(fdt: &Fdt<'a>) -> Option<Node<'a>> {
+    Found::walk(fdt).gic
 }
 
 /// The interrupt controller's distributor alone, for whoever must ask it how many lines it has.
@@ -207,7 +215,7 @@ pub(crate) fn within_reach(board: &Board, physical_bits: u8, report: &mut Report
 }
 
 /// The interrupt controller's registers.
-fn registers_of(gic: &GicRegions) -> Vec<Range> {
+pub(crate) fn registers_of(gic: &GicRegions) -> Vec<Range> {
     let mut registers: Vec<Range> = Vec::new();
     match gic {
         GicRegions::V2 { distributor, cpu_interface, control, virtual_interface, .. } => {

@@ -15,6 +15,7 @@ use crate::tables::{self, Tables};
 pub(crate) struct Cost {
     pub(crate) vcpus: u16,
     pub(crate) spis: u16,
+    pub(crate) is_dom0: bool,
     /// It has PV interfaces.
     pub(crate) pv: bool,
     pub(crate) tables: Tables,
@@ -30,7 +31,8 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
     line(String::from("the hypervisor's own tables"), sizes.fixed);
     line(format!("the table of {frames} frames"), frames.saturating_mul(sizes.frame));
     line(format!("{processors} processors"), processors.saturating_mul(sizes.processor));
-    for (id, cost) in (1..=u64::MAX).zip(domains) {
+    let first = u64::from(!domains.first().is_some_and(|cost| cost.is_dom0));
+    for (id, cost) in (first..=u64::MAX).zip(domains) {
         let objects = u64::from(cost.vcpus)
             .saturating_mul(sizes.vcpu)
             .saturating_add(u64::from(cost.spis).saturating_mul(sizes.spi))
@@ -40,6 +42,9 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
         if cost.pv {
             line(format!("spare stage 2 tables of domain {id}"), tables::bytes(cost.tables.spare));
             line(format!("events and grants of domain {id}"), sizes.pv_domain);
+        }
+        if cost.is_dom0 {
+            line(format!("domain {id}'s control of the others"), sizes.control_domain);
         }
         line(format!("device tree of domain {id}"), cost.tree_bytes);
     }

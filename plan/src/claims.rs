@@ -7,6 +7,7 @@ use alloc::vec::Vec;
 
 use crate::board::Surveyed;
 use crate::domains::Wanted;
+use crate::domains::dom0::Dom0;
 use crate::input::Input;
 use crate::modules::{Kind, Module};
 use crate::range::{FRAME_BYTES, RangeSet};
@@ -54,7 +55,7 @@ pub(crate) struct Ground {
 pub(crate) fn check(
     input: &Input<'_>,
     surveyed: &Surveyed,
-    wanted: &[Wanted<'_>],
+    (dom0, wanted): (Option<&Dom0<'_>>, &[Wanted<'_>]),
     report: &mut Report,
 ) -> Ground {
     let mut claims = Vec::new();
@@ -64,9 +65,12 @@ pub(crate) fn check(
     image(input, surveyed, &claims, report);
     claims.push(Claim { range: input.image, owner: Owner::Image });
     claims.push(Claim { range: input.tree_at, owner: Owner::Tree });
-    for domain in wanted {
-        module(&domain.kernel, Kind::Kernel, surveyed, &mut claims, report);
-        if let Some(ramdisk) = &domain.ramdisk {
+    let modules = dom0.map(|dom0| (&dom0.kernel, dom0.ramdisk.as_ref())).into_iter();
+    for (kernel, ramdisk) in
+        modules.chain(wanted.iter().map(|domain| (&domain.kernel, domain.ramdisk.as_ref())))
+    {
+        module(kernel, Kind::Kernel, surveyed, &mut claims, report);
+        if let Some(ramdisk) = ramdisk {
             module(ramdisk, Kind::Ramdisk, surveyed, &mut claims, report);
         }
     }
@@ -107,14 +111,19 @@ fn module<'w>(
     if !surveyed.ram.contains(&range) {
         report.refuse(
             &module.path,
-            "reg",
+            module.property,
             format!("{range} does not lie in RAM"),
             "a loader puts modules into RAM",
         );
     }
     if let Some(claim) = claims.iter().find(|claim| claim.range.overlaps(&range)) {
         let reason = format!("{range} overlaps {}", claim.describe());
-        report.refuse(&module.path, "reg", reason, "load the module elsewhere, or mend address and size");
+        report.refuse(
+            &module.path,
+            module.property,
+            reason,
+            "load the module elsewhere, or mend address and size",
+        );
     }
     claims.push(Claim { range, owner: Owner::Module(kind, &module.path) });
 }

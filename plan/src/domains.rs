@@ -3,6 +3,7 @@
 //! A property of a later version is refused rather than ignored, because half a system is worse than none; a
 //! property that nobody knows is named in a warning, as Xen would ignore it.
 
+pub(crate) mod dom0;
 mod properties;
 
 use alloc::format;
@@ -14,20 +15,25 @@ use crate::fdt::{Cells, Fdt, Node};
 use crate::modules::{self, Kind, Module};
 use crate::report::{Report, quoted};
 use crate::shape::Range;
+use dom0::Dom0;
 
 /// Most domains. Domain ids have 16 bits; the bound keeps the plan small.
 pub const MOST_DOMAINS: usize = 1023;
 /// Most vCPUs of a domain: what the virtual interrupt controllers can number.
 pub const MOST_VCPUS: u32 = 128;
+/// The same, for dom0.
+const MOST_DOM0_VCPUS: u16 = 128;
 /// Most shared peripheral interrupts of a domain.
 pub const MOST_SPIS: u32 = 960;
 
-const CHOSEN: &str = "/chosen";
+pub(crate) const CHOSEN: &str = "/chosen";
 
 /// A domain as its node asks for it, each value checked by itself.
 #[derive(Debug)]
 pub(crate) struct Wanted<'a> {
     pub(crate) path: String,
+    /// It controls the host and drives its devices.
+    pub(crate) is_dom0: bool,
     /// Bytes of RAM, whole frames.
     pub(crate) memory: u64,
     pub(crate) vcpus: u16,
@@ -53,6 +59,8 @@ pub(crate) struct Enhanced {
 /// What `/chosen` asks for.
 #[derive(Debug, Default)]
 pub(crate) struct Chosen<'a> {
+    /// dom0, if there is one and it could be read.
+    pub(crate) dom0: Option<Dom0<'a>>,
     /// The domains that could be read.
     pub(crate) domains: Vec<Wanted<'a>>,
     /// What is left of the memory for the plan.
@@ -67,7 +75,7 @@ const STATIC_RANGE_BYTES: u64 = 128;
 /// Reads `/chosen`; faults are reported, and domains with faults left out.
 /// `boot_heap` bytes are there for the plan.
 pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Chosen<'a> {
-    let mut chosen = Chosen { domains: Vec::new(), boot_heap };
+    let mut chosen = Chosen { dom0: None, domains: Vec::new(), boot_heap };
     let Some(node) = fdt.chosen() else {
         report.refuse(CHOSEN, "", "the node is missing", "it holds the domains");
         return chosen;
@@ -75,22 +83,30 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
     check_own_properties(&node, report);
     let root_cells = fdt.root().cells(Cells::DEFAULT);
     let cells = node.cells(root_cells);
+    let has_dom0 = dom0::kernel(fdt).is_some();
+    let mut modules = Modules::default();
     let mut count: usize = 0;
     for child in node.children() {
         if child.is_compatible("xen,domain") {
             count = count.saturating_add(1);
             if count <= MOST_DOMAINS && chosen.spend(DOMAIN_BYTES, report) {
-                chosen.add(domain(&child, cells, report), report);
+                chosen.add(domain(&child, cells, has_dom0, report), report);
             }
-        } else {
-            check_other_child(&child, report);
+            continue;
         }
+        let path = format!("{CHOSEN}/{}", child.name());
+        if !modules.take(&child, &path, cells, report) {
+            refuse_later_nodes(&child, &path, report);
+        }
+    }
+    if chosen.spend(DOMAIN_BYTES, report) {
+        chosen.dom0 = dom0::read(&node, (modules.kernel, modules.ramdisk), report);
     }
     if count > MOST_DOMAINS {
         report.refuse(CHOSEN, "", format!("has {count} domains"), "at most 1023 are supported");
     }
-    if count == 0 {
-        let hint = "at least one child of /chosen with compatible = \"xen,domain\"";
+    if count == 0 && !has_dom0 {
+        let hint = "a child of /chosen with compatible = \"xen,domain\", or a kernel for dom0";
         report.refuse(CHOSEN, "", "has no domains", hint);
     }
     chosen
@@ -137,24 +153,6 @@ fn check_own_properties(node: &Node<'_>, report: &mut Report) {
             "remove it; the heap is placed by itself",
         );
     }
-    if node.property("linux,initrd-start").is_some() {
-        report.warn(CHOSEN, "linux,initrd-start is dom0's ramdisk and there is no dom0: it is ignored");
-    }
-}
-
-/// A child of `/chosen` that is no domain.
-fn check_other_child(child: &Node<'_>, report: &mut Report) {
-    let path = format!("{CHOSEN}/{}", child.name());
-    match Kind::of(child) {
-        Some(Kind::Later(name)) => {
-            report.refuse(&path, "compatible", format!("{name} {LATER}"), "remove the node");
-        }
-        Some(_) => {
-            let reason = "a module directly in /chosen is dom0's, and dom0 is not supported yet";
-            report.refuse(&path, "compatible", reason, "put the module into a xen,domain node");
-        }
-        None => refuse_later_nodes(child, &path, report),
-    }
 }
 
 /// Nodes of features that are to come. Gives whether `child` is one.
@@ -166,14 +164,19 @@ fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
     }
 }
 
-fn domain<'a>(node: &Node<'a>, chosen_cells: Cells, report: &mut Report) -> Option<Wanted<'a>> {
+fn domain<'a>(
+    node: &Node<'a>,
+    chosen_cells: Cells,
+    has_dom0: bool,
+    report: &mut Report,
+) -> Option<Wanted<'a>> {
     let path = format!("{CHOSEN}/{}", node.name());
     let own_cells = node.cells(chosen_cells);
     properties::check_names(node, &path, report);
     let memory = properties::memory(node, &path, report);
     let vcpus = properties::vcpus(node, &path, report);
     let spis = properties::spis(node, &path, report);
-    let enhanced = properties::enhanced(node, &path, report);
+    let enhanced = properties::enhanced(node, &path, has_dom0, report);
     let static_memory = properties::static_memory(node, &path, chosen_cells, report);
     let direct_map = node.property("direct-map").is_some();
     if direct_map && node.property("xen,static-mem").is_none() {
@@ -197,6 +200,7 @@ fn domain<'a>(node: &Node<'a>, chosen_cells: Cells, report: &mut Report) -> Opti
         vpl011: node.property("vpl011").is_some(),
         spis: spis?,
         direct_map,
+        is_dom0: false,
         enhanced: enhanced?,
         static_memory: static_memory?,
         kernel: kernel?,
@@ -212,38 +216,55 @@ fn domain_modules<'a>(
     cells: Cells,
     report: &mut Report,
 ) -> (Option<Module<'a>>, Option<Module<'a>>) {
-    let (mut kernel, mut ramdisk) = (Slot::default(), Slot::default());
-    let mut guesses = [Kind::Kernel, Kind::Ramdisk].into_iter();
+    let mut modules = Modules::default();
     for child in node.children() {
         let child_path = format!("{path}/{}", child.name());
-        let Some(kind) = Kind::of(&child) else {
-            refuse_later_nodes(&child, &child_path, report);
-            if child
-                .property("compatible")
-                .is_none_or(|names| !names.strings().any(|name| name.starts_with("xen,")))
-            {
-                report.warn(&child_path, &format!("unknown node {} is ignored", quoted(child.name())));
-            }
+        if modules.take(&child, &child_path, cells, report) {
             continue;
-        };
-        let meant = if kind == Kind::Unknown { guesses.next() } else { Some(kind) };
-        match meant {
-            Some(Kind::Kernel) => kernel.fill(&child, child_path, cells, report),
-            Some(Kind::Ramdisk) => ramdisk.fill(&child, child_path, cells, report),
-            Some(Kind::Later(name)) => {
-                report.refuse(&child_path, "compatible", format!("{name} {LATER}"), "remove the node");
-            }
-            Some(Kind::Unknown) | None => {
-                let reason = "a third module that does not say what it is";
-                report.refuse(&child_path, "compatible", reason, "multiboot,kernel or multiboot,ramdisk");
-            }
+        }
+        refuse_later_nodes(&child, &child_path, report);
+        if child
+            .property("compatible")
+            .is_none_or(|names| !names.strings().any(|name| name.starts_with("xen,")))
+        {
+            report.warn(&child_path, &format!("unknown node {} is ignored", quoted(child.name())));
         }
     }
-    if !kernel.is_filled {
+    if !modules.kernel.is_filled {
         let hint = "a child with compatible = \"multiboot,kernel\", \"multiboot,module\"";
         report.refuse(path, "", "has no kernel", hint);
     }
-    (kernel.module, ramdisk.module)
+    (modules.kernel.module, modules.ramdisk.module)
+}
+
+/// The modules among the children of a node.
+#[derive(Default)]
+struct Modules<'a> {
+    kernel: Slot<'a>,
+    ramdisk: Slot<'a>,
+    /// How many modules have come that do not say what they are.
+    guessed: u8,
+}
+
+impl<'a> Modules<'a> {
+    /// Takes `child`, if it is a module.
+    fn take(&mut self, child: &Node<'a>, path: &str, cells: Cells, report: &mut Report) -> bool {
+        let Some(kind) = Kind::of(child) else { return false };
+        let guess = self.guessed;
+        self.guessed = guess.saturating_add(u8::from(kind == Kind::Unknown));
+        match (kind, guess) {
+            (Kind::Kernel, _) | (Kind::Unknown, 0) => self.kernel.fill(child, path, cells, report),
+            (Kind::Ramdisk, _) | (Kind::Unknown, 1) => self.ramdisk.fill(child, path, cells, report),
+            (Kind::Later(name), _) => {
+                report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
+            }
+            (Kind::Unknown, _) => {
+                let reason = "a third module that does not say what it is";
+                report.refuse(path, "compatible", reason, "multiboot,kernel or multiboot,ramdisk");
+            }
+        }
+        true
+    }
 }
 
 /// The place of the one kernel, or of the one ramdisk.
@@ -255,14 +276,14 @@ struct Slot<'a> {
 }
 
 impl<'a> Slot<'a> {
-    fn fill(&mut self, child: &Node<'a>, path: String, cells: Cells, report: &mut Report) {
+    fn fill(&mut self, child: &Node<'a>, path: &str, cells: Cells, report: &mut Report) {
         if self.is_filled {
             let reason = "the domain has another module of this kind already";
             let hint = "one kernel and one ramdisk; a node with multiboot,module alone is first a kernel, then a ramdisk";
-            report.refuse(&path, "compatible", reason, hint);
+            report.refuse(path, "compatible", reason, hint);
             return;
         }
         self.is_filled = true;
-        self.module = modules::read(child, path, cells, report);
+        self.module = modules::read(child, String::from(path), cells, report);
     }
 }

@@ -155,6 +155,12 @@ impl<'a> Fdt<'a> {
         check::size_from_header(header)
     }
 
+    /// Bytes of all nodes, properties and names.
+    #[must_use]
+    pub const fn bytes(&self) -> usize {
+        self.structure.len().saturating_add(self.strings.len())
+    }
+
     /// The root node.
     #[must_use]
     pub fn root(&self) -> Node<'a> {

@@ -3,14 +3,15 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::fdt::Writer;
+use crate::fdt::{Cells, Writer};
 use crate::kernel::Images;
 use crate::layout::BANK_0;
 use crate::pv::Interface;
+use crate::range::BLOCK_1_GIB;
 use crate::shape::{Board, GicRegions, Layout, Range};
 
 /// Phandle of the guest's interrupt controller.
-const GIC_PHANDLE: u32 = 0xfde8;
+pub(crate) const GIC_PHANDLE: u32 = 0xfde8;
 /// Interrupt flags: every processor, level, low active (a private interrupt).
 const PRIVATE_LEVEL_LOW: u32 = 0xf08;
 /// Interrupt flags: every processor, level, high active.
@@ -69,32 +70,39 @@ pub(crate) fn write(guest: &Guest<'_>) -> Vec<u8> {
     cpus(&mut tree, guest);
     memory(&mut tree, guest);
     interrupt_controller(&mut tree, guest);
-    timer(&mut tree, guest);
+    timer(&mut tree, &Wiring::GUEST, GUEST_TIMERS, guest.board.timer_frequency);
     if guest.vpl011 {
         uart(&mut tree, guest);
     }
     if let Some(interface) = guest.interface {
-        hypervisor(&mut tree, interface, GIC_PHANDLE);
+        hypervisor(&mut tree, &Wiring::GUEST, interface);
     }
     tree.end();
     tree.finish()
 }
 
 fn chosen(tree: &mut Writer, guest: &Guest<'_>) {
+    tree.begin("chosen");
+    chosen_properties(tree, guest, true);
+    tree.end();
+}
+
+/// The command line, and the place of the ramdisk if there is one or if it must be said that there is none.
+pub(crate) fn chosen_properties(tree: &mut Writer, guest: &Guest<'_>, ramdisk: bool) {
     let (start, end) = guest
         .images
         .ramdisk
         .map_or((0, 0), |ramdisk| (ramdisk.guest, ramdisk.guest.saturating_add(ramdisk.size)));
-    tree.begin("chosen");
     if !guest.bootargs.is_empty() {
         tree.property_text("bootargs", guest.bootargs);
     }
-    tree.property_u64("linux,initrd-start", start);
-    tree.property_u64("linux,initrd-end", end);
-    tree.end();
+    if ramdisk {
+        tree.property_u64("linux,initrd-start", start);
+        tree.property_u64("linux,initrd-end", end);
+    }
 }
 
-fn psci(tree: &mut Writer) {
+pub(crate) fn psci(tree: &mut Writer) {
     tree.begin("psci");
     tree.property_texts("compatible", &["arm,psci-1.0", "arm,psci-0.2", "arm,psci"]);
     tree.property_text("method", "hvc");
@@ -103,7 +111,7 @@ fn psci(tree: &mut Writer) {
     tree.end();
 }
 
-fn cpus(tree: &mut Writer, guest: &Guest<'_>) {
+pub(crate) fn cpus(tree: &mut Writer, guest: &Guest<'_>) {
     tree.begin("cpus");
     tree.property_u32("#address-cells", 1);
     tree.property_u32("#size-cells", 0);
@@ -149,15 +157,68 @@ fn interrupt_controller(tree: &mut Writer, guest: &Guest<'_>) {
     tree.end();
 }
 
-fn timer(tree: &mut Writer, guest: &Guest<'_>) {
-    // Secure physical, non-secure physical, virtual; a guest has no hypervisor timer.
-    let interrupts: Vec<u32> =
-        [13, 14, 11].iter().flat_map(|ppi| [PRIVATE, *ppi, PRIVATE_LEVEL_LOW]).collect();
+/// Secure physical, non-secure physical and virtual timer of a guest (`public/arch-arm.h`).
+const GUEST_TIMERS: [u32; 3] = [29, 30, 27];
+
+/// How what hangs below the root says addresses and interrupts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wiring {
+    pub(crate) cells: Cells,
+    pub(crate) gic_phandle: u32,
+    /// Cells of an interrupt: three, or four where a host has interrupt partitions.
+    pub(crate) interrupt_cells: usize,
+}
+
+impl Wiring {
+    /// A tree of our own.
+    const GUEST: Self =
+        Self { cells: Cells { address: 2, size: 2 }, gic_phandle: GIC_PHANDLE, interrupt_cells: 3 };
+
+    /// Private interrupts by their INTIDs, level, low active.
+    fn private(&self, tree: &mut Writer, intids: &[u32]) {
+        let mut cells = Vec::with_capacity(intids.len().saturating_mul(self.interrupt_cells));
+        for intid in intids {
+            cells.extend_from_slice(&[PRIVATE, intid.saturating_sub(FIRST_PPI), PRIVATE_LEVEL_LOW]);
+            cells.extend(core::iter::repeat_n(0, self.interrupt_cells.saturating_sub(3)));
+        }
+        tree.property_cells("interrupts", &cells);
+        tree.property_u32("interrupt-parent", self.gic_phandle);
+    }
+
+    /// Addresses and sizes; a size that one cell cannot hold is cut in parts.
+    pub(crate) fn reg<'a>(&self, tree: &mut Writer, ranges: impl Iterator<Item = &'a Range>) {
+        let most = if self.cells.size == 1 { BLOCK_1_GIB } else { u64::MAX };
+        let mut reg = Vec::new();
+        for range in ranges {
+            let mut left = Some(*range);
+            while let Some(range) = left {
+                let part = range.size.min(most);
+                push_number(&mut reg, self.cells.address, range.base);
+                push_number(&mut reg, self.cells.size, part);
+                left = Range::between(range.base.saturating_add(part), range.end());
+            }
+        }
+        tree.property("reg", &reg);
+    }
+}
+
+/// A number in one or two cells.
+fn push_number(reg: &mut Vec<u8>, cells: u32, number: u64) {
+    let bytes = number.to_be_bytes();
+    let (high, low) = bytes.split_at_checked(4).unwrap_or((&[], &bytes));
+    if cells != 1 {
+        reg.extend_from_slice(high);
+    }
+    reg.extend_from_slice(low);
+}
+
+/// The timer, with the INTIDs of the secure and the non-secure physical and the virtual timer; a guest has no
+/// hypervisor timer.
+pub(crate) fn timer(tree: &mut Writer, wiring: &Wiring, intids: [u32; 3], frequency: Option<u32>) {
     tree.begin("timer");
     tree.property_text("compatible", "arm,armv8-timer");
-    tree.property_cells("interrupts", &interrupts);
-    tree.property_u32("interrupt-parent", GIC_PHANDLE);
-    if let Some(frequency) = guest.board.timer_frequency {
+    wiring.private(tree, &intids);
+    if let Some(frequency) = frequency {
         tree.property_u32("clock-frequency", frequency);
     }
     tree.end();
@@ -176,17 +237,11 @@ fn uart(tree: &mut Writer, guest: &Guest<'_>) {
 }
 
 /// What a guest's driver for Xen looks for: version, grant window and extended regions, and the event interrupt.
-pub(crate) fn hypervisor(tree: &mut Writer, interface: &Interface, gic_phandle: u32) {
-    let mut reg = Vec::with_capacity(interface.extended.len().saturating_add(1).saturating_mul(2));
-    for range in core::iter::once(&interface.grant_window).chain(&interface.extended) {
-        reg.extend_from_slice(&[range.base, range.size]);
-    }
-    let ppi = interface.event_interrupt.saturating_sub(FIRST_PPI);
+pub(crate) fn hypervisor(tree: &mut Writer, wiring: &Wiring, interface: &Interface) {
     tree.begin("hypervisor");
     tree.property_texts("compatible", &["xen,xen-4.17", "xen,xen"]);
-    tree.property_u64s("reg", &reg);
-    tree.property_cells("interrupts", &[PRIVATE, ppi, PRIVATE_LEVEL_LOW]);
-    tree.property_u32("interrupt-parent", gic_phandle);
+    wiring.reg(tree, core::iter::once(&interface.grant_window).chain(&interface.extended));
+    wiring.private(tree, &[interface.event_interrupt]);
     tree.end();
 }
 

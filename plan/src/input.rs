@@ -34,6 +34,13 @@ pub trait Modules {
     /// Copies `into.len()` bytes from the host-physical address `at`; false if they cannot be had, as on the
     /// desk. Only bytes of modules that lie wholly in RAM are asked for.
     fn read(&self, at: u64, into: &mut [u8]) -> bool;
+
+    /// The device register of 32 bits at the host-physical address `at`, for what a tree leaves to the device
+    /// (the interrupts of a GICv2m frame); `None` if it cannot be had, as on the desk.
+    fn register(&self, at: u64) -> Option<u32> {
+        let _ = at;
+        None
+    }
 }
 
 /// What only the running hypervisor knows.

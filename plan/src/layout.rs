@@ -5,7 +5,7 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::board::{GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES};
+use crate::board::{GIC_V2_CPU_INTERFACE_BYTES, GIC_V2_VCPUS, GIC_V3_REDISTRIBUTOR_BYTES};
 use crate::domains::{MOST_SPIS, Wanted};
 use crate::range::Bytes;
 use crate::report::Report;
@@ -45,9 +45,6 @@ pub(crate) fn banks(wanted: &Wanted<'_>, ipa_bits: u8, report: &mut Report) -> O
     banks.extend(Range::new(BANK_1.base, rest));
     Some(banks)
 }
-
-/// The most vCPUs that a GICv2 serves (Arm IHI 0048, 1.4.1).
-const GIC_V2_VCPUS: u16 = 8;
 
 /// The guest's devices; `None` if a direct map asks for what the board does not have (reported).
 pub(crate) fn devices(wanted: &Wanted<'_>, board: &Board, report: &mut Report) -> Option<Layout> {

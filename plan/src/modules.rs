@@ -44,9 +44,13 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub(crate) struct Module<'a> {
     pub(crate) path: String,
+    /// The property that says where it lies.
+    pub(crate) property: &'static str,
     /// Its bytes, host-physical.
     pub(crate) range: Range,
     pub(crate) bootargs: &'a str,
+    /// `bootargs` is there, and be it empty.
+    pub(crate) has_bootargs: bool,
 }
 
 /// Reads a module node whose `reg` sees `cells`; faults are reported.
@@ -79,7 +83,8 @@ pub(crate) fn read<'a>(
             report.warn(&path, &format!("unknown property {} is ignored", quoted(property.name)));
         }
     }
-    Some(Module { range: range?, bootargs: bootargs?, path })
+    let has_bootargs = node.property("bootargs").is_some();
+    Some(Module { range: range?, property: "reg", bootargs: bootargs?, has_bootargs, path })
 }
 
 fn place(node: &Node<'_>, path: &str, cells: Cells, report: &mut Report) -> Option<Range> {

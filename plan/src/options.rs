@@ -1,13 +1,15 @@
 //! The hypervisor's command line: Xen's names, Xen's forms.
 //!
 //! Which property it is (contract of Xen 4.17): `/chosen/xen,xen-bootargs`; without that, `bootargs`, but
-//! only if `xen,dom0-bootargs` shows that `bootargs` is not dom0's. A known option with an impossible value
-//! is refused; an unknown option is named in a warning.
+//! only if `xen,dom0-bootargs`, or `bootargs` in the module of dom0's kernel, shows that `bootargs` is not
+//! dom0's. A known option with an impossible value is refused; an unknown option is named in a warning.
 
 use alloc::format;
 use alloc::string::String;
 
+use crate::domains::{MOST_VCPUS, dom0};
 use crate::fdt::{Fdt, Node};
+use crate::range::{BLOCK_2_MIB, align_up};
 use crate::report::{Report, quoted};
 use crate::shape::{Options, Scheduler, Xsm};
 
@@ -30,6 +32,8 @@ impl Default for Options {
             native_wfi: false,
             ext_regions: true,
             xsm: Xsm::Silo,
+            dom0_memory: None,
+            dom0_vcpus: None,
         }
     }
 }
@@ -59,7 +63,8 @@ pub(crate) fn command_line<'a>(fdt: &Fdt<'a>) -> CommandLine<'a> {
     if let Some(own) = text("xen,xen-bootargs") {
         return CommandLine { property: "xen,xen-bootargs", text: own.unwrap_or("") };
     }
-    if text("xen,dom0-bootargs").is_some() {
+    let kernel_has_its_own = || dom0::kernel(fdt).is_some_and(|node| node.property("bootargs").is_some());
+    if text("xen,dom0-bootargs").is_some() || kernel_has_its_own() {
         return CommandLine { property: "bootargs", text: text("bootargs").flatten().unwrap_or("") };
     }
     CommandLine { property: "xen,xen-bootargs", text: "" }
@@ -81,6 +86,9 @@ pub(crate) fn check_properties(fdt: &Fdt<'_>, report: &mut Report) {
     }
     let has = |name| chosen.property(name).is_some();
     let bootargs = chosen.property("bootargs").and_then(|value| value.text()).unwrap_or("");
+    if dom0::kernel(fdt).is_some() {
+        return;
+    }
     if !has("xen,xen-bootargs") && !has("xen,dom0-bootargs") && !bootargs.is_empty() {
         report.warn(
             NODE,
@@ -89,12 +97,12 @@ pub(crate) fn check_properties(fdt: &Fdt<'_>, report: &mut Report) {
         );
     }
     if has("xen,dom0-bootargs") {
-        report.warn(NODE, "xen,dom0-bootargs is ignored: dom0 is not supported yet");
+        report.warn(NODE, "xen,dom0-bootargs is ignored: there is no dom0");
     }
 }
 
 /// Parses the words of a command line.
-pub(crate) fn parse(line: &CommandLine<'_>, report: &mut Report) -> Options {
+pub(crate) fn parse(line: &CommandLine<'_>, has_dom0: bool, report: &mut Report) -> Options {
     let mut options = Options::default();
     if line.text.len() > LONGEST_COMMAND_LINE_BYTES {
         return options;
@@ -114,14 +122,10 @@ pub(crate) fn parse(line: &CommandLine<'_>, report: &mut Report) -> Options {
             Outcome::Unknown => {
                 report.warn(NODE, &format!("{}: unknown option {} is ignored", line.property, quoted(word)));
             }
-            Outcome::Dom0 => {
-                let text = format!(
-                    "{}: option {} is ignored: dom0 is not supported yet",
-                    line.property,
-                    quoted(word)
-                );
-                report.warn(NODE, &text);
-            }
+        }
+        if word.starts_with("dom0_") && !has_dom0 {
+            let text = format!("{}: option {} is ignored: there is no dom0", line.property, quoted(word));
+            report.warn(NODE, &text);
         }
     }
     options
@@ -133,7 +137,6 @@ enum Outcome {
     /// A known option, but not with this value; the values that it may have.
     Wrong(&'static str),
     Unknown,
-    Dom0,
 }
 
 /// Xen's words for yes and no.
@@ -199,7 +202,8 @@ fn valued(options: &mut Options, name: &str, value: &str) -> Outcome {
         "console" if value == "dtuart" => {}
         // Read by the board's reader, which knows the tree's paths.
         "dtuart" => {}
-        "dom0_mem" | "dom0_max_vcpus" => return Outcome::Dom0,
+        "dom0_mem" => return dom0_memory(options, value),
+        "dom0_max_vcpus" => return dom0_vcpus(options, value),
         _ => return valued_switch(options, name, value),
     }
     Outcome::Taken
@@ -245,4 +249,66 @@ fn console_switch(options: &mut Options, value: &str) -> Outcome {
         _ => return Outcome::Wrong("conswitch= is a letter, or a backquote for none"),
     }
     Outcome::Taken
+}
+
+/// dom0's memory where nothing else is said, as in Xen.
+pub(crate) const DOM0_MEMORY: u64 = 512 << 20;
+
+/// A size with its unit: B, K, M, G or T; KiB where there is none.
+fn size(text: &str) -> Option<u64> {
+    let units = [('b', 0), ('k', 10), ('m', 20), ('g', 30), ('t', 40)];
+    let unit = text.as_bytes().last()?.to_ascii_lowercase();
+    let known = units.into_iter().find(|(letter, _)| u8::try_from(*letter) == Ok(unit));
+    let (digits, shift) = match known {
+        Some((_, shift)) => (text.get(..text.len().checked_sub(1)?)?, shift),
+        None => (text, 10),
+    };
+    let number: u64 = digits.parse().ok()?;
+    number.checked_mul(1_u64.checked_shl(shift)?)
+}
+
+/// `dom0_mem=`: a size, `min:` and `max:` in any order, between commas.
+fn dom0_memory(options: &mut Options, value: &str) -> Outcome {
+    const HINT: &str = "dom0_mem= is a size such as 1G, and min:<size> and max:<size> between commas";
+    let (mut wanted, mut least, mut most) = (DOM0_MEMORY, 0, u64::MAX);
+    for part in value.as_bytes().split(|byte| *byte == b',') {
+        let part = core::str::from_utf8(part).unwrap_or("");
+        let (place, text) = match crate::text::split_once(part, b':') {
+            Some(("min", text)) => (&mut least, text),
+            Some(("max", text)) => (&mut most, text),
+            Some(_) => return Outcome::Wrong(HINT),
+            None => (&mut wanted, part),
+        };
+        match size(text).filter(|size| *size > 0) {
+            Some(size) => *place = size,
+            None => return Outcome::Wrong(HINT),
+        }
+    }
+    let bytes = align_up(wanted.max(least).min(most), BLOCK_2_MIB);
+    if bytes.is_none() || least > most {
+        return Outcome::Wrong(HINT);
+    }
+    options.dom0_memory = bytes;
+    Outcome::Taken
+}
+
+/// `dom0_max_vcpus=`: a number, or the least and the most with a dash between; one of both may be missing.
+fn dom0_vcpus(options: &mut Options, value: &str) -> Outcome {
+    let number = |text: &str, otherwise: u16| match text {
+        "" => Some(otherwise),
+        text => text.parse().ok().filter(|count: &u16| (1..=MOST_VCPUS).contains(&u32::from(*count))),
+    };
+    let bounds = match crate::text::split_once(value, b'-') {
+        Some(("", "")) => None,
+        Some((least, most)) => number(least, 1).zip(number(most, 128)),
+        None if value.is_empty() => None,
+        None => number(value, 1).map(|count| (count, count)),
+    };
+    match bounds.filter(|(least, most)| least <= most) {
+        Some(bounds) => {
+            options.dom0_vcpus = Some(bounds);
+            Outcome::Taken
+        }
+        None => Outcome::Wrong("dom0_max_vcpus= is a number from 1 to 128, or two with a dash between"),
+    }
 }

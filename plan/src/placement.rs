@@ -4,6 +4,7 @@
 //!
 //! - Static memory stands where it says. It fills the guest's banks in order; with `direct-map` each range is
 //!   a bank of its own.
+//! - dom0 comes next, since its guest addresses are the host's: see [`take_direct`].
 //! - The heap comes next: one range with a 2 MiB aligned base, at the lowest such address of the *smallest*
 //!   open range that holds it. With an image 2 MiB above the start of RAM, the hole below it is that range.
 //! - The pages that the hypervisor shares with domains that have PV interfaces follow, in the smallest holes.
@@ -70,6 +71,66 @@ pub(crate) fn take_heap(open: &mut RangeSet, bytes: u64) -> Option<Range> {
     let (_, heap) = best?;
     open.remove(heap);
     Some(heap)
+}
+
+/// dom0's first piece has so much, if it asks for so much: room for its kernel, tree and ramdisk.
+const FIRST_PIECE_BYTES: u64 = 128 << 20;
+/// Where the addresses end that every device can reach.
+const DEVICES_REACH: u64 = 1 << 32;
+
+/// Takes `bytes`, in whole 2 MiB, for dom0, whose guest addresses are the host's: pieces of a power of two and
+/// aligned so, the largest first, each as low as possible; the first below 4 GiB, if there is room, and the others
+/// above it, if there is room. The result is sorted, but the bank with the first piece comes first. Nothing in
+/// `apart` is taken, and nothing from `reach` on.
+pub(crate) fn take_direct(open: &mut RangeSet, bytes: u64, apart: Range, reach: u64) -> Option<Vec<Range>> {
+    let mut rest = open.clone();
+    rest.remove(apart);
+    rest.remove(Range::between(reach, u64::MAX)?);
+    let mut banks = RangeSet::new();
+    let mut left = align_up(bytes, BLOCK_2_MIB)?;
+    let mut first: Option<Range> = None;
+    let mut pieces: usize = 0;
+    while left > 0 {
+        let largest = 1_u64.checked_shl(left.ilog2())?;
+        let piece = match first {
+            None => lowest(&rest, (largest, largest.min(FIRST_PIECE_BYTES)), (0, DEVICES_REACH))
+                .or_else(|| lowest(&rest, (largest, BLOCK_2_MIB), (0, u64::MAX))),
+            Some(first) => lowest(&rest, (largest, BLOCK_2_MIB), (first.base, u64::MAX))
+                .or_else(|| lowest(&rest, (largest, BLOCK_2_MIB), (0, u64::MAX))),
+        }?;
+        first = first.or(Some(piece));
+        rest.remove(piece);
+        banks.insert(piece);
+        left = left.checked_sub(piece.size)?;
+        pieces = pieces.saturating_add(1);
+        if pieces > MOST_PIECES {
+            return None;
+        }
+    }
+    banks.iter().for_each(|bank| open.remove(*bank));
+    let main = banks.overlapping(&first?)?;
+    let mut list = Vec::with_capacity(banks.len());
+    list.push(main);
+    list.extend(banks.iter().filter(|bank| **bank != main));
+    Some(list)
+}
+
+/// The largest power of two from `largest` down to `least` bytes that has an aligned place between two addresses,
+/// at its lowest such place.
+fn lowest(open: &RangeSet, (largest, least): (u64, u64), (from, to): (u64, u64)) -> Option<Range> {
+    let mut size = largest;
+    while size >= least.max(1) {
+        let place = |range: &Range| {
+            let base = align_up(range.base.max(from), size)?;
+            let end = base.checked_add(size)?;
+            if end <= range.end().min(to) { Range::new(base, size) } else { None }
+        };
+        if let Some(piece) = open.iter().find_map(place) {
+            return Some(piece);
+        }
+        size >>= 1;
+    }
+    None
 }
 
 /// Takes `bytes` of whole frames for pages that hypervisor and domain share: the lowest ones of the smallest

@@ -3,10 +3,11 @@
 
 use alloc::vec::Vec;
 
+use crate::board::Surveyed;
 use crate::domains::Wanted;
 use crate::layout::{BANK_0, BANK_1};
-use crate::range::{BLOCK_2_MIB, FRAME_BYTES, align_down};
-use crate::shape::{Layout, Pv, Range};
+use crate::range::{BLOCK_2_MIB, FRAME_BYTES, RangeSet, align_down};
+use crate::shape::{GicRegions, Layout, Pv, Range};
 
 /// Where a guest puts its grant table.
 const GRANT_WINDOW: Range = Range { base: 0x3800_0000, size: 0x100_0000 };
@@ -14,6 +15,8 @@ const GRANT_WINDOW: Range = Range { base: 0x3800_0000, size: 0x100_0000 };
 const GRANT_FRAMES: u64 = 64;
 /// The interrupt that says that an event has come (`GUEST_EVTCHN_PPI`).
 const EVENT_INTERRUPT: u32 = 31;
+/// The first interrupt that belongs to each processor.
+const FIRST_PRIVATE: u32 = 16;
 /// The least extended region that is worth a word.
 const LEAST_EXTENDED_BYTES: u64 = 64 << 20;
 
@@ -71,6 +74,43 @@ fn grant_window(banks: &[Range], layout: &Layout, image: Range) -> Range {
 pub(crate) fn in_image(image: Range) -> Range {
     let base = align_down(image.base, FRAME_BYTES);
     Range::new(base, GRANT_FRAMES.saturating_mul(FRAME_BYTES)).unwrap_or(GRANT_WINDOW)
+}
+
+/// What dom0 is told: its extended regions are the host's RAM that it was not given, at its own address.
+pub(crate) fn of_dom0(
+    (surveyed, banks): (&Surveyed, &[Range]),
+    mmio: &RangeSet,
+    image: Range,
+    reach: Option<u64>,
+) -> Interface {
+    let grant_window = in_image(image);
+    let mut rest = match reach {
+        Some(_) => surveyed.ram.clone(),
+        None => RangeSet::new(),
+    };
+    let beyond = reach.and_then(|reach| Range::between(reach, u64::MAX));
+    let taken = banks.iter().chain(surveyed.reserved.iter()).chain(mmio.iter()).chain(&beyond);
+    taken.for_each(|range| rest.remove(*range));
+    rest.remove(image.outward(BLOCK_2_MIB));
+    rest.remove(grant_window);
+    let board = &surveyed.board;
+    let [secure, physical] = board.physical_timers;
+    let busy = [secure, physical, board.virtual_timer, board.hypervisor_timer, maintenance(&board.gic)];
+    Interface {
+        xenstore: true,
+        grant_window,
+        extended: rest.iter().copied().filter_map(worth).collect(),
+        event_interrupt: (FIRST_PRIVATE..EVENT_INTERRUPT)
+            .find(|intid| !busy.contains(intid))
+            .unwrap_or(EVENT_INTERRUPT),
+    }
+}
+
+/// The private interrupt of the virtual interface.
+const fn maintenance(gic: &GicRegions) -> u32 {
+    match gic {
+        GicRegions::V2 { maintenance, .. } | GicRegions::V3 { maintenance, .. } => *maintenance,
+    }
 }
 
 /// What is left of the places for RAM, up to the end of guest addresses.

@@ -25,7 +25,8 @@ pub struct Plan {
     pub options: Options,
     /// Memory that the hypervisor keeps for itself, beside its image: one range, 2 MiB aligned.
     pub heap: Range,
-    /// The domains, in device-tree order; `Domain::id` is the index plus 1.
+    /// The domains: dom0 first, if there is one, then the others in device-tree order. `Domain::id` is the index
+    /// if the first is dom0, else the index plus 1.
     pub domains: Vec<Domain>,
     /// What is legal but surely not meant (an unknown option, for example).
     pub warnings: Vec<Warning>,
@@ -62,6 +63,9 @@ pub struct Board {
     pub virtual_timer: u32,
     /// INTID of the hypervisor's own timer's private interrupt (26).
     pub hypervisor_timer: u32,
+    /// INTIDs of the secure and the non-secure physical timer's private interrupts (29 and 30); dom0 sees its own
+    /// timers at the host's numbers.
+    pub physical_timers: [u32; 2],
     /// The console.
     pub uart: Option<Pl011>,
     /// Firmware calls PSCI by SMC. False: there is no PSCI node, so one processor only, no power-off.
@@ -140,6 +144,10 @@ pub struct Options {
     pub ext_regions: bool,
     /// `xsm=`: who may talk to whom.
     pub xsm: Xsm,
+    /// `dom0_mem=`: dom0's memory in bytes, within its bounds.
+    pub dom0_memory: Option<u64>,
+    /// `dom0_max_vcpus=`: the fewest and the most vCPUs of dom0.
+    pub dom0_vcpus: Option<(u16, u16)>,
 }
 
 /// How domains are kept apart (Xen's security modules).
@@ -163,9 +171,9 @@ pub enum Scheduler {
 /// One guest, down to the last address.
 #[derive(Clone, Debug)]
 pub struct Domain {
-    /// Domain id; 1 for the first.
+    /// Domain id: 0 for dom0, from 1 on for the others.
     pub id: u16,
-    /// Path of its node, `/chosen/domU1`.
+    /// Path of its node, `/chosen/domU1`; dom0's is `/chosen`.
     pub path: String,
     /// Number of vCPUs, 1 to 128.
     pub vcpus: u16,
@@ -195,6 +203,28 @@ pub struct Domain {
     pub timers: [u32; 2],
     /// `xen,enhanced`: it has event channels, grants and the other PV interfaces.
     pub pv: Option<Pv>,
+    /// The host's devices that it drives; dom0 has them.
+    pub hardware: Option<Hardware>,
+}
+
+/// Devices of the host that a domain drives itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hardware {
+    /// Host addresses that the domain sees at the same guest addresses: whole frames, sorted, merged. Nothing in
+    /// them is the hypervisor's or another domain's. Beside registers there is RAM that `/reserved-memory` keeps for
+    /// devices, so stage 2 must let the guest choose the memory's type, as Xen does.
+    pub mmio: Vec<Range>,
+    /// Shared interrupts that the domain receives under the same number. Sorted.
+    pub interrupts: Vec<DeviceInterrupt>,
+}
+
+/// A shared interrupt of a device.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DeviceInterrupt {
+    /// Its INTID, 32 and more.
+    pub intid: u32,
+    /// It is signalled by an edge and not by a level.
+    pub edge: bool,
 }
 
 /// What a domain with PV interfaces has beside memory and processors.

@@ -8,6 +8,8 @@
 //! - tables for its grant window, in single pages;
 //! - [`FOREIGN_TABLES`] for other domains' pages that it maps, which is 64 MiB of them at scattered places;
 //! - [`LOOSE_TABLES`] for the pages that a toolstack puts beside its RAM, and the upper tables on their way.
+//!
+//! dom0 serves all others and maps their pages all the time: it gets [`CONTROL_TABLES`] in place of the last two.
 
 use crate::range::FRAME_BYTES;
 use crate::shape::{GuestMemory, Range};
@@ -18,6 +20,9 @@ const FOREIGN_TABLES: u32 = 32;
 /// Tables for single pages at fixed places, such as the xenstore page.
 const LOOSE_TABLES: u32 = 4;
 
+/// Tables for what dom0 maps of others: 512 MiB at scattered places.
+const CONTROL_TABLES: u32 = 256;
+
 /// What is mapped, or may be.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Map<'a> {
@@ -27,6 +32,8 @@ pub(crate) struct Map<'a> {
     pub(crate) interface: Option<Mapping>,
     /// The grant window of a domain with PV interfaces.
     pub(crate) grant_window: Option<Range>,
+    /// The host's registers that dom0 sees at their own addresses.
+    pub(crate) hardware: Option<&'a [Range]>,
 }
 
 /// Table frames of a domain.
@@ -47,12 +54,23 @@ impl Tables {
 
 /// Counts the tables of a domain.
 pub(crate) fn count(map: &Map<'_>) -> Tables {
-    let boot = stage2::table_frames(map.ipa_bits, merged(ram(map.memory, false), map.interface.into_iter()));
+    let mmio = map.hardware.unwrap_or(&[]).iter().map(|range| Mapping {
+        guest: range.base,
+        host: range.base,
+        size: range.size,
+        pages_only: false,
+    });
+    let devices = merged(mmio, map.interface.into_iter());
+    let boot = stage2::table_frames(map.ipa_bits, merged(ram(map.memory, false), devices.clone()));
+    let reserve = match map.hardware {
+        Some(_) => CONTROL_TABLES,
+        None => FOREIGN_TABLES.saturating_add(LOOSE_TABLES),
+    };
     let spare = map.grant_window.map_or(0, |window| {
         let window = Mapping { guest: window.base, host: window.base, size: window.size, pages_only: true };
-        let beside = merged(map.interface.into_iter(), core::iter::once(window));
+        let beside = merged(devices.clone(), core::iter::once(window));
         let split = stage2::table_frames(map.ipa_bits, merged(ram(map.memory, true), beside));
-        split.saturating_sub(boot).saturating_add(FOREIGN_TABLES).saturating_add(LOOSE_TABLES)
+        split.saturating_sub(boot).saturating_add(reserve)
     });
     Tables { boot, spare }
 }

@@ -30,13 +30,19 @@ pub struct Variant {
     processors: u32,
     /// Words on the command line of each domain that runs it: one domain for each.
     words: &'static [&'static str],
+    /// Whether the domains have Xen's paravirtual interface.
+    enhanced: bool,
+    /// More lines for the node of each domain.
+    nodes: &'static [&'static str],
+    /// More words for the hypervisor.
+    arguments: &'static str,
 }
 
 /// One domain with no words of its own.
 const ONE: &[&str] = &[""];
 
 /// The variants of the guests that want more than the usual, which is two vCPUs on two processors.
-const VARIANTS: [Variant; 12] = [
+const VARIANTS: [Variant; 18] = [
     variant("hello", "", (1, 2), ONE),
     variant("timer", " with one vCPU", (1, 2), ONE),
     variant("timer", " with two vCPUs on one processor", (2, 1), ONE),
@@ -54,6 +60,17 @@ const VARIANTS: [Variant; 12] = [
     ),
     variant("uart", "", (1, 2), ONE),
     variant("isolation", " beside another", (2, 2), &["isolation.quiet", "isolation.quiet"]),
+    variant("hypercalls", "", (2, 2), ONE).enhanced(),
+    variant("events", "", (2, 2), ONE).enhanced(),
+    variant("events", " on one processor", (2, 1), ONE).enhanced(),
+    variant("events", " between two domains", (1, 2), &["events.port=10 events.first", "events.port=11"])
+        .enhanced()
+        .with_nodes(&[
+            "\t\t\tfirst: evtchn@1 { compatible = \"xen,evtchn-v1\"; xen,evtchn = <10 &second>; };\n",
+            "\t\t\tsecond: evtchn@1 { compatible = \"xen,evtchn-v1\"; xen,evtchn = <11 &first>; };\n",
+        ]),
+    variant("memory", "", (1, 2), ONE).enhanced(),
+    variant("grants", "", (1, 2), ONE).enhanced(),
 ];
 
 /// A guest with so many vCPUs on so many processors.
@@ -63,7 +80,16 @@ const fn variant(
     (cpus, processors): (u32, u32),
     words: &'static [&'static str],
 ) -> Variant {
-    Variant { guest: Cow::Borrowed(guest), what, cpus, processors, words }
+    Variant {
+        guest: Cow::Borrowed(guest),
+        what,
+        cpus,
+        processors,
+        words,
+        enhanced: false,
+        nodes: &[],
+        arguments: "",
+    }
 }
 
 /// Guests that do not come to an end by themselves or only measure.
@@ -84,6 +110,18 @@ pub fn variants(guests: &[Guest]) -> Vec<Variant> {
 }
 
 impl Variant {
+    /// The same with Xen's paravirtual interface.
+    const fn enhanced(mut self) -> Self {
+        self.enhanced = true;
+        self
+    }
+
+    /// The same with more lines for the node of each domain.
+    const fn with_nodes(mut self, nodes: &'static [&'static str]) -> Self {
+        self.nodes = nodes;
+        self
+    }
+
     /// Whether Xen runs it too: with few vCPUs, since these runs cost double.
     #[must_use]
     pub const fn is_compared(&self) -> bool {
@@ -109,11 +147,18 @@ impl Variant {
             system.machine.count_instructions();
         }
         let image = setup.guest(&self.guest)?;
-        for words in self.words {
+        if !self.arguments.is_empty() {
+            system.arguments = format!("{} {}", system.arguments, self.arguments);
+        }
+        for (index, words) in self.words.iter().enumerate() {
             let mut domain = Domain::plain(image.clone(), self.cpus, 64);
             domain.kernel.bootargs = Some(format!("{words} {extra}").trim().to_owned());
             // The guest for the interrupt controller wants shared interrupts that nobody uses.
             domain.extra = "\t\t\tnr_spis = <96>;\n".to_owned();
+            if self.enhanced {
+                domain.extra.push_str("\t\t\txen,enhanced = \"no-xenstore\";\n");
+            }
+            domain.extra.push_str(self.nodes.get(index).copied().unwrap_or_default());
             system.domains.push(domain);
         }
         Ok(system)

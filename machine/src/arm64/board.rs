@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use alloc::vec::Vec;
 use model::arm64::{Registers as GuestRegisters, SystemRegister, Trap};
-use plan::{GicRegions, Plan, Range};
+use plan::{DeviceInterrupt, GicRegions, Plan, Range};
 
 use super::device::Registers;
 use super::gic::{Gic, KICK, SPURIOUS};
@@ -123,7 +123,7 @@ impl Board {
             system::halt();
         }
         if index == 0 && self.console_interrupt < SPURIOUS {
-            self.gic.own(self.console_interrupt);
+            self.gic.own(DeviceInterrupt { intid: self.console_interrupt, edge: false });
         }
     }
 
@@ -419,6 +419,14 @@ impl Construction for Board {
         barrier!("dsb ishst");
         barrier!("isb");
         Ok(())
+    }
+
+    fn map_device(&self, map: &mut GuestMap, registers: Range) -> Result<(), MapError> {
+        map.tables.get_mut().map_passed(registers)
+    }
+
+    fn route(&self, interrupt: DeviceInterrupt) {
+        self.gic.own(interrupt);
     }
 
     fn share(&self, map: &GuestMap, frames: FrameRange) -> Vec<GuestFrame> {

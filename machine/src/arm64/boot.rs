@@ -146,6 +146,13 @@ impl Modules for Boot {
     fn read(&self, at: u64, into: &mut [u8]) -> bool {
         memory::read(at, into)
     }
+
+    fn register(&self, at: u64) -> Option<u32> {
+        const PAGE: u64 = 4096;
+        let offset = usize::try_from(at % PAGE).ok().filter(|offset| offset.is_multiple_of(4))?;
+        let registers = Registers::map(Range { base: at - at % PAGE, size: PAGE })?;
+        Some(registers.read(offset))
+    }
 }
 
 /// What is left of `from` without `taken`.

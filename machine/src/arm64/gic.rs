@@ -5,7 +5,7 @@
 //! is how processors call each other.
 
 use model::arm64::{LIST_REGISTERS, Lists};
-use plan::GicRegions;
+use plan::{DeviceInterrupt, GicRegions};
 
 use super::device::Registers;
 use super::gic_v2::GicV2;
@@ -18,12 +18,14 @@ pub(crate) const SPURIOUS: u32 = 1020;
 /// Priority of all interrupts; the number matters to nobody as long as it is one.
 pub(crate) const PRIORITY: u32 = 0xa0a0_a0a0;
 
-/// Configures an interrupt as level-sensitive (GICD_ICFGR, the same in both versions).
-pub(crate) fn level_sensitive(distributor: &Registers, intid: usize) {
+/// Configures how a shared interrupt is signalled (GICD_ICFGR, the same in both versions).
+pub(crate) fn configure(distributor: &Registers, interrupt: DeviceInterrupt) {
     const CONFIGURATION: usize = 0xc00;
+    let intid = interrupt.intid as usize;
     let offset = CONFIGURATION + intid / 16 * 4;
-    let value = distributor.read(offset) & !(0b10 << (intid % 16 * 2));
-    distributor.write(offset, value);
+    let edge = 0b10 << (intid % 16 * 2);
+    let value = distributor.read(offset) & !edge;
+    distributor.write(offset, if interrupt.edge { value | edge } else { value });
 }
 
 /// The driver of either version.
@@ -66,9 +68,9 @@ impl Gic {
         either!(self, gic => gic.list_registers()).clamp(1, LIST_REGISTERS)
     }
 
-    /// Switches a shared interrupt on, level-sensitive, for this processor.
-    pub(crate) fn own(&self, intid: u32) {
-        either!(self, gic => gic.own(intid));
+    /// Switches a shared interrupt on for this processor.
+    pub(crate) fn own(&self, interrupt: DeviceInterrupt) {
+        either!(self, gic => gic.own(interrupt));
     }
 
     /// The most urgent interrupt, its priority dropped; its INTID in bits 9:0 and, on GICv2, more above.

@@ -6,10 +6,10 @@ use core::sync::atomic::{AtomicU8, Ordering};
 use alloc::vec::Vec;
 use model::arm64::Lists;
 use model::arm64::list_register::ListRegister;
-use plan::Range;
+use plan::{DeviceInterrupt, Range};
 
 use super::device::Registers;
-use super::gic::{KICK, PRIORITY, SPURIOUS, level_sensitive};
+use super::gic::{KICK, PRIORITY, SPURIOUS, configure};
 use super::system::barrier;
 
 mod distributor {
@@ -103,11 +103,11 @@ impl GicV2 {
         (self.control.read(control::TYPE) & 0x3f) as usize + 1
     }
 
-    pub(crate) fn own(&self, intid: u32) {
-        let intid = intid as usize;
+    pub(crate) fn own(&self, interrupt: DeviceInterrupt) {
+        let intid = interrupt.intid as usize;
         let target = self.distributor.read(distributor::TARGETS) & 0xff;
         let shift = (intid % 4) * 8;
-        level_sensitive(&self.distributor, intid);
+        configure(&self.distributor, interrupt);
         set_byte(&self.distributor, distributor::TARGETS + (intid & !3), shift, target.max(1));
         set_byte(&self.distributor, distributor::PRIORITY + (intid & !3), shift, PRIORITY & 0xff);
         self.distributor.write(distributor::SET_ENABLE + intid / 32 * 4, 1 << (intid % 32));

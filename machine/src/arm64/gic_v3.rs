@@ -5,10 +5,10 @@ use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use alloc::vec::Vec;
 use model::arm64::Lists;
-use plan::Range;
+use plan::{DeviceInterrupt, Range};
 
 use super::device::Registers;
-use super::gic::{KICK, PRIORITY, SPURIOUS, level_sensitive};
+use super::gic::{KICK, PRIORITY, SPURIOUS, configure};
 use super::system::{barrier, mpidr, read, write};
 
 mod distributor {
@@ -172,13 +172,13 @@ impl GicV3 {
         (read!("ich_vtr_el2") & 0x1f) as usize + 1
     }
 
-    pub(crate) fn own(&self, intid: u32) {
-        let intid = intid as usize;
+    pub(crate) fn own(&self, interrupt: DeviceInterrupt) {
+        let intid = interrupt.intid as usize;
         let shift = (intid % 4) * 8;
         let offset = distributor::PRIORITY + (intid & !3);
         let old = self.distributor.read(offset);
         self.distributor.write(offset, old & !(0xff << shift) | (PRIORITY & 0xff) << shift);
-        level_sensitive(&self.distributor, intid);
+        configure(&self.distributor, interrupt);
         self.distributor.write_wide(distributor::ROUTE + intid * 8, mpidr());
         self.distributor.write(distributor::SET_ENABLE + intid / 32 * 4, 1 << (intid % 32));
         self.wait();

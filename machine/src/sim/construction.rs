@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::arm64::SystemRegister;
-use plan::Range;
+use plan::{DeviceInterrupt, Range};
 
 use super::{GuestMap, Sim};
 use crate::contract::Construction;
@@ -24,6 +24,12 @@ impl Construction for Sim {
         self.frames.adopt(&frames, map.domain);
         map.tables.lock().map(ipa, frames)
     }
+
+    fn map_device(&self, map: &mut GuestMap, registers: Range) -> Result<(), MapError> {
+        map.tables.lock().map_passed(registers)
+    }
+
+    fn route(&self, _: DeviceInterrupt) {}
 
     fn share(&self, map: &GuestMap, frames: FrameRange) -> Vec<GuestFrame> {
         self.frames.adopt_each(frames, map.domain).collect()

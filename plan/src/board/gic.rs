@@ -21,7 +21,7 @@ const V2: [&str; 4] = ["arm,gic-400", "arm,cortex-a15-gic", "arm,cortex-a7-gic",
 const V3: &str = "arm,gic-v3";
 
 /// Whether `compatible` has the name of a controller that this module reads.
-pub(super) fn is_controller(compatible: &str) -> bool {
+pub(crate) fn is_controller(compatible: &str) -> bool {
     compatible == V3 || V2.contains(&compatible)
 }
 

@@ -96,13 +96,21 @@ pub(super) fn spis(node: &Node<'_>, path: &str, report: &mut Report) -> Option<O
 }
 
 /// `xen,enhanced`; the inner `None` where it is not there or says no.
-pub(super) fn enhanced(node: &Node<'_>, path: &str, report: &mut Report) -> Option<Option<Enhanced>> {
+pub(super) fn enhanced(
+    node: &Node<'_>,
+    path: &str,
+    has_dom0: bool,
+    report: &mut Report,
+) -> Option<Option<Enhanced>> {
     const NAME: &str = "xen,enhanced";
     let Some(property) = node.property(NAME) else { return Some(None) };
     match property.text() {
         Some("disabled") => Some(None),
         Some("no-xenstore") => Some(Some(Enhanced { xenstore: false })),
         text if property.value.is_empty() || text == Some("enabled") => {
+            if has_dom0 {
+                return Some(Some(Enhanced { xenstore: true }));
+            }
             let reason = "asks for xenstore, which dom0 serves, and there is no dom0";
             report.refuse(path, NAME, reason, "write \"no-xenstore\" for all but xenstore");
             None

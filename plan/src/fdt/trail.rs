@@ -42,6 +42,32 @@ impl<'a> Trail<'a> {
         }
     }
 
+    /// The trail of the root, to be led on by [`Trail::enter`].
+    #[must_use]
+    pub fn at_root(fdt: Fdt<'a>) -> Self {
+        let mut trail = Trail { fdt, names_at: [0; DEEPEST_NODE], length: 0 };
+        trail.enter(0, &fdt.root());
+        trail
+    }
+
+    /// Leads on to `node` at `depth`, whose parent is the trail's node at the depth above: the way of a walk
+    /// that passes every node.
+    pub fn enter(&mut self, depth: usize, node: &Node<'a>) {
+        // Before what follows the name stand the token and the name with its NUL, in whole words.
+        let name = super::token_boundary(node.name.len().saturating_add(1));
+        let at = node.at.saturating_sub(name).saturating_sub(4);
+        if let Some(place) = self.names_at.get_mut(depth) {
+            *place = at;
+            self.length = depth.saturating_add(1);
+        }
+    }
+
+    /// The depth of the node; the root's is 0.
+    #[must_use]
+    pub const fn depth(&self) -> usize {
+        self.length.saturating_sub(1)
+    }
+
     /// The nodes, from the root to the node itself.
     pub fn nodes(&self) -> impl DoubleEndedIterator<Item = Node<'a>> + '_ {
         self.names_at.iter().take(self.length).filter_map(|at| self.fdt.node_at(*at))
@@ -72,10 +98,21 @@ impl<'a> Trail<'a> {
         self.nodes().take(count).fold(Cells::DEFAULT, |cells, node| node.cells(cells))
     }
 
-    /// The phandle of the interrupt controller that the node's `interrupts` go to.
+    /// The phandle of the interrupt controller that the node's `interrupts` go to: `interrupt-parent` of the node,
+    /// or of the nearest ancestor that has one; an ancestor that takes interrupts itself comes first.
     #[must_use]
     pub fn interrupt_parent(&self) -> Option<u32> {
-        self.nodes().rev().find_map(|node| node.property("interrupt-parent")?.u32())
+        let mut is_ancestor = false;
+        for node in self.nodes().rev() {
+            if is_ancestor && node.property("#interrupt-cells").is_some() {
+                return node.phandle();
+            }
+            if let Some(parent) = node.property("interrupt-parent") {
+                return parent.u32();
+            }
+            is_ancestor = true;
+        }
+        None
     }
 
     /// Where the processor finds `size` bytes at `address` of the node's `reg`: every bus above translates

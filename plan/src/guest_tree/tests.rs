@@ -16,6 +16,7 @@ fn board(compatible: usize) -> Board {
         gic: GicRegions::V3 { distributor: range, redistributors: vec![range], stride: 0, maintenance: 25 },
         virtual_timer: 27,
         hypervisor_timer: 26,
+        physical_timers: [29, 30],
         uart: None,
         psci: true,
     }

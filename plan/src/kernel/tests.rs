@@ -5,7 +5,8 @@ use super::*;
 const MIB: u64 = 1 << 20;
 
 fn module(size: u64) -> Module<'static> {
-    Module { path: String::new(), range: Range { base: 0x5000_0000, size }, bootargs: "" }
+    let range = Range { base: 0x5000_0000, size };
+    Module { path: String::new(), property: "reg", range, bootargs: "", has_bootargs: false }
 }
 
 fn placed(bank_mib: u64, text_offset: u64, kernel: u64, ramdisk: u64) -> Option<(u64, u64, Option<u64>)> {

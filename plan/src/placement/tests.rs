@@ -86,3 +86,51 @@ fn sets_of_ranges_merge_split_and_count() {
     set.insert(Range { base: 12, size: 30 });
     assert_eq!(set.into_vec(), [Range { base: 11, size: 31 }]);
 }
+
+fn direct(set: &mut RangeSet, bytes: u64, apart: Range, reach: u64) -> Option<Vec<(u64, u64)>> {
+    let banks = take_direct(set, bytes, apart, reach)?;
+    Some(banks.iter().map(|bank| (bank.base, bank.size)).collect())
+}
+
+const NOWHERE: Range = Range { base: 0, size: 1 };
+const REACH: u64 = 1 << 40;
+
+#[test]
+fn memory_at_its_own_address_comes_in_powers_of_two_lowest_first() {
+    let mut set = open(&[(0x4040_0000, 0x3fc0_0000), (0x8000_0000, GIB)]);
+    // 512 MiB, and what follows stands behind it.
+    assert_eq!(direct(&mut set, 768 * MIB, NOWHERE, REACH), Some(vec![(0x6000_0000, 768 * MIB)]));
+    assert_eq!(set.total(), 0x3fc0_0000 + GIB - 768 * MIB);
+    // What is no whole 2 MiB is rounded up.
+    assert_eq!(direct(&mut set, 3 * MIB, NOWHERE, REACH), Some(vec![(0x4040_0000, 4 * MIB)]));
+    assert_eq!(direct(&mut set, 4 * GIB, NOWHERE, REACH), None);
+}
+
+#[test]
+fn the_bank_with_the_first_piece_comes_first() {
+    let mut set = open(&[(0x4000_0000, 4 * MIB), (0x5000_0000, 128 * MIB)]);
+    assert_eq!(
+        direct(&mut set, 132 * MIB, NOWHERE, REACH),
+        Some(vec![(0x5000_0000, 128 * MIB), (0x4000_0000, 4 * MIB)])
+    );
+}
+
+#[test]
+fn the_first_piece_is_where_devices_reach_and_large_enough_for_a_kernel() {
+    let mut set = open(&[(0x4000_0000, 64 * MIB), (0x8000_0000, 256 * MIB), (0x1_0000_0000, GIB)]);
+    let banks = direct(&mut set.clone(), 512 * MIB, NOWHERE, REACH).unwrap();
+    assert_eq!(banks[0], (0x8000_0000, 256 * MIB));
+    // Where there is nothing below, it is above.
+    set.remove(Range { base: 0, size: 1 << 32 });
+    assert_eq!(direct(&mut set, 512 * MIB, NOWHERE, REACH), Some(vec![(0x1_0000_0000, 512 * MIB)]));
+}
+
+#[test]
+fn nothing_apart_or_out_of_reach_is_taken() {
+    let apart = Range { base: 0x4010_0000, size: 0x1000 };
+    let mut set = open(&[(0x4000_0000, 8 * MIB), (0x1_0000_0000, GIB)]);
+    assert_eq!(direct(&mut set, 2 * MIB, apart, REACH), Some(vec![(0x4020_0000, 2 * MIB)]));
+    // What was kept apart stays open for others.
+    assert!(set.contains(&apart));
+    assert_eq!(direct(&mut set, 16 * MIB, apart, 1 << 32), None);
+}

@@ -11,7 +11,7 @@ fn piece(guest: u64, host: u64, size: u64) -> GuestMemory {
 }
 
 fn count_of(memory: &[GuestMemory], grant_window: Option<Range>) -> Tables {
-    count(&Map { ipa_bits: 40, memory, interface: None, grant_window })
+    count(&Map { ipa_bits: 40, memory, interface: None, grant_window, hardware: None })
 }
 
 #[test]
@@ -40,12 +40,29 @@ fn a_gib_is_split_down_to_pages() {
 fn a_window_shares_tables_with_what_lies_beside_it() {
     let interface = Mapping { guest: 0x0300_2000, host: 0x0804_0000, size: 0x2000, pages_only: true };
     let memory = [piece(0x4000_0000, 0x8000_0000, BLOCK_2_MIB)];
-    let map = Map { ipa_bits: 40, memory: &memory, interface: Some(interface), grant_window: Some(WINDOW) };
+    let (interface, grant_window) = (Some(interface), Some(WINDOW));
+    let map = Map { ipa_bits: 40, memory: &memory, interface, grant_window, hardware: None };
     // The level 2 table of the first GiB is there for the interface already.
     assert_eq!(count(&map), Tables { boot: 5, spare: 1 + 8 + RESERVE });
     // A window above RAM.
     let window = Some(Range { base: 0x8000_0000, size: 0x4_0000 });
     assert_eq!(count_of(&memory, window), Tables { boot: 3, spare: 1 + 2 + RESERVE });
+}
+
+#[test]
+fn registers_are_mapped_in_blocks_where_they_can_be() {
+    let memory = [piece(0x8000_0000, 0x8000_0000, BLOCK_1_GIB)];
+    let mmio = [Range { base: 0x900_0000, size: 0x1000 }, Range { base: 0x1000_0000, size: BLOCK_2_MIB }];
+    let window = Range { base: 0x4020_0000, size: 0x4_0000 };
+    let map = Map {
+        ipa_bits: 40,
+        memory: &memory,
+        interface: None,
+        grant_window: Some(window),
+        hardware: Some(&mmio),
+    };
+    // Level 2 for the first GiB and level 3 for its one page; then RAM split, and the window's two.
+    assert_eq!(count(&map), Tables { boot: 4, spare: 1 + 512 + 2 + CONTROL_TABLES });
 }
 
 #[test]

@@ -289,7 +289,7 @@ fn unknown_properties_and_nodes_of_a_domain_are_named() {
 #[test]
 fn a_module_that_cannot_be_looked_into_is_assumed_to_be_a_kernel() {
     let mut world = World::with_a_domain();
-    world.files.0.clear();
+    world.files.files.clear();
     assert!(world.warnings().contains("module@50000000: cannot be looked into here"));
     let kernel = world.plan().domains[0].kernel;
     assert_eq!((kernel.entry, kernel.gzip, kernel.placed.size), (0x4000_0000, false, 30 * MIB + 0x1200));
@@ -303,8 +303,8 @@ fn a_gzip_kernel_has_its_unpacked_size() {
     let file = crate::world::gzip(&image);
     let size = file.len() as u64;
     *world.kernel() = crate::world::kernel_node(crate::world::KERNEL_AT, size);
-    world.files.0[0].size = size;
-    world.files.0[0].head = file;
+    world.files.files[0].size = size;
+    world.files.files[0].head = file;
     let kernel = world.plan().domains[0].kernel;
     assert!(kernel.gzip);
     assert_eq!((kernel.placed.size, kernel.placed.module.size), (image.len() as u64, size));

@@ -37,7 +37,7 @@ fn decompile(node: &FdtNode<'_>, depth: usize, out: &mut String) {
     writeln!(out, "{tabs}}};").unwrap();
 }
 
-fn text_of(tree: &[u8]) -> String {
+pub(crate) fn text_of(tree: &[u8]) -> String {
     let mut text = String::from("/dts-v1/;\n\n");
     decompile(&Fdt::open(tree).unwrap().root(), 0, &mut text);
     text

@@ -40,6 +40,8 @@ fn every_known_option_is_read() {
         native_wfi: true,
         ext_regions: false,
         xsm: Xsm::Dummy,
+        dom0_memory: None,
+        dom0_vcpus: None,
     };
     assert_eq!(options(all), expected);
     assert_eq!(warnings(all), "");
@@ -76,7 +78,31 @@ fn an_unknown_option_is_named_in_a_warning() {
 #[test]
 fn options_for_dom0_are_warned_of() {
     let text = warnings("dom0_mem=512M dom0_max_vcpus=2");
-    assert_eq!(text.matches("dom0 is not supported yet").count(), 2, "{text}");
+    assert_eq!(text.matches("there is no dom0").count(), 2, "{text}");
+}
+
+#[test]
+fn sizes_of_dom0_have_units_and_bounds() {
+    for (value, bytes) in [
+        ("1G", 1 << 30),
+        ("524288", 512 << 20),
+        ("512m", 512 << 20),
+        ("536870912B", 512 << 20),
+        ("2097153b", 4 << 20),
+        ("0x", 0),
+        ("4G,max:1G", 1 << 30),
+        ("min:1T", 1 << 40),
+        ("max:256M", 256 << 20),
+        ("64M,min:128M,max:1G", 128 << 20),
+    ] {
+        let mut world = World::with_a_domain();
+        world.command_line(&format!("dom0_mem={value}"));
+        let memory = world.read().ok().and_then(|plan| plan.options.dom0_memory);
+        assert_eq!(memory.unwrap_or(0), bytes, "{value}");
+    }
+    for (value, bounds) in [("2", (2, 2)), ("1-4", (1, 4)), ("3-", (3, 128)), ("-5", (1, 5))] {
+        assert_eq!(options(&format!("dom0_max_vcpus={value}")).dom0_vcpus, Some(bounds), "{value}");
+    }
 }
 
 #[test]
@@ -93,6 +119,17 @@ fn impossible_values_are_refused() {
         "noreboot=perhaps",
         "ext_regions=perhaps",
         "xsm=flask",
+        "dom0_mem=",
+        "dom0_mem=0",
+        "dom0_mem=1X",
+        "dom0_mem=max:1G,min:2G",
+        "dom0_mem=least:1G",
+        "dom0_mem=16777216T",
+        "dom0_max_vcpus=0",
+        "dom0_max_vcpus=129",
+        "dom0_max_vcpus=-",
+        "dom0_max_vcpus=",
+        "dom0_max_vcpus=4-2",
     ] {
         let mut world = World::with_a_domain();
         world.command_line(line);

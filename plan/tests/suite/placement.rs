@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use crate::world::{Files, MIB, Node, RAM_BASE, SIZES, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node};
 
 /// Every frame of RAM has exactly one owner.
-fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCaseError> {
+pub(crate) fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCaseError> {
     let mut rest = RangeSet::new();
     plan.board.memory.iter().for_each(|bank| rest.insert(*bank));
     let mut take = |range: Range, owner: &str| {

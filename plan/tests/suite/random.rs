@@ -2,7 +2,7 @@
 
 use plan::fdt::Fdt;
 
-use crate::world::{VIRT_GICV2, VIRT_GICV3, World, domain};
+use crate::world::{KERNEL_BYTES, Node, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node};
 
 /// Marsaglia's xorshift64: the same damage on every run.
 struct Random(u64);
@@ -44,6 +44,16 @@ fn worlds() -> Vec<World> {
         world.command_line("console=dtuart dtuart=serial0 noreboot sched=null loglvl=all");
         world.add(domain("domU1", 131_072, 2).texts("xen,enhanced", &["no-xenstore"]));
         world.add(domain("domU2", 131_072, 3).numbers("xen,static-mem", &[0x6800_0000, 0x800_0000]));
+        worlds.push(world.clone());
+        // The same with dom0, and the bus of a real board.
+        let bus = Node::new("bus@b000000").texts("compatible", &["simple-bus"]).cells("#address-cells", &[1]);
+        let bus = bus.cells("#size-cells", &[1]).cells("ranges", &[0, 0, 0x0b00_0000, 0x10_0000]);
+        let device = Node::new("device@1000").cells("reg", &[0x1000, 0x1000]);
+        let device = device.cells("interrupts-extended", &[0x8003, 0, 60, 1, 0x8004, 0]);
+        let kept = Node::new("kept@2000").cells("reg", &[0x2000, 0x1000]).bytes("xen,passthrough", &[]);
+        world.tree.children.push(bus.child(device).child(kept));
+        world.add(kernel_node(0x5000_0000, KERNEL_BYTES));
+        world.command_line("console=dtuart dtuart=serial0 dom0_mem=128M,max:1G dom0_max_vcpus=1-4");
         worlds.push(world);
     }
     worlds

@@ -91,7 +91,11 @@ impl Node {
 
 /// Files in memory: base, size, first bytes, last bytes; the rest is zeros.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Files(pub(crate) Vec<File>);
+pub(crate) struct Files {
+    pub(crate) files: Vec<File>,
+    /// Registers of devices, with their addresses.
+    pub(crate) registers: Vec<(u64, u32)>,
+}
 
 #[derive(Clone, Debug)]
 pub(crate) struct File {
@@ -104,7 +108,8 @@ pub(crate) struct File {
 impl Modules for Files {
     fn read(&self, at: u64, into: &mut [u8]) -> bool {
         let end = at + into.len() as u64;
-        let Some(file) = self.0.iter().find(|file| file.base <= at && end <= file.base + file.size) else {
+        let Some(file) = self.files.iter().find(|file| file.base <= at && end <= file.base + file.size)
+        else {
             return false;
         };
         for (offset, byte) in (at - file.base..).zip(into) {
@@ -115,6 +120,10 @@ impl Modules for Files {
             }
         }
         true
+    }
+
+    fn register(&self, at: u64) -> Option<u32> {
+        self.registers.iter().find(|(address, _)| *address == at).map(|(_, value)| *value)
     }
 }
 
@@ -202,7 +211,7 @@ impl World {
             reservations: Vec::new(),
             tree_at: Range { base: 0x4800_0000, size: 1 << 20 },
             image: Range { base: RAM_BASE + 2 * MIB, size: 512 << 10 },
-            files: Files(vec![kernel, ramdisk]),
+            files: Files { files: vec![kernel, ramdisk], registers: Vec::new() },
             facts: Facts { boot_mpidr: 0x8000_0000, physical_bits: 44, spis: 256, sizes: SIZES },
         }
     }
