@@ -352,6 +352,7 @@ pub fn construct<M: Construction>(
         scheduler: Lock::new(Rank::Scheduler, scheduler),
         console: Lock::new(Rank::Console, console),
         watchdog: AtomicU64::new(u64::MAX),
+        wall_clock: AtomicU64::new(0),
         bindings: Lock::new(Rank::Bindings, ()),
         start: machine.now(),
         tick: NANOSECONDS

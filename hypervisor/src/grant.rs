@@ -212,8 +212,9 @@ impl<M: Machine> Hypervisor<M> {
                 }
             }
         };
+        domain.note_top(Some(mapping.at / FRAME));
         if let Some(former) = former {
-            self.note_hidden(domain, former);
+            self.part_with(domain, former);
         }
         pin.keep();
         Ok((handle, mapping.host))
@@ -224,14 +225,6 @@ impl<M: Machine> Hypervisor<M> {
         if let Some(pv) = &domain.pv {
             pv.grants.tracks.lock().pass();
         }
-    }
-
-    /// Memory of its own that a domain has lost sight of is given back.
-    fn note_hidden(&self, domain: &Domain<M>, former: machine::contract::Hidden) {
-        if former.kind == Kind::Ram {
-            domain.frames.subtract(1);
-        }
-        drop(former);
     }
 
     /// Unmaps a grant that a domain says to have mapped at a guest address.

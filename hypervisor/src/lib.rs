@@ -33,6 +33,7 @@ pub mod hypercall;
 pub mod hypervisor;
 pub mod interrupt;
 pub mod keys;
+pub mod memory;
 pub mod pv;
 pub mod report;
 pub mod runstate;

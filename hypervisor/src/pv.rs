@@ -12,6 +12,7 @@ use machine::frames::GuestFrame;
 
 use crate::event::Events;
 use crate::grant::GrantTable;
+use crate::memory::Place;
 
 /// The parameters that a domain on Arm has (`public/hvm/params.h`), in the order in which they are kept.
 const PARAMETERS: [u32; 5] = [
@@ -29,6 +30,8 @@ pub struct Pv {
     pub shared_info: GuestFrame,
     /// Pages for the grant table, in order.
     pub grant_frames: Vec<GuestFrame>,
+    /// Where it is shown those pages: first `shared_info`.
+    pub places: Vec<Place>,
     /// What it grants, and what it has mapped of others' grants.
     pub grants: GrantTable,
     /// Guest addresses for its grant table.
@@ -50,9 +53,12 @@ impl Pv {
         (events, grants): (Events, GrantTable),
         mut pages: impl Iterator<Item = GuestFrame>,
     ) -> Option<Self> {
+        let shared_info = pages.next()?;
+        let grant_frames: Vec<GuestFrame> = pages.collect();
         Some(Pv {
-            shared_info: pages.next()?,
-            grant_frames: pages.collect(),
+            shared_info,
+            places: (0..=grant_frames.len()).map(|_| Place::default()).collect(),
+            grant_frames,
             grants,
             grant_window: plan.grant_window,
             events,
@@ -60,12 +66,6 @@ impl Pv {
             runstate_update_flag: AtomicBool::new(false),
             parameters: [const { AtomicU64::new(0) }; PARAMETERS.len()],
         })
-    }
-
-    /// A handle of a frame of the grant table, which reaches to it from now on. `None` where it cannot.
-    pub fn grant_frame(&self, index: usize) -> Option<GuestFrame> {
-        let frame = self.grant_frames.get(index)?.try_clone()?;
-        self.grants.grow_to(index).then_some(frame)
     }
 
     /// The place of a parameter; `None` for one that a domain on Arm does not have.

@@ -169,7 +169,7 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn frame_at(&self, map: &Self::GuestMap, ipa: u64) -> Option<(GuestFrame, Kind, bool)>;
     /// Does the map show something at `ipa`?
     fn is_shown(&self, map: &Self::GuestMap, ipa: u64) -> bool;
-    /// Shows a domain a frame, in the place of what was there.
+    /// Shows a domain a frame, in the place of what was there; but what a grant shows only a grant replaces.
     ///
     /// # Errors
     /// See [`MapError`]; nothing has changed, and what was to be shown is dropped.
@@ -189,7 +189,16 @@ pub trait Machine: Sync + core::fmt::Debug {
     ///
     /// # Errors
     /// See [`MapError`]; nothing has changed.
-    fn hide(&self, map: &Self::GuestMap, ipa: u64) -> Result<Option<Hidden>, MapError>;
+    fn hide(&self, map: &Self::GuestMap, ipa: u64) -> Result<Option<Hidden>, MapError> {
+        self.hide_if(map, ipa, Kind::ALL)
+    }
+    /// The same, if it is of one of these kinds; else nothing happens.
+    ///
+    /// # Errors
+    /// See [`MapError`]; nothing has changed.
+    fn hide_if(&self, map: &Self::GuestMap, ipa: u64, kinds: &[Kind]) -> Result<Option<Hidden>, MapError>;
+    /// Hides 2 MiB of a domain's own RAM, where they are shown as one block or a part of a larger one.
+    fn hide_block(&self, map: &Self::GuestMap, ipa: u64) -> Option<Block>;
 
     /// Hides the granted frame at host address `host` from a domain that is shown it at `ipa`. False where it
     /// is not (any more).
