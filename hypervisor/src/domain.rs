@@ -111,6 +111,7 @@ pub struct Domain<M: Machine> {
     pub direct_map: bool,
     /// Frames of RAM that it has, and that it may have.
     pub frames: Reservation,
+    top: AtomicU64,
     /// It has a UART, which `console` is behind; else it has the hypervisor's console by hypercalls.
     pub has_uart: bool,
     /// Timers that end it unless it feeds them.
@@ -127,6 +128,11 @@ pub struct Domain<M: Machine> {
     pub handle: Name,
     /// What it said why it would end (`SCHEDOP_shutdown_code`).
     reason: AtomicU32,
+}
+
+/// Number of the last frame of a range.
+fn last_frame(base: u64, size: u64) -> Option<u64> {
+    (base.checked_add(size)? >> 12).checked_sub(1)
 }
 
 /// A domain that the holder may control: made by whoever has checked that, and passed to what needs it.
@@ -154,6 +160,7 @@ impl<M: Machine> Domain<M> {
         (map, pv): (M::GuestMap, Option<Pv>),
     ) -> Self {
         let frames = plan.memory.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.size >> 12));
+        let last = plan.memory.iter().filter_map(|piece| last_frame(piece.guest, piece.size)).max();
         Domain {
             id: plan.id,
             index,
@@ -166,6 +173,7 @@ impl<M: Machine> Domain<M> {
             pv,
             direct_map: plan.direct_map,
             frames: Reservation::new(frames),
+            top: AtomicU64::new(last.unwrap_or(0)),
             has_uart: plan.vpl011,
             watchdogs: Watchdogs::default(),
             reason: AtomicU32::new(0),
@@ -218,6 +226,18 @@ impl<M: Machine> Domain<M> {
     /// The right of `caller` to control this domain, if it has it: dom0 has it over all domains.
     pub fn controlled_by(&self, caller: &Domain<M>) -> Option<Controlled<'_, M>> {
         caller.is_control().then_some(Controlled { domain: self })
+    }
+
+    /// The largest number of a frame that it ever was shown.
+    pub fn top(&self) -> u64 {
+        self.top.load(Ordering::Relaxed)
+    }
+
+    /// It is shown a frame with this number.
+    pub fn note_top(&self, number: Option<u64>) {
+        if let Some(number) = number.filter(|number| *number > self.top()) {
+            self.top.fetch_max(number, Ordering::Relaxed);
+        }
     }
 
     /// Takes note of why it says that it will end.

@@ -11,8 +11,11 @@ mod assist;
 mod console;
 mod domctl;
 mod event;
+mod grant;
 mod hvm;
+mod memory;
 mod multicall;
+mod platform;
 mod schedule;
 mod sysctl;
 mod vcpu;
@@ -89,16 +92,25 @@ fn serve<M: Machine>(
     match which {
         number::XEN_VERSION => version::xen_version(hypervisor, local, call),
         number::EVENT_CHANNEL_OP => event::event_channel_op(hypervisor, local, call),
+        number::GRANT_TABLE_OP => grant::grant_table_op(hypervisor, local, call),
         number::SCHED_OP => schedule::sched_op(hypervisor, local, call),
         number::CONSOLE_IO => console::console_io(hypervisor, local, call),
         number::VCPU_OP => vcpu::vcpu_op(hypervisor, local, call),
         number::HVM_OP => hvm::hvm_op(hypervisor, local, call),
+        number::MEMORY_OP => memory::memory_op(hypervisor, local, call),
+        number::PLATFORM_OP => platform::platform_op(hypervisor, local, call),
+        // The hypervisor's file system is dom0's.
+        number::HYPFS_OP if !is_control(local) => Err(Errno::Perm),
         number::VM_ASSIST => assist::vm_assist(local, call),
         number::DOMCTL => domctl::domctl(hypervisor, local, call),
         number::SYSCTL => sysctl::sysctl(hypervisor, local, call),
         number::MULTICALL => multicall::multicall(hypervisor, local, call),
         _ => Err(Errno::NoSys),
     }
+}
+
+fn is_control<M: Machine>(local: &Local<'_, M>) -> bool {
+    local.current.as_ref().is_some_and(|current| current.domain.is_control())
 }
 
 /// The domain that a caller names: itself, or another by its id.

@@ -52,6 +52,8 @@ pub struct Hypervisor<M: Machine> {
     pub last_frame: u64,
     /// Bits of a guest address.
     pub ipa_bits: u8,
+    /// Nanoseconds from 1970 to the zero of system time, as far as somebody has told.
+    pub wall_clock: AtomicU64,
     /// The counter when the hypervisor started: the zero of system time.
     pub start: Ticks,
     /// Nanoseconds of a tick, times 2 to the 32nd.
@@ -341,6 +343,16 @@ impl<M: Machine> Hypervisor<M> {
         let (seconds, rest) = (system_time / SECOND, system_time % SECOND);
         let part = rest.saturating_mul(frequency).div_ceil(SECOND);
         seconds.saturating_mul(frequency).saturating_add(part).saturating_add(self.start)
+    }
+
+    /// Tells all domains what time of day it was at the zero of system time.
+    pub fn set_wall_clock(&self, nanoseconds: u64) {
+        const SECOND: u64 = 1_000_000_000;
+        self.wall_clock.store(nanoseconds, Ordering::Relaxed);
+        let rest = u32::try_from(nanoseconds % SECOND).unwrap_or(0);
+        for pv in self.domains.iter().filter_map(|domain| domain.pv.as_ref()) {
+            pv.set_wall_clock(&self.machine, nanoseconds / SECOND, rest);
+        }
     }
 
     /// A vCPU does something else from now on.

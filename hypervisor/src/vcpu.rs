@@ -10,6 +10,7 @@ use machine::lock::{Lock, Rank};
 use model::arm64::Registers;
 use model::arm64::timer::PhysicalTimer;
 
+use crate::memory::Progress;
 use crate::runstate::Runstate;
 use crate::schedule::VcpuId;
 use crate::timer::{NO_CPU, restored, stored};
@@ -25,6 +26,8 @@ pub struct State {
     pub physical_line: bool,
     /// When a poll for events ends (`SCHEDOP_poll`).
     pub poll_deadline: Option<Ticks>,
+    /// An extent of memory that it has left in the middle.
+    pub progress: Option<Progress>,
 }
 
 impl State {
@@ -95,6 +98,7 @@ impl Vcpu {
                     physical_timer: PhysicalTimer::default(),
                     physical_line: false,
                     poll_deadline: None,
+                    progress: None,
                 },
             ),
             power: Lock::new(Rank::Power, Power::Off),

@@ -52,6 +52,9 @@ pub enum Kind {
 }
 
 impl Kind {
+    /// All of them.
+    pub const ALL: &[Kind] = &[Kind::Ram, Kind::Shared, Kind::Foreign, Kind::Granted, Kind::Device];
+
     const fn bits(self) -> u64 {
         let number: u64 = match self {
             Kind::Ram => 0,

@@ -323,8 +323,17 @@ impl Machine for Board {
         map.tables.lock().show_block(ipa, block, &mut |flush| processor::flush(map.register, flush))
     }
 
-    fn hide(&self, map: &GuestMap, ipa: u64) -> Result<Option<Hidden>, MapError> {
-        map.tables.lock().hide(self.frames, ipa, &mut |flush| processor::flush(map.register, flush))
+    fn hide_if(&self, map: &GuestMap, ipa: u64, kinds: &[Kind]) -> Result<Option<Hidden>, MapError> {
+        let mut flush = |flush| processor::flush(map.register, flush);
+        map.tables.lock().hide(self.frames, (ipa, kinds), &mut flush)
+    }
+
+    fn hide_block(&self, map: &GuestMap, ipa: u64) -> Option<Block> {
+        map.tables.lock().hide_block(self.frames, ipa, &mut |flush| processor::flush(map.register, flush))
+    }
+
+    fn hide_granted(&self, map: &GuestMap, ipa: u64, host: u64) -> bool {
+        map.tables.lock().hide_granted(ipa, host, &mut |flush| processor::flush(map.register, flush))
     }
 
     #[inline]

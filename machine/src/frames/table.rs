@@ -13,6 +13,7 @@
 //! the handle of an unmapped frame only after they have seen to that.
 
 use alloc::vec::Vec;
+use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use plan::Range;
@@ -26,7 +27,9 @@ use crate::lock::{Lock, Rank};
 pub type OwnerIndex = u16;
 
 /// Holders of one frame are fewer than this.
-const MOST: u32 = (1 << OWNER_SHIFT) - 1;
+const MOST: u32 = KEPT - 1;
+/// One of the holders is the owner itself, of what it is not shown at present.
+const KEPT: u32 = 1 << (OWNER_SHIFT - 1);
 const OWNER_SHIFT: u32 = 20;
 /// Owner of a frame that nobody owns.
 const NOBODY: u32 = 0xfff;
@@ -112,7 +115,7 @@ impl FrameTable {
     ) -> impl Iterator<Item = GuestFrame> {
         self.adopt(&frames, owner);
         let (base, count) = (frames.base, frames.size / FRAME_SIZE);
-        (0..count).filter_map(move |number| self.from_map(base + number * FRAME_SIZE))
+        (0..count).filter_map(move |number| self.out_of_map(base + number * FRAME_SIZE))
     }
 
     /// What a pool still has is free from now on.
@@ -155,8 +158,30 @@ impl FrameTable {
         Some(Block { table: self, record, at: frame * FRAME_SIZE, left: 1 << order })
     }
 
+    /// Keeps a frame for its owner, which is not shown it any more: the frame's address matters to it.
+    pub fn keep(&self, frame: GuestFrame) {
+        let Some(record) = self.records.get(frame.record) else { return };
+        if record.fetch_or(KEPT, Ordering::AcqRel) & KEPT == 0 {
+            core::mem::forget(frame);
+        }
+    }
+
+    /// What was kept for an owner of the frame at the host address `at`.
+    pub fn regain(&'static self, owner: OwnerIndex, at: u64) -> Option<GuestFrame> {
+        let record = self.record_of(at / FRAME_SIZE)?;
+        let take =
+            |value: u32| (value & KEPT != 0 && owner_of(value) == u32::from(owner)).then_some(value & !KEPT);
+        self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok()?;
+        Some(GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
+    }
+
+    /// The handles that a map holds of the frames of a whole block at `at`, taken out of the map.
+    pub(crate) fn block_from_map(&'static self, at: u64) -> Option<Block> {
+        Some(Block { table: self, record: self.record_of(at / FRAME_SIZE)?, at, left: 1 << LARGEST_ORDER })
+    }
+
     /// The handle that a map holds of the frame at `at`, taken out of the map.
-    pub(crate) fn from_map(&'static self, at: u64) -> Option<GuestFrame> {
+    pub(crate) fn out_of_map(&'static self, at: u64) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
         Some(GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
     }
@@ -169,6 +194,24 @@ impl FrameTable {
             (1..MOST).contains(&count_of(value)).then(|| value + 1)
         });
         counted.ok().map(|_| GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
+    }
+
+    /// One more handle of the frame at a host address, if somebody has one.
+    pub fn held(&'static self, at: u64) -> Option<GuestFrame> {
+        self.hold(at)
+    }
+
+    /// The handle that a shelf has of a frame, by [`GuestFrame::number_in`]; `None` for the number 0. Each
+    /// may come of it once.
+    pub(super) fn numbered(&'static self, number: u32) -> Option<GuestFrame> {
+        let record = usize::try_from(number.checked_sub(1)?).ok()?;
+        for span in &self.spans {
+            let offset = record.wrapping_sub(span.record) as u64;
+            if offset < span.frames {
+                return Some(GuestFrame { table: self, record, at: (span.first + offset) * FRAME_SIZE });
+            }
+        }
+        None
     }
 
     /// Whether there is a record of the frame at this host address: it is RAM, and not the hypervisor's.
@@ -218,6 +261,12 @@ impl GuestFrame {
         self.table.records.get(self.record).map_or(0, |record| count_of(record.load(Ordering::Relaxed)))
     }
 
+    /// One more than the number of its record, if that is in this table.
+    pub(super) fn number_in(&self, table: &'static FrameTable) -> Option<u32> {
+        let known = core::ptr::eq(self.table, table);
+        u32::try_from(self.record).ok().filter(|_| known)?.checked_add(1)
+    }
+
     /// One more handle; `None` where very many have one.
     pub fn try_clone(&self) -> Option<GuestFrame> {
         self.table.hold(self.at)
@@ -261,6 +310,15 @@ impl Block {
     /// Frames that are left.
     pub fn left(&self) -> u32 {
         self.left
+    }
+
+    /// Acts on one of the frames that are left, which stays.
+    pub fn lend<R>(&self, index: u32, act: impl FnOnce(&GuestFrame) -> R) -> Option<R> {
+        (index < self.left).then(|| {
+            let (record, at) = (self.record + index as usize, self.at + u64::from(index) * FRAME_SIZE);
+            // Its count stays the block's.
+            act(&ManuallyDrop::new(GuestFrame { table: self.table, record, at }))
+        })
     }
 }
 

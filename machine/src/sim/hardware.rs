@@ -288,8 +288,16 @@ impl Machine for Sim {
         map.tables.lock().show_block(ipa, block, &mut |_| ())
     }
 
-    fn hide(&self, map: &GuestMap, ipa: u64) -> Result<Option<Hidden>, MapError> {
-        map.tables.lock().hide(self.frames, ipa, &mut |_| ())
+    fn hide_if(&self, map: &GuestMap, ipa: u64, kinds: &[Kind]) -> Result<Option<Hidden>, MapError> {
+        map.tables.lock().hide(self.frames, (ipa, kinds), &mut |_| ())
+    }
+
+    fn hide_block(&self, map: &GuestMap, ipa: u64) -> Option<Block> {
+        map.tables.lock().hide_block(self.frames, ipa, &mut |_| ())
+    }
+
+    fn hide_granted(&self, map: &GuestMap, ipa: u64, host: u64) -> bool {
+        map.tables.lock().hide_granted(ipa, host, &mut |_| ())
     }
 
     fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {

@@ -68,7 +68,8 @@ impl Stage2 {
     /// Shows a leaf at `ipa`. What 4 KiB leaf was there is gone then, and returned.
     ///
     /// # Errors
-    /// [`MapError::Occupied`] where a leaf of 2 MiB would replace what is there; nothing has changed.
+    /// [`MapError::Occupied`] where a leaf of 2 MiB would replace what is there, or what a grant shows would be
+    /// replaced by something else; nothing has changed.
     pub fn insert(
         &mut self,
         ipa: u64,
@@ -85,7 +86,9 @@ impl Stage2 {
             return Err(MapError::OutOfTables);
         }
         let occupied = end.entry & VALID != 0;
-        if occupied && leaf.level == 2 {
+        // What a grant shows goes with the grant alone.
+        let granted = Kind::of(end.entry) == Kind::Granted && leaf.kind != Kind::Granted;
+        if occupied && (leaf.level == 2 || granted) {
             return Err(MapError::Occupied);
         }
         let table = self.open(ipa, leaf.level, end, flush)?;
@@ -99,12 +102,18 @@ impl Stage2 {
         Ok(removed)
     }
 
-    /// Takes the 4 KiB at `ipa` away; a block that they are part of is taken apart.
+    /// Takes the 4 KiB at `ipa` away if they are of such a kind; a block that they are part of is taken apart.
     ///
     /// # Errors
     /// [`MapError::OutOfTables`] for a block that cannot be taken apart; nothing has changed.
-    pub fn remove(&mut self, ipa: u64, flush: &mut dyn FnMut(Flush)) -> Result<Option<Removed>, MapError> {
-        let Some(end) = self.end_of(ipa, 3).filter(|end| end.entry & VALID != 0) else { return Ok(None) };
+    pub fn remove(
+        &mut self,
+        ipa: u64,
+        kinds: &[Kind],
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<Option<Removed>, MapError> {
+        let is_it = |end: &End| end.entry & VALID != 0 && kinds.contains(&Kind::of(end.entry));
+        let Some(end) = self.end_of(ipa, 3).filter(is_it) else { return Ok(None) };
         if 3_u32.saturating_sub(end.level) as usize > self.tables_left() {
             return Err(MapError::OutOfTables);
         }
@@ -112,6 +121,28 @@ impl Stage2 {
         let removed = self.clear(table, ipa, flush);
         self.prune(ipa, flush);
         Ok(removed)
+    }
+
+    /// Takes 2 MiB of the domain's RAM at `ipa` away where they are shown as one, or as a part of more: their
+    /// host address.
+    pub fn remove_block(&mut self, ipa: u64, flush: &mut dyn FnMut(Flush)) -> Option<u64> {
+        let is_it = |end: &End| {
+            let whole = end.entry & VALID != 0 && end.entry & 0b10 == 0;
+            whole && Kind::of(end.entry) == Kind::Ram
+        };
+        let end = self.end_of(ipa, 2).filter(is_it)?;
+        if !ipa.is_multiple_of(leaf_size(2)) || 2_u32.saturating_sub(end.level) as usize > self.tables_left()
+        {
+            return None;
+        }
+        let table = self.open(ipa, 2, end, flush).ok()?;
+        let entry = self.entry(table, index(ipa, 2))?.swap(0, Ordering::AcqRel);
+        flush(Flush::Everything);
+        if let Some(live) = self.live.get_mut(table) {
+            *live = live.saturating_sub(1);
+        }
+        self.ram = self.ram.saturating_sub(leaf_size(2));
+        Some(entry & ADDRESS & !(leaf_size(2) - 1))
     }
 
     /// Follows the way to `ipa` down to `deepest`, or to where it ends.
@@ -265,17 +296,42 @@ impl Stage2 {
         Ok(())
     }
 
-    /// Hides what is shown at `ipa`.
+    /// Hides what is shown at `ipa`, if it is of such a kind.
     ///
     /// # Errors
     /// See [`MapError`]; nothing has changed.
     pub(crate) fn hide(
         &mut self,
         table: &'static FrameTable,
-        ipa: u64,
+        (ipa, kinds): (u64, &[Kind]),
         flush: &mut dyn FnMut(Flush),
     ) -> Result<Option<Hidden>, MapError> {
-        Ok(self.remove(ipa, flush)?.map(|removed| hidden(table, removed)))
+        Ok(self.remove(ipa, kinds, flush)?.map(|removed| hidden(table, removed)))
+    }
+
+    /// Hides 2 MiB of the domain's RAM that are shown as one.
+    pub(crate) fn hide_block(
+        &mut self,
+        table: &'static FrameTable,
+        ipa: u64,
+        flush: &mut dyn FnMut(Flush),
+    ) -> Option<Block> {
+        table.block_from_map(self.remove_block(ipa, flush)?)
+    }
+}
+
+impl Stage2 {
+    /// Hides the granted frame at `host`, where it is what is shown at `ipa`.
+    pub(crate) fn hide_granted(&mut self, ipa: u64, host: u64, flush: &mut dyn FnMut(Flush)) -> bool {
+        // A single frame is a leaf of its own, which needs no tables to go.
+        let is_it = |end: &End| end.entry & VALID != 0 && end.level == 3;
+        let Some(end) = self.end_of(ipa, 3).filter(is_it) else { return false };
+        if Kind::of(end.entry) != Kind::Granted || end.entry & ADDRESS != host {
+            return false;
+        }
+        let removed = self.clear(end.table, ipa, flush);
+        self.prune(ipa, flush);
+        removed.is_some()
     }
 }
 
@@ -314,6 +370,6 @@ impl Stage2 {
 
 /// What is out of a map, with the count that the map had.
 fn hidden(table: &'static FrameTable, removed: Removed) -> Hidden {
-    let frame = if removed.kind.is_counted() { table.from_map(removed.host) } else { None };
+    let frame = if removed.kind.is_counted() { table.out_of_map(removed.host) } else { None };
     Hidden { kind: removed.kind, frame }
 }

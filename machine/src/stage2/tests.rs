@@ -178,7 +178,7 @@ fn blocks(spare: usize) -> Stage2 {
 fn a_page_is_taken_out_of_a_block_and_the_rest_stays() {
     let mut map = blocks(1);
     let mut flushed = Vec::new();
-    let removed = map.remove(GIB + 0x3000, &mut |flush| flushed.push(flush)).unwrap();
+    let removed = map.remove(GIB + 0x3000, Kind::ALL, &mut |flush| flushed.push(flush)).unwrap();
     assert_eq!(removed, Some(Removed { host: 4 * GIB + 0x3000, kind: Kind::Ram }));
     assert_eq!(flushed, [Flush::Everything, Flush::Page(GIB + 0x3000)]);
     assert_eq!(map.translate(GIB + 0x3000), None);
@@ -191,7 +191,7 @@ fn a_page_is_taken_out_of_a_block_and_the_rest_stays() {
 fn a_block_is_not_taken_apart_without_a_table_and_nothing_changes() {
     let mut map = blocks(0);
     let unflushed: &mut dyn FnMut(Flush) = &mut |_| panic!("something changed");
-    assert_eq!(map.remove(GIB, unflushed), Err(MapError::OutOfTables));
+    assert_eq!(map.remove(GIB, Kind::ALL, unflushed), Err(MapError::OutOfTables));
     let leaf = Leaf { host: 8 * GIB, kind: Kind::Foreign, writable: false, level: 3 };
     assert_eq!(map.insert(GIB, leaf, unflushed), Err(MapError::OutOfTables));
     assert_eq!(map.translate(GIB), Some((4 * GIB, true)));
@@ -201,13 +201,17 @@ fn a_block_is_not_taken_apart_without_a_table_and_nothing_changes() {
 fn a_table_that_is_empty_is_free_again() {
     let mut map = blocks(1);
     for page in 0..512 {
-        map.remove(GIB + page * 4096, &mut |_| ()).unwrap().unwrap();
+        map.remove(GIB + page * 4096, Kind::ALL, &mut |_| ()).unwrap().unwrap();
     }
     assert_eq!(map.tables_left(), 1);
     let leaf = Leaf { host: 8 * GIB, kind: Kind::Ram, writable: true, level: 2 };
     assert_eq!(map.insert(GIB, leaf, &mut |_| ()), Ok(None));
     assert_eq!(map.insert(GIB, leaf, &mut |_| ()), Err(MapError::Occupied));
     assert_eq!(map.translate(GIB + MIB), Some((8 * GIB + MIB, true)));
+    let mut flushed = Vec::new();
+    assert_eq!(map.remove_block(GIB + MIB, &mut |_| ()), None, "it begins elsewhere");
+    assert_eq!(map.remove_block(GIB, &mut |flush| flushed.push(flush)), Some(8 * GIB));
+    assert_eq!((flushed, map.translate(GIB)), (vec![Flush::Everything], None));
 }
 
 proptest! {
@@ -222,18 +226,32 @@ proptest! {
             let ipa = GIB + block * 2 * MIB + page * 4096;
             let flushed = std::cell::Cell::new(false);
             let before = model.get(&ipa).copied();
+            let mut expected = Ok(before.map(|(host, kind, _)| Removed { host, kind }));
             let outcome = if insert {
                 let host = 16 * GIB + number as u64 * 4096;
                 let kind = [Kind::Ram, Kind::Shared, Kind::Foreign, Kind::Granted][kind as usize];
                 let leaf = Leaf { host, kind, writable: number % 2 == 0, level: 3 };
-                model.insert(ipa, (host, kind, leaf.writable));
+                if kind != Kind::Granted && before.is_some_and(|(_, kind, _)| kind == Kind::Granted) {
+                    expected = Err(MapError::Occupied);
+                } else {
+                    model.insert(ipa, (host, kind, leaf.writable));
+                }
                 map.insert(ipa, leaf, &mut |_| flushed.set(true))
+            } else if page == 0 && kind == 0 {
+                let whole = map.remove_block(ipa, &mut |_| flushed.set(true));
+                for page in (0..512).filter(|_| whole.is_some()) {
+                    let removed = model.remove(&(ipa + page * 4096));
+                    prop_assert_eq!(removed, whole.map(|host| (host + page * 4096, Kind::Ram, true)));
+                }
+                prop_assert_eq!(whole.is_some(), flushed.get());
+                continue;
             } else {
                 model.remove(&ipa);
-                map.remove(ipa, &mut |_| flushed.set(true))
+                map.remove(ipa, Kind::ALL, &mut |_| flushed.set(true))
             };
-            prop_assert_eq!(outcome, Ok(before.map(|(host, kind, _)| Removed { host, kind })));
-            prop_assert!(before.is_none() || flushed.get(), "what was there may be cached");
+            let changed = expected.is_ok();
+            prop_assert_eq!(outcome, expected);
+            prop_assert!(!changed || before.is_none() || flushed.get(), "what was there may be cached");
         }
         for page in 0..2048 {
             let ipa = GIB + page * 4096;
