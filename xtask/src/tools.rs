@@ -33,8 +33,10 @@ pub enum Need {
     TreeCompiler,
     /// U-Boot for QEMU.
     UBoot,
-    /// apt-get and dpkg-deb, which fetch and unpack Debian's arm64 kernels.
+    /// apt-get and dpkg-deb, which fetch and unpack Debian's arm64 kernels, and xz for their modules.
     Packages,
+    /// mke2fs, which makes a disk out of a folder.
+    FileSystems,
 }
 
 /// One missing thing: Debian's packages that bring it, and what to do where there are none.
@@ -77,6 +79,13 @@ pub fn linker() -> Option<&'static str> {
     NAMES.into_iter().find(|name| find(name).is_some())
 }
 
+/// mke2fs, which lies where only root's `PATH` leads.
+#[must_use]
+pub fn mke2fs() -> Option<PathBuf> {
+    let usual = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].map(PathBuf::from);
+    find("mke2fs").or_else(|| usual.into_iter().find(|file| file.is_file()))
+}
+
 fn look(needs: &[Need]) -> Vec<Missing> {
     needs.iter().filter_map(|need| missing(*need)).collect()
 }
@@ -100,8 +109,12 @@ fn missing(need: Need) -> Option<Missing> {
         Need::TreeCompiler => lacks(&["device-tree-compiler"], "dtc, the device tree compiler"),
         Need::UBoot if Path::new(U_BOOT).exists() => None,
         Need::UBoot => lacks(&["u-boot-qemu"], "U-Boot for QEMU's arm64 virt machine at /usr/lib/u-boot"),
-        Need::Packages if find("apt-get").is_some() && find("dpkg-deb").is_some() => None,
-        Need::Packages => lacks(&["apt", "dpkg"], "apt-get and dpkg-deb with Debian's archive keys"),
+        Need::Packages if ["apt-get", "dpkg-deb", "xz"].iter().all(|tool| find(tool).is_some()) => None,
+        Need::Packages => {
+            lacks(&["apt", "dpkg", "xz-utils"], "apt-get and dpkg-deb with Debian's archive keys, and xz")
+        }
+        Need::FileSystems if mke2fs().is_some() => None,
+        Need::FileSystems => lacks(&["e2fsprogs"], "mke2fs of e2fsprogs 1.43 or newer"),
     }
 }
 
