@@ -15,11 +15,13 @@ pub mod boards;
 pub mod boot;
 pub mod compare;
 pub mod console;
+pub mod dom0;
 pub mod life;
 pub mod linux;
 pub mod own;
 pub mod refusals;
 pub mod runner;
+pub mod services;
 pub mod speed;
 
 /// What every scenario starts from.
@@ -84,6 +86,14 @@ impl Scenario {
     pub fn new(name: impl Into<String>, run: impl Fn(&Setup) -> Result<()> + Send + Sync + 'static) -> Self {
         Self { name: name.into(), run: Box::new(run) }
     }
+}
+
+/// The scenarios of dom0 and of Debian's services in it.
+#[must_use]
+pub fn dom0_scenarios() -> Vec<Scenario> {
+    let mut scenarios = dom0::scenarios();
+    scenarios.extend(services::scenarios());
+    scenarios
 }
 
 /// All scenarios, those for the own guests made for the guests that there are.

@@ -10,7 +10,7 @@ use xtask::guests;
 use xtask::packages::{self, Part};
 use xtask::system::Hypervisor;
 
-use crate::{Scenario, Setup, all, compare};
+use crate::{Scenario, Setup, all, compare, dom0_scenarios};
 
 /// Boots whole systems in QEMU and watches what their consoles say.
 #[derive(Parser, Clone, Debug)]
@@ -43,6 +43,9 @@ pub fn run(options: &Options) -> Result<()> {
     let setup = Setup { hypervisor, guests: guests::build()? };
     let mut scenarios =
         if options.under_xen { compare::scenarios(&setup, &Hypervisor::xen()?) } else { all(&setup) };
+    if options.subject_xen && !options.under_xen {
+        scenarios.extend(dom0_scenarios());
+    }
     if !options.filters.is_empty() {
         scenarios
             .retain(|scenario| options.filters.iter().any(|filter| scenario.name.contains(filter.as_str())));
