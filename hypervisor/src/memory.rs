@@ -29,6 +29,8 @@ use crate::pv::Pv;
 
 /// Bytes of a frame.
 const FRAME: u64 = 4096;
+/// Frames of a grant table, at most.
+const GRANT_FRAMES: usize = 64;
 /// Frames between two looks at what else there is to do.
 const AT_A_STRETCH: u64 = 8;
 
@@ -127,14 +129,12 @@ impl<M: Machine> Hypervisor<M> {
         loop {
             let step = match (progress.stage, progress.extent.change) {
                 (Stage::Fresh, Change::Populate) => self.take(domain, &mut progress, limit),
-                (Stage::Fresh, Change::Decrease) => {
-                    if hide_whole(&self.machine, domain, &mut progress) {
-                        Stage::GivingBack(true)
-                    } else {
-                        Stage::Changing
-                    }
-                    .begin(&mut progress)
+                (Stage::Fresh, Change::Decrease) => if hide_whole(&self.machine, domain, &mut progress) {
+                    Stage::GivingBack(true)
+                } else {
+                    Stage::Changing
                 }
+                .begin(&mut progress),
                 (Stage::Clearing(cleared), _) => self.clear(domain, &mut progress, cleared),
                 (Stage::Changing, Change::Populate) => self.show_next(domain, &mut progress),
                 (Stage::Changing, Change::Decrease) => self.hide_next(domain, &mut progress),
@@ -392,7 +392,12 @@ impl Pv {
 
     /// A frame of the grant table, which grows for it.
     pub fn grant_frame(&self, index: usize) -> Option<&GuestFrame> {
-        self.grant_frames.get(index)
+        self.grant_frames.get(index).filter(|_| index < GRANT_FRAMES)
+    }
+
+    /// How many frames the grant table can have.
+    pub fn most_grant_frames(&self) -> usize {
+        self.grant_frames.len().min(GRANT_FRAMES)
     }
 }
 

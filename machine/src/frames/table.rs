@@ -169,9 +169,8 @@ impl FrameTable {
     /// What was kept for an owner of the frame at the host address `at`.
     pub fn regain(&'static self, owner: OwnerIndex, at: u64) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
-        let take = |value: u32| {
-            (value & KEPT != 0 && owner_of(value) == u32::from(owner)).then_some(value & !KEPT)
-        };
+        let take =
+            |value: u32| (value & KEPT != 0 && owner_of(value) == u32::from(owner)).then_some(value & !KEPT);
         self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok()?;
         Some(GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
     }

@@ -42,8 +42,7 @@ pub(super) fn change<M: Machine>(
         return Ok(increase(domain, &order, start));
     }
     let Some(limit) = host_limit(operation, order.mem_flags) else { return Ok(start) };
-    let change =
-        if operation == op::XENMEM_POPULATE_PHYSMAP { Change::Populate } else { Change::Decrease };
+    let change = if operation == op::XENMEM_POPULATE_PHYSMAP { Change::Populate } else { Change::Decrease };
     for index in start..order.nr_extents {
         if index > start && hypervisor.must_look(local) {
             return again(call, operation, index);
