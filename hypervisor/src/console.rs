@@ -20,6 +20,8 @@ const LINE: usize = 256;
 const RESERVE: usize = 4096;
 /// The ring's size as a power of two.
 const RING_ORDER: u32 = 14;
+/// The history's size as a power of two.
+const HISTORY_ORDER: u32 = 14;
 /// Bytes that can be typed ahead of a guest, as a power of two.
 const TYPED_ORDER: u32 = 10;
 /// Times that the switch character is typed to move the focus.
@@ -158,6 +160,8 @@ impl DomainConsole {
 #[derive(Debug)]
 pub struct Console {
     ring: Ring,
+    /// What has been shown, for those who ask later.
+    history: Ring,
     focus: Focus,
     /// What the focused domain has written since its last line end.
     open: Text,
@@ -179,6 +183,7 @@ impl Console {
     pub fn try_new(switch: Option<u8>, timestamps: Option<u64>) -> Option<Self> {
         Some(Console {
             ring: Ring::try_new(RING_ORDER)?,
+            history: Ring::try_new(HISTORY_ORDER)?,
             focus: Focus::Hypervisor,
             open: Text::new(),
             switch,
@@ -376,6 +381,37 @@ impl Console {
     fn put(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.ring.push(*byte);
+            // As the tools show it, a line ends in a line feed alone.
+            if *byte != b'\r' {
+                self.history.push_over(*byte);
+            }
         }
     }
+
+    /// The number of the byte of the history from which to read on: that one, if it is still there, else the
+    /// oldest.
+    pub fn history_from(&self, number: Option<u32>) -> u32 {
+        let oldest = low_bits(self.history.written().wrapping_sub(self.history.waiting()));
+        let waiting = low_bits(self.history.waiting());
+        number.filter(|number| number.wrapping_sub(oldest) <= waiting).unwrap_or(oldest)
+    }
+
+    /// Reads the history from a byte on; how many bytes.
+    pub fn read_history(&self, number: u32, into: &mut [u8]) -> usize {
+        let ahead = low_bits(self.history.written()).wrapping_sub(number);
+        let from = self.history.written().wrapping_sub(usize::try_from(ahead).unwrap_or(0));
+        self.history.copy_from(from, into)
+    }
+
+    /// Forgets the history before a byte.
+    pub fn clear_history(&mut self, number: u32) {
+        let oldest = low_bits(self.history.written().wrapping_sub(self.history.waiting()));
+        self.history.advance(usize::try_from(number.wrapping_sub(oldest)).unwrap_or(0));
+    }
+}
+
+/// The lower 32 bits.
+fn low_bits(number: usize) -> u32 {
+    let [b0, b1, b2, b3, ..] = number.to_le_bytes();
+    u32::from_le_bytes([b0, b1, b2, b3])
 }

@@ -23,6 +23,7 @@ use crate::console::{Console, DomainConsole, Focus};
 use crate::domain::Domain;
 use crate::event::channel::Binding;
 use crate::event::{CONTROL_PORTS, DOMAIN_PORTS, Events};
+use crate::grant::{CONTROL_MAPPINGS, DOMAIN_MAPPINGS, GrantTable};
 use crate::hypervisor::{Hypervisor, Processor};
 use crate::pv::Pv;
 use crate::schedule::{Scheduler, fair::Fair, null::Null};
@@ -45,14 +46,17 @@ pub const fn sizes<M: Construction>() -> Sizes {
     const CONSOLE: usize = 64 << 10;
     // A concatenated root may need one table more to be aligned.
     const SPARE_TABLE: usize = 4096;
+    // Ports and queues.
+    const EVENTS: usize = 192 << 10;
+    const CONTROL_EVENTS: usize = 640 << 10;
     Sizes {
         fixed: (size_of::<Hypervisor<M>>() + SLACK + CONSOLE) as u64,
         processor: (size_of::<Processor>() + SLACK + STACK) as u64,
         domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 3 * SLACK + SPARE_TABLE) as u64,
         vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + 2 * SLACK) as u64,
         spi: Gic::BYTES_PER_SPI as u64,
-        pv_domain: Sizes::BUILT.pv_domain,
-        control_domain: Sizes::BUILT.control_domain,
+        pv_domain: (GrantTable::bytes(DOMAIN_MAPPINGS) + EVENTS) as u64,
+        control_domain: (GrantTable::bytes(CONTROL_MAPPINGS) + CONTROL_EVENTS) as u64,
         // A record of 4 bytes, and two bits with their summaries in the sets of free blocks.
         frame: 5,
         shared_pages: Sizes::BUILT.shared_pages,
@@ -254,9 +258,11 @@ fn construct_pv<M: Construction>(
     }
     let pages = machine.share(map, pages);
     let shared_info = pages.first().ok_or(Failure::OutOfMemory(WHAT))?;
-    let ports = if domain.id == 0 { CONTROL_PORTS } else { DOMAIN_PORTS };
+    let (ports, mappings) =
+        if domain.id == 0 { (CONTROL_PORTS, CONTROL_MAPPINGS) } else { (DOMAIN_PORTS, DOMAIN_MAPPINGS) };
     let events = Events::try_new(shared_info, usize::from(domain.vcpus), ports);
-    let pv = events.and_then(|events| Pv::new(planned, events, pages.into_iter()));
+    let grants = GrantTable::try_new(machine.frames(), mappings);
+    let pv = events.zip(grants).and_then(|both| Pv::new(planned, both, pages.into_iter()));
     pv.ok_or(Failure::OutOfMemory(WHAT))
 }
 
@@ -345,6 +351,9 @@ pub fn construct<M: Construction>(
         processors,
         scheduler: Lock::new(Rank::Scheduler, scheduler),
         console: Lock::new(Rank::Console, console),
+        ram_frames: plan.board.memory.iter().fold(0_u64, |sum, bank| sum.saturating_add(bank.size >> 12)),
+        last_frame: plan.board.memory.last().map_or(0, |bank| bank.base.saturating_add(bank.size) >> 12),
+        ipa_bits: plan.ipa_bits,
         watchdog: AtomicU64::new(u64::MAX),
         wall_clock: AtomicU64::new(0),
         bindings: Lock::new(Rank::Bindings, ()),

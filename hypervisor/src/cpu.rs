@@ -172,6 +172,15 @@ impl<M: Machine> Hypervisor<M> {
         if local.current.as_ref().is_some_and(|current| !current.domain.lives()) {
             leaving = Leaving::Blocked;
         }
+        if leaving != Leaving::Blocked
+            && let Some(current) = local.current.as_ref().filter(|current| current.domain.is_paused())
+        {
+            current.vcpu.hold();
+            // As in `load`.
+            if current.domain.is_paused() || !current.vcpu.let_go() {
+                leaving = Leaving::Blocked;
+            }
+        }
         let Choice { vcpu, until, call } = self.scheduler.lock().choose(local.index, leaving, now);
         local.limit = until;
         local.rearm = true;
@@ -238,6 +247,13 @@ impl<M: Machine> Hypervisor<M> {
             processor.deadlines.forget(vcpu.id);
         }
         let mut current = Current { vcpu, domain, state };
+        if domain.is_paused() {
+            vcpu.hold();
+            // Unless the pause has ended in this moment, and nobody has seen that it is held.
+            if domain.is_paused() || !vcpu.let_go() {
+                return None;
+            }
+        }
         if !domain.lives() || !self.start_if_ordered(&mut current) {
             return None;
         }

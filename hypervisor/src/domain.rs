@@ -2,7 +2,7 @@
 
 use core::fmt;
 use core::ops::Range;
-use core::sync::atomic::{AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize, Ordering};
 
 use machine::contract::{Machine, Ticks};
 use machine::lock::Lock;
@@ -10,6 +10,35 @@ use model::arm64::gic::Gic;
 
 use crate::console::DomainConsole;
 use crate::pv::Pv;
+
+/// Stages of a domain for the toolstack: it is there; it is being destroyed; it has been.
+const ALIVE: u8 = 0;
+const DYING: u8 = 1;
+const GONE: u8 = 2;
+
+/// Sixteen bytes by which a toolstack knows a domain (`xen_domain_handle_t`).
+#[derive(Debug, Default)]
+pub struct Name {
+    halves: [AtomicU64; 2],
+}
+
+impl Name {
+    /// The bytes.
+    pub fn get(&self) -> [u8; 16] {
+        let [first, second] = &self.halves;
+        let both =
+            u128::from(first.load(Ordering::Relaxed)) | u128::from(second.load(Ordering::Relaxed)) << 64;
+        both.to_le_bytes()
+    }
+
+    /// Changes them.
+    pub fn set(&self, bytes: [u8; 16]) {
+        let both = u128::from_le_bytes(bytes);
+        let [first, second] = &self.halves;
+        first.store(u64::try_from(both & u128::from(u64::MAX)).unwrap_or(0), Ordering::Relaxed);
+        second.store(u64::try_from(both >> 64).unwrap_or(0), Ordering::Relaxed);
+    }
+}
 
 /// Why a domain ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,6 +55,16 @@ pub enum End {
 }
 
 impl End {
+    /// The reason that a toolstack reads (`SHUTDOWN_*`).
+    pub fn reason(self) -> u32 {
+        match self {
+            End::PowerOff => abi::sched::SHUTDOWN_POWEROFF,
+            End::Reboot => abi::sched::SHUTDOWN_REBOOT,
+            End::Crash => abi::sched::SHUTDOWN_CRASH,
+            End::Watchdog => abi::sched::SHUTDOWN_WATCHDOG,
+        }
+    }
+
     /// What follows from a reason that the domain, or another for it, has given (`SHUTDOWN_*`).
     pub fn of_reason(reason: u32) -> Self {
         match reason {
@@ -82,6 +121,11 @@ pub struct Domain<M: Machine> {
     /// vCPUs that are on.
     pub online: AtomicUsize,
     end: AtomicU8,
+    /// Whether it is being destroyed, or has been.
+    stage: AtomicU8,
+    paused: AtomicBool,
+    /// What the toolstack calls it.
+    pub handle: Name,
     /// What it said why it would end (`SCHEDOP_shutdown_code`).
     reason: AtomicU32,
 }
@@ -133,10 +177,44 @@ impl<M: Machine> Domain<M> {
             has_uart: plan.vpl011,
             watchdogs: Watchdogs::default(),
             reason: AtomicU32::new(0),
+            stage: AtomicU8::new(ALIVE),
+            paused: AtomicBool::new(false),
+            handle: Name::default(),
             lines: Allowance::new(),
             online: AtomicUsize::new(0),
             end: AtomicU8::new(0),
         }
+    }
+
+    /// It is there for the toolstack: it has not been destroyed.
+    pub fn exists(&self) -> bool {
+        self.stage.load(Ordering::Acquire) != GONE
+    }
+
+    /// It is being destroyed.
+    pub fn is_dying(&self) -> bool {
+        self.stage.load(Ordering::Acquire) == DYING
+    }
+
+    /// It is being destroyed from now on.
+    pub fn begin_to_die(&self) {
+        let _ = self.stage.compare_exchange(ALIVE, DYING, Ordering::AcqRel, Ordering::Relaxed);
+    }
+
+    /// It has been destroyed.
+    pub fn vanish(&self) {
+        self.stage.store(GONE, Ordering::Release);
+    }
+
+    /// Somebody has paused it.
+    #[inline]
+    pub fn is_paused(&self) -> bool {
+        self.paused.load(Ordering::SeqCst)
+    }
+
+    /// Pauses it, or ends that; whether that was news.
+    pub fn set_paused(&self, paused: bool) -> bool {
+        self.paused.swap(paused, Ordering::SeqCst) != paused
     }
 
     /// It controls the others: dom0.

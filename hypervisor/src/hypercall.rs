@@ -9,12 +9,15 @@
 
 mod assist;
 mod console;
+mod domctl;
 mod event;
+mod grant;
 mod hvm;
 mod memory;
 mod multicall;
 mod platform;
 mod schedule;
+mod sysctl;
 mod vcpu;
 mod version;
 
@@ -89,6 +92,7 @@ fn serve<M: Machine>(
     match which {
         number::XEN_VERSION => version::xen_version(hypervisor, local, call),
         number::EVENT_CHANNEL_OP => event::event_channel_op(hypervisor, local, call),
+        number::GRANT_TABLE_OP => grant::grant_table_op(hypervisor, local, call),
         number::SCHED_OP => schedule::sched_op(hypervisor, local, call),
         number::CONSOLE_IO => console::console_io(hypervisor, local, call),
         number::VCPU_OP => vcpu::vcpu_op(hypervisor, local, call),
@@ -98,6 +102,8 @@ fn serve<M: Machine>(
         // The hypervisor's file system is dom0's.
         number::HYPFS_OP if !is_control(local) => Err(Errno::Perm),
         number::VM_ASSIST => assist::vm_assist(local, call),
+        number::DOMCTL => domctl::domctl(hypervisor, local, call),
+        number::SYSCTL => sysctl::sysctl(hypervisor, local, call),
         number::MULTICALL => multicall::multicall(hypervisor, local, call),
         _ => Err(Errno::NoSys),
     }

@@ -46,6 +46,12 @@ pub struct Hypervisor<M: Machine> {
     pub bindings: Lock<()>,
     /// No domain's watchdog ends it before this time.
     pub watchdog: AtomicU64,
+    /// Frames of RAM that the machine has, and the number of the last one.
+    pub ram_frames: u64,
+    /// See there.
+    pub last_frame: u64,
+    /// Bits of a guest address.
+    pub ipa_bits: u8,
     /// Nanoseconds from 1970 to the zero of system time, as far as somebody has told.
     pub wall_clock: AtomicU64,
     /// The counter when the hypervisor started: the zero of system time.
@@ -209,15 +215,16 @@ impl<M: Machine> Hypervisor<M> {
     fn control_has_ended(&self, end: End) {
         let broken = matches!(end, End::Crash | End::Watchdog);
         if broken && self.options.noreboot {
-            self.say(Level::Error, format_args!("dom0 has {end}; the machine stays on ('noreboot')"));
+            self.say(Level::Error, format_args!("Hardware Dom0 crashed: 'noreboot' set - not rebooting"));
             return;
         }
         if end == End::PowerOff {
-            self.say(Level::Error, format_args!("dom0 has {end}: power off"));
+            self.say(Level::Error, format_args!("Hardware Dom0 halted: halting machine"));
             self.empty_console();
             self.machine.power_off();
         }
-        self.say(Level::Error, format_args!("dom0 has {end}: the machine starts anew"));
+        let what = if broken { "crashed" } else { "shutdown" };
+        self.say(Level::Error, format_args!("Hardware Dom0 {what}: rebooting machine"));
         self.empty_console();
         self.machine.reset();
     }
@@ -314,7 +321,12 @@ impl<M: Machine> Hypervisor<M> {
     /// The domain with this id.
     pub fn domain_of(&self, id: u16) -> Option<&Domain<M>> {
         let first = self.domains.first()?.id;
-        self.domains.get(usize::from(id.checked_sub(first)?))
+        self.domains.get(usize::from(id.checked_sub(first)?)).filter(|domain| domain.exists())
+    }
+
+    /// The domains from this id on.
+    pub fn domains_from(&self, id: u16) -> impl Iterator<Item = &Domain<M>> {
+        self.domains.iter().filter(move |domain| domain.id >= id && domain.exists())
     }
 
     /// System time: nanoseconds since the hypervisor started.

@@ -29,8 +29,6 @@ use crate::pv::Pv;
 
 /// Bytes of a frame.
 const FRAME: u64 = 4096;
-/// Frames of a grant table, at most.
-const GRANT_FRAMES: usize = 64;
 /// Frames between two looks at what else there is to do.
 const AT_A_STRETCH: u64 = 8;
 
@@ -118,6 +116,11 @@ impl Progress {
     pub fn abandoned(self) -> Self {
         Progress { stage: Stage::GivingBack(false), ..self }
     }
+
+    /// Gives some of its frames back, which are the domain's; true when it has none.
+    pub fn give_some_back<M: Machine>(&mut self, domain: &Domain<M>) -> bool {
+        (0..AT_A_STRETCH).any(|_| matches!(give_back_next(domain, self, false), Step::Ended(_)))
+    }
 }
 
 impl<M: Machine> Hypervisor<M> {
@@ -126,6 +129,9 @@ impl<M: Machine> Hypervisor<M> {
     pub fn work_on(&self, local: &Local<'_, M>, mut progress: Progress, limit: u64) -> Outcome {
         let Some(domain) = self.domains.get(progress.extent.domain) else { return Outcome::Failed };
         let mut steps = 0_u64;
+        if !domain.lives() {
+            progress = progress.abandoned();
+        }
         loop {
             let step = match (progress.stage, progress.extent.change) {
                 (Stage::Fresh, Change::Populate) => self.take(domain, &mut progress, limit),
@@ -392,12 +398,18 @@ impl Pv {
 
     /// A frame of the grant table, which grows for it.
     pub fn grant_frame(&self, index: usize) -> Option<&GuestFrame> {
-        self.grant_frames.get(index).filter(|_| index < GRANT_FRAMES)
+        let frame = self.grant_frames.get(index)?;
+        self.grants.grow_to(index).then_some(frame)
+    }
+
+    /// The frame number where a frame of the grant table was shown last.
+    pub fn grant_frame_place(&self, index: usize) -> Option<u64> {
+        self.places.get(index.checked_add(1)?)?.number()
     }
 
     /// How many frames the grant table can have.
     pub fn most_grant_frames(&self) -> usize {
-        self.grant_frames.len().min(GRANT_FRAMES)
+        self.grant_frames.len().min(crate::grant::FRAMES)
     }
 }
 
@@ -419,6 +431,10 @@ impl Place {
         }
         let taken = self.0.compare_exchange(now, Self::SOON, Ordering::AcqRel, Ordering::Relaxed);
         taken.map(|_| number).map_err(|_| Errno::Busy)
+    }
+
+    fn number(&self) -> Option<u64> {
+        Some(self.0.load(Ordering::Acquire)).filter(|now| *now != Self::SOON)?.checked_sub(1)
     }
 
     fn end(&self, number: Option<u64>) {

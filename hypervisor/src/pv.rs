@@ -11,6 +11,7 @@ use machine::contract::{Machine, Word};
 use machine::frames::GuestFrame;
 
 use crate::event::Events;
+use crate::grant::GrantTable;
 use crate::memory::Place;
 
 /// The parameters that a domain on Arm has (`public/hvm/params.h`), in the order in which they are kept.
@@ -31,6 +32,8 @@ pub struct Pv {
     pub grant_frames: Vec<GuestFrame>,
     /// Where it is shown those pages: first `shared_info`.
     pub places: Vec<Place>,
+    /// What it grants, and what it has mapped of others' grants.
+    pub grants: GrantTable,
     /// Guest addresses for its grant table.
     pub grant_window: plan::Range,
     /// Event channels.
@@ -45,13 +48,18 @@ pub struct Pv {
 impl Pv {
     /// The PV side of a domain that has not run. `None` where there are not even pages for what every domain
     /// has.
-    pub fn new(plan: &plan::Pv, events: Events, mut pages: impl Iterator<Item = GuestFrame>) -> Option<Self> {
+    pub fn new(
+        plan: &plan::Pv,
+        (events, grants): (Events, GrantTable),
+        mut pages: impl Iterator<Item = GuestFrame>,
+    ) -> Option<Self> {
         let shared_info = pages.next()?;
         let grant_frames: Vec<GuestFrame> = pages.collect();
         Some(Pv {
             shared_info,
             places: (0..=grant_frames.len()).map(|_| Place::default()).collect(),
             grant_frames,
+            grants,
             grant_window: plan.grant_window,
             events,
             event_interrupt: plan.event_interrupt,

@@ -26,8 +26,6 @@ pub struct State {
     pub physical_line: bool,
     /// When a poll for events ends (`SCHEDOP_poll`).
     pub poll_deadline: Option<Ticks>,
-    /// An extent of memory that it has left in the middle.
-    pub progress: Option<Progress>,
 }
 
 impl State {
@@ -71,6 +69,8 @@ pub struct Vcpu {
     pub state: Lock<State>,
     /// On or off.
     pub power: Lock<Power>,
+    /// An extent of memory that it has left in the middle.
+    pub progress: Lock<Option<Progress>>,
     /// How long it has been doing what.
     pub runstate: Lock<Runstate>,
     /// The port for which it polls; [`POLLS_FOR_ANY`], or 0 for none.
@@ -79,6 +79,9 @@ pub struct Vcpu {
     blocked: AtomicBool,
     running_on: AtomicU32,
     deadline_on: AtomicU32,
+    last_on: AtomicU32,
+    /// It could run, but its domain is paused.
+    held: AtomicBool,
 }
 
 impl Vcpu {
@@ -95,16 +98,18 @@ impl Vcpu {
                     physical_timer: PhysicalTimer::default(),
                     physical_line: false,
                     poll_deadline: None,
-                    progress: None,
                 },
             ),
             power: Lock::new(Rank::Power, Power::Off),
+            progress: Lock::new(Rank::Power, None),
             runstate: Lock::new(Rank::Runstate, Runstate::default()),
             poll: AtomicU32::new(0),
             attention: AtomicBool::new(false),
             blocked: AtomicBool::new(false),
             running_on: AtomicU32::new(NO_CPU),
             deadline_on: AtomicU32::new(NO_CPU),
+            last_on: AtomicU32::new(0),
+            held: AtomicBool::new(false),
         }
     }
 
@@ -149,6 +154,24 @@ impl Vcpu {
     /// Is loaded on `cpu`, or on none.
     pub fn set_running_on(&self, cpu: Option<CpuIndex>) {
         self.running_on.store(cpu.map_or(NO_CPU, stored), Ordering::SeqCst);
+        if let Some(cpu) = cpu {
+            self.last_on.store(stored(cpu), Ordering::Relaxed);
+        }
+    }
+
+    /// The processor that it was loaded on last.
+    pub fn last_on(&self) -> CpuIndex {
+        restored(self.last_on.load(Ordering::Relaxed)).unwrap_or(0)
+    }
+
+    /// It could run, but is held back.
+    pub fn hold(&self) {
+        self.held.store(true, Ordering::SeqCst);
+    }
+
+    /// It is held back no longer; whether it was.
+    pub fn let_go(&self) -> bool {
+        self.held.load(Ordering::SeqCst) && self.held.swap(false, Ordering::SeqCst)
     }
 
     /// The processor that it is loaded on.

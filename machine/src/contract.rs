@@ -84,6 +84,8 @@ pub enum Word {
     Set64(u64),
     /// Clears bits of 64.
     Clear64(u64),
+    /// Writes 64 bits where they were `.0`.
+    Exchange64(u64, u64),
     /// Writes 16 bits where they were `.0`.
     Exchange16(u16, u16),
     /// Clears bits of 16.
@@ -167,6 +169,8 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn frame_at(&self, map: &Self::GuestMap, ipa: u64) -> Option<(GuestFrame, Kind, bool)>;
     /// Does the map show something at `ipa`?
     fn is_shown(&self, map: &Self::GuestMap, ipa: u64) -> bool;
+    /// The first guest address at which a map shows something that is no device.
+    fn first_shown(&self, map: &Self::GuestMap) -> Option<u64>;
     /// Shows a domain a frame, in the place of what was there; but what a grant shows only a grant replaces.
     ///
     /// # Errors
@@ -197,6 +201,10 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn hide_if(&self, map: &Self::GuestMap, ipa: u64, kinds: &[Kind]) -> Result<Option<Hidden>, MapError>;
     /// Hides 2 MiB of a domain's own RAM, where they are shown as one block or a part of a larger one.
     fn hide_block(&self, map: &Self::GuestMap, ipa: u64) -> Option<Block>;
+
+    /// Hides the granted frame at host address `host` from a domain that is shown it at `ipa`. False where it
+    /// is not (any more).
+    fn hide_granted(&self, map: &Self::GuestMap, ipa: u64, host: u64) -> bool;
 
     /// Copies out of a frame. False where it would pass the frame's end.
     fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool;

@@ -7,6 +7,7 @@
 
 mod bits;
 mod buddies;
+pub mod shelf;
 pub mod table;
 
 use alloc::vec::Vec;

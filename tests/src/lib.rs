@@ -15,11 +15,13 @@ pub mod boards;
 pub mod boot;
 pub mod compare;
 pub mod console;
+pub mod dom0;
 pub mod life;
 pub mod linux;
 pub mod own;
 pub mod refusals;
 pub mod runner;
+pub mod services;
 pub mod speed;
 
 /// What every scenario starts from.
@@ -86,6 +88,14 @@ impl Scenario {
     }
 }
 
+/// The scenarios of dom0 and of Debian's services in it.
+#[must_use]
+pub fn dom0_scenarios() -> Vec<Scenario> {
+    let mut scenarios = dom0::scenarios();
+    scenarios.extend(services::scenarios());
+    scenarios
+}
+
 /// All scenarios, those for the own guests made for the guests that there are.
 #[must_use]
 pub fn all(setup: &Setup) -> Vec<Scenario> {
@@ -96,6 +106,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(linux::scenarios());
     scenarios.extend(life::scenarios());
     scenarios.extend(console::scenarios());
+    scenarios.extend(dom0_scenarios());
     scenarios.extend(speed::scenarios());
     scenarios
 }

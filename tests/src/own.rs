@@ -42,7 +42,7 @@ pub struct Variant {
 const ONE: &[&str] = &[""];
 
 /// The variants of the guests that want more than the usual, which is two vCPUs on two processors.
-const VARIANTS: [Variant; 18] = [
+const VARIANTS: [Variant; 20] = [
     variant("hello", "", (1, 2), ONE),
     variant("timer", " with one vCPU", (1, 2), ONE),
     variant("timer", " with two vCPUs on one processor", (2, 1), ONE),
@@ -71,6 +71,16 @@ const VARIANTS: [Variant; 18] = [
         ]),
     variant("memory", "", (1, 2), ONE).enhanced(),
     variant("grants", "", (1, 2), ONE).enhanced(),
+    variant(
+        "grants",
+        " kept apart",
+        (1, 2),
+        &["grants.peer=2 grants.refused", "grants.peer=1 grants.refused"],
+    )
+    .enhanced(),
+    variant("grants", " between two domains", (1, 2), &["grants.peer=2", "grants.peer=1"])
+        .enhanced()
+        .with_arguments("xsm=dummy"),
 ];
 
 /// A guest with so many vCPUs on so many processors.
@@ -113,6 +123,12 @@ impl Variant {
     /// The same with Xen's paravirtual interface.
     const fn enhanced(mut self) -> Self {
         self.enhanced = true;
+        self
+    }
+
+    /// The same with more words for the hypervisor.
+    const fn with_arguments(mut self, arguments: &'static str) -> Self {
+        self.arguments = arguments;
         self
     }
 

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use object::read::elf::{ElfFile64, ProgramHeader};
+use object::read::elf::{Dyn, ElfFile64, ProgramHeader};
 use object::{Endianness, Object, ObjectSection, ObjectSymbol, SymbolKind};
 
 /// An ELF in memory with its table of loadable segments.
@@ -141,4 +141,25 @@ impl Elf {
         place.copy_from_slice(new);
         Ok(())
     }
+}
+
+/// The names of the libraries that a program or library of 64 bits needs.
+///
+/// # Errors
+/// When the bytes are no such ELF.
+pub fn needed(bytes: &[u8]) -> Result<Vec<String>> {
+    let elf = ElfFile64::<Endianness>::parse(bytes)?;
+    let endian = elf.endian();
+    let sections = elf.elf_section_table();
+    let Some((entries, strings)) = sections.dynamic(endian, bytes)? else {
+        return Ok(Vec::new());
+    };
+    let strings = sections.strings(endian, bytes, strings)?;
+    let mut names = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.is_string(endian)) {
+        if entry.tag32(endian) == Some(object::elf::DT_NEEDED) {
+            names.push(String::from_utf8_lossy(entry.string(endian, strings)?).into_owned());
+        }
+    }
+    Ok(names)
 }

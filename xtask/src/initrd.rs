@@ -2,7 +2,8 @@
 //!
 //! The archive is in cpio's "newc" form: for each file a header of hexadecimal numbers, the name and the bytes, each
 //! padded to four bytes. `init` prints one line that a machine can read, does what words on the kernel's command line
-//! ask for (see [`INIT`]) and then offers a shell on the console.
+//! ask for (see [`INIT`]) and then offers a shell on the console. A guest with PV devices gets the modules for them, and
+//! `pv`, which uses them. Dom0's archive only loads modules and goes on to its disk (`rootfs`).
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -11,6 +12,7 @@ use anyhow::{Context, Result};
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use crate::modules::{self, Module};
 use crate::packages::{self, Part};
 use crate::{image, paths};
 
@@ -22,21 +24,40 @@ const COMMANDS: [&str; 41] = [
     "taskset", "top", "true", "uname",
 ];
 
+/// What a guest with PV devices needs besides.
+const PV_COMMANDS: [&str; 10] =
+    ["crc32", "ifconfig", "insmod", "nc", "ping", "printf", "tee", "umount", "usleep", "wget"];
+
+/// What dom0 needs until it is on its disk.
+const DOM0_COMMANDS: [&str; 8] =
+    ["cat", "findfs", "insmod", "mount", "sh", "switch_root", "umount", "usleep"];
+
+/// What uses a guest's PV devices.
+const PV: &str = include_str!("dom0/pv.sh");
+
+/// What runs first in dom0.
+const DOM0_INIT: &str = include_str!("dom0/ramdisk.sh");
+
 /// What runs first. Words on the kernel's command line say what follows the greeting: `xenite.poweroff` and
 /// `xenite.reboot` end the guest, `xenite.crash` ends its kernel, `xenite.loop` never gives the processor back,
-/// `xenite.flood` writes to the console without end, `xenite.tick` writes one line a second beside the shell.
+/// `xenite.flood` writes to the console without end, `xenite.tick` writes one line a second beside the shell,
+/// `xenite.disk` and `xenite.net=ADDRESS` use a PV disk and a PV network as soon as there is one.
 const INIT: &str = r#"#!/bin/sh
 export PATH=/bin HOME=/ TERM=vt100 PS1='\w # '
 mount -t proc proc /proc
 mount -t sysfs sys /sys
 mount -t devtmpfs dev /dev
 exec </dev/console >/dev/console 2>&1
+if [ -e /modules/order ]; then
+    while read -r module; do insmod "/modules/$module.ko"; done </modules/order
+fi
 memory=$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)
 echo "XENITE-READY kernel=$(uname -r) cpus=$(nproc) memory_kib=$memory"
 tick() { n=0; while :; do n=$((n + 1)); echo "XENITE-TICK $n"; sleep 1; done; }
 for word in $(cat /proc/cmdline); do
     case "$word" in
     xenite.tick) tick & ;;
+    xenite.disk | xenite.net=*) pv "$word" & ;;
     xenite.poweroff) poweroff -f ;;
     xenite.reboot) reboot -f ;;
     xenite.crash) echo c >/proc/sysrq-trigger ;;
@@ -55,24 +76,61 @@ done
 /// # Errors
 /// When busybox cannot be had or the file cannot be written.
 pub fn build() -> Result<PathBuf> {
+    guest("initrd.gz", &[])
+}
+
+/// Makes the archive for a guest with PV devices and this kernel.
+///
+/// # Errors
+/// When busybox or the modules cannot be had or the file cannot be written.
+pub fn build_with_pv(kernel: Part) -> Result<PathBuf> {
+    packages::fetch(&[kernel])?;
+    guest(
+        &format!("initrd-pv-{}.gz", kernel.folder()),
+        &modules::in_order(&kernel.modules(), &modules::GUEST)?,
+    )
+}
+
+/// Makes the archive with which this kernel starts as dom0.
+///
+/// # Errors
+/// When busybox or the modules cannot be had or the file cannot be written.
+pub fn build_for_dom0(kernel: Part) -> Result<PathBuf> {
+    packages::fetch(&[kernel])?;
+    let mut archive = with_busybox(&["disk"], &DOM0_COMMANDS)?;
+    archive.add("init", Kind::Program, DOM0_INIT.as_bytes());
+    archive.add_modules(&modules::in_order(&kernel.modules(), &modules::DOM0)?);
+    archive.write(&format!("initrd-dom0-{}.gz", kernel.folder()))
+}
+
+fn guest(name: &str, modules: &[Module]) -> Result<PathBuf> {
+    let mut archive = with_busybox(&["mnt"], &COMMANDS)?;
+    archive.add("init", Kind::Program, INIT.as_bytes());
+    if !modules.is_empty() {
+        for command in PV_COMMANDS {
+            archive.add(&format!("bin/{command}"), Kind::Link, b"busybox");
+        }
+        archive.add("bin/pv", Kind::Program, PV.as_bytes());
+        archive.add_modules(modules);
+    }
+    archive.write(name)
+}
+
+/// An archive with busybox under some of its names and the usual folders and some more.
+fn with_busybox(folders: &[&str], commands: &[&str]) -> Result<Archive> {
     let busybox = packages::fetch(&[Part::Busybox])?;
     let busybox = busybox.first().context("no busybox was fetched")?;
     let busybox = std::fs::read(busybox).context("cannot read busybox")?;
     let mut archive = Archive::default();
-    for folder in ["bin", "dev", "proc", "sys", "tmp"] {
+    for folder in ["bin", "dev", "proc", "sys", "tmp"].iter().chain(folders) {
         archive.add(folder, Kind::Folder, &[]);
     }
     archive.add("dev/console", Kind::Console, &[]);
-    archive.add("init", Kind::Program, INIT.as_bytes());
     archive.add("bin/busybox", Kind::Program, &busybox);
-    for command in COMMANDS {
+    for command in commands {
         archive.add(&format!("bin/{command}"), Kind::Link, b"busybox");
     }
-    let mut packed = GzEncoder::new(Vec::new(), Compression::default());
-    packed.write_all(&archive.finish())?;
-    let file = paths::target().join("initrd.gz");
-    image::write(&file, &packed.finish()?)?;
-    Ok(file)
+    Ok(archive)
 }
 
 /// What an entry of the archive is.
@@ -105,6 +163,27 @@ struct Archive {
 }
 
 impl Archive {
+    /// Adds modules and the list of their names in the order in which they load.
+    fn add_modules(&mut self, modules: &[Module]) {
+        self.add("modules", Kind::Folder, &[]);
+        let mut order = String::new();
+        for module in modules {
+            self.add(&format!("modules/{}.ko", module.name), Kind::Program, &module.bytes);
+            order.push_str(&module.name);
+            order.push('\n');
+        }
+        self.add("modules/order", Kind::Program, order.as_bytes());
+    }
+
+    /// Packs what was added into a file of this name and gives its path.
+    fn write(self, name: &str) -> Result<PathBuf> {
+        let mut packed = GzEncoder::new(Vec::new(), Compression::default());
+        packed.write_all(&self.finish())?;
+        let file = paths::target().join(name);
+        image::write(&file, &packed.finish()?)?;
+        Ok(file)
+    }
+
     fn add(&mut self, name: &str, kind: Kind, content: &[u8]) {
         let device = if matches!(kind, Kind::Console) { (5, 1) } else { (0, 0) };
         self.entry(name, kind.mode(), device, content);

@@ -1,7 +1,7 @@
 //! The commands of the project as a library: what `cargo xtask` runs, and what the system tests build upon.
 //!
-//! One file per thing. `tools` and `sysroot` see to the tools; `image` makes what is booted; `packages`, `initrd` and
-//! `tree` make a whole machine out of it; `qemu` runs that machine; the rest are the commands themselves.
+//! One file per thing. `tools` and `sysroot` see to the tools; `image` makes what is booted; `packages`, `modules`,
+//! `initrd`, `rootfs` and `tree` make a whole machine out of it; `qemu` runs that machine; the rest are the commands themselves.
 
 pub mod check;
 pub mod command;
@@ -10,9 +10,11 @@ pub mod elf;
 pub mod guests;
 pub mod image;
 pub mod initrd;
+pub mod modules;
 pub mod packages;
 pub mod paths;
 pub mod qemu;
+pub mod rootfs;
 pub mod run;
 pub mod source;
 pub mod stops;

@@ -2,7 +2,8 @@
 //!
 //! apt fetches and checks them, in a root of its own under `target/apt`: it reads the system's sources and keys, and
 //! changes nothing of the system. What is wanted of a package is unpacked to `target/packages/<part>/` once; a part
-//! that is there is used as it is, without the network.
+//! that is there is used as it is, without the network. A kernel brings its modules along (`modules`), since only those
+//! of the same package fit. Packages that are wanted whole are unpacked to `target/packages/whole/<name>/`.
 
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use anyhow::{Context, Result, bail};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::command;
-use crate::{paths, tools};
+use crate::{modules, paths, tools};
 
 /// A part that comes from a Debian package.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,7 +30,8 @@ pub enum Part {
 
 impl Part {
     /// The folder of the part, which is also its name in messages.
-    const fn folder(self) -> &'static str {
+    #[must_use]
+    pub const fn folder(self) -> &'static str {
         match self {
             Self::Linux6_1 => "linux-6.1",
             Self::Linux6_12 => "linux-6.12",
@@ -60,8 +62,82 @@ impl Part {
     /// Where the part's file lies once it has been fetched.
     #[must_use]
     pub fn path(self) -> PathBuf {
-        paths::target().join("packages").join(self.folder()).join("file")
+        self.place().join("file")
     }
+
+    /// Where the modules of a kernel lie once it has been fetched.
+    #[must_use]
+    pub fn modules(self) -> PathBuf {
+        self.place().join("modules")
+    }
+
+    fn place(self) -> PathBuf {
+        paths::target().join("packages").join(self.folder())
+    }
+
+    const fn is_kernel(self) -> bool {
+        matches!(self, Self::Linux6_1 | Self::Linux6_12)
+    }
+
+    fn is_there(self) -> bool {
+        self.path().exists() && (!self.is_kernel() || modules::are_kept(&self.modules()))
+    }
+}
+
+/// A whole package, unpacked.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    /// The name of its archive, which holds its version.
+    pub archive: String,
+    /// Where its files lie.
+    pub folder: PathBuf,
+}
+
+impl Whole {
+    fn place(name: &str) -> PathBuf {
+        paths::target().join("packages").join("whole").join(name)
+    }
+
+    fn read(name: &str) -> Result<Self> {
+        let place = Self::place(name);
+        let archive = std::fs::read_to_string(place.join("package"))
+            .with_context(|| format!("the package {name} was not kept"))?;
+        Ok(Self { archive, folder: place.join("files") })
+    }
+}
+
+/// Fetches whole packages by their names, as far as they are not there yet, and gives them in the order asked for.
+///
+/// # Errors
+/// When a package cannot be fetched or unpacked.
+pub fn fetch_whole(names: &[&str]) -> Result<Vec<Whole>> {
+    let absent: Vec<&str> =
+        names.iter().copied().filter(|name| !Whole::place(name).join("package").exists()).collect();
+    if !absent.is_empty() {
+        tools::ensure(&[tools::Need::Packages])?;
+        eprintln!("x: fetching {} of Debian's packages for dom0", absent.len());
+        let apt = Apt::new()?;
+        apt.update()?;
+        let folder = apt.download(&absent)?;
+        for name in absent {
+            let archive = archive_of(name, &folder)?;
+            let draft = folder.join(format!("{name}.draft"));
+            let files = draft.join("files");
+            std::fs::create_dir_all(&files)?;
+            command::run(command::new("dpkg-deb").arg("--extract").arg(&archive).arg(&files))?;
+            std::fs::write(draft.join("package"), file_name(&archive))?;
+            replace_folder(&draft, &Whole::place(name))?;
+        }
+        let _ = std::fs::remove_dir_all(&folder);
+    }
+    names.iter().map(|name| Whole::read(name)).collect()
+}
+
+/// Puts a finished folder into its place, where an older one may be.
+fn replace_folder(draft: &Path, place: &Path) -> Result<()> {
+    let _ = std::fs::remove_dir_all(place);
+    std::fs::create_dir_all(place.parent().context("a part has no folder")?)?;
+    std::fs::rename(draft, place).with_context(|| format!("cannot keep {}", place.display()))
 }
 
 /// Fetches the parts that are not there yet and gives the path of each, in the order asked for.
@@ -71,7 +147,7 @@ impl Part {
 pub fn fetch(parts: &[Part]) -> Result<Vec<PathBuf>> {
     let mut absent: Vec<Part> = Vec::new();
     for part in parts {
-        if !part.path().exists() && !absent.contains(part) {
+        if !part.is_there() && !absent.contains(part) {
             absent.push(*part);
         }
     }
@@ -150,7 +226,7 @@ impl Apt {
     }
 
     /// Downloads packages and gives the folder in which they lie.
-    fn download(&self, packages: &[String]) -> Result<PathBuf> {
+    fn download(&self, packages: &[impl AsRef<std::ffi::OsStr>]) -> Result<PathBuf> {
         let folder = self.root.join("download");
         let _ = std::fs::remove_dir_all(&folder);
         std::fs::create_dir_all(&folder)?;
@@ -188,37 +264,58 @@ fn with_progress(apt: &mut Command, what: &'static str) -> Result<()> {
     if status.success() { Ok(()) } else { bail!("apt-get could not fetch the {what} ({status})") }
 }
 
-/// Takes the wanted file out of a downloaded package.
-fn unpack(part: Part, package: &str, downloads: &Path) -> Result<()> {
+/// The archive of a package in the folder of downloads.
+fn archive_of(package: &str, downloads: &Path) -> Result<PathBuf> {
     let start = format!("{package}_");
-    let archives = std::fs::read_dir(downloads)?.flatten().map(|entry| entry.path());
-    let named =
-        |path: &PathBuf| path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(&start));
-    let archive =
-        archives.into_iter().find(named).with_context(|| format!("apt-get left no file for {package}"))?;
+    let mut archives = std::fs::read_dir(downloads)?.flatten().map(|entry| entry.path());
+    archives
+        .find(|path| path.is_file() && file_name(path).starts_with(&start))
+        .with_context(|| format!("apt-get left no file for {package}"))
+}
+
+fn file_name(path: &Path) -> String {
+    path.file_name().unwrap_or_default().to_string_lossy().into_owned()
+}
+
+/// Takes what is wanted out of a downloaded package.
+fn unpack(part: Part, package: &str, downloads: &Path) -> Result<()> {
+    let archive = archive_of(package, downloads)?;
     let scratch = downloads.join(part.folder());
     std::fs::create_dir_all(&scratch)?;
+    let mut wanted = vec![part.file()];
+    if part.is_kernel() {
+        wanted.push("./lib/modules/*");
+    }
+    extract(&archive, &wanted, &scratch)?;
+    let inside = scratch.join(part.file().trim_start_matches("./")).parent().map(Path::to_path_buf);
+    let mut files =
+        std::fs::read_dir(inside.unwrap_or_else(|| scratch.clone()))?.flatten().map(|entry| entry.path());
+    let file =
+        files.find(|path| path.is_file()).with_context(|| format!("{package} has no {}", part.file()))?;
+    let folder = part.place();
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("package"), file_name(&archive))?;
+    if part.is_kernel() {
+        let draft = downloads.join(format!("{}.modules", part.folder()));
+        modules::keep(&scratch.join("lib/modules"), &draft)
+            .with_context(|| format!("cannot keep modules of {package}"))?;
+        replace_folder(&draft, &part.modules())?;
+    }
+    std::fs::rename(&file, part.path()).context("cannot keep what was unpacked")
+}
+
+/// Takes files out of a package by patterns.
+fn extract(archive: &Path, patterns: &[&str], folder: &Path) -> Result<()> {
     let mut reader =
-        command::new("dpkg-deb").arg("--fsys-tarfile").arg(&archive).stdout(Stdio::piped()).spawn()?;
+        command::new("dpkg-deb").arg("--fsys-tarfile").arg(archive).stdout(Stdio::piped()).spawn()?;
     let tarball = reader.stdout.take().context("dpkg-deb has no output")?;
     let mut tar = command::new("tar");
-    tar.args(["--extract", "--wildcards", "--no-same-owner"])
-        .arg("--directory")
-        .arg(&scratch)
-        .arg(part.file());
+    tar.args(["--extract", "--wildcards", "--no-same-owner"]).arg("--directory").arg(folder).args(patterns);
     command::run(tar.stdin(tarball)).with_context(|| format!("cannot unpack {}", archive.display()))?;
     if !reader.wait()?.success() {
         bail!("dpkg-deb could not read {}", archive.display());
     }
-    let inside = scratch.join(part.file().trim_start_matches("./")).parent().map(Path::to_path_buf);
-    let mut files = std::fs::read_dir(inside.unwrap_or(scratch))?.flatten().map(|entry| entry.path());
-    let file =
-        files.find(|path| path.is_file()).with_context(|| format!("{package} has no {}", part.file()))?;
-    let folder = part.path().parent().map(Path::to_path_buf).context("a part has no folder")?;
-    std::fs::create_dir_all(&folder)?;
-    let archive_name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    std::fs::write(folder.join("package"), archive_name)?;
-    std::fs::rename(&file, part.path()).context("cannot keep what was unpacked")
+    Ok(())
 }
 
 #[cfg(test)]

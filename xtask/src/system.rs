@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 
 use crate::packages::{self, Part};
-use crate::{command, image, initrd};
+use crate::{command, image, initrd, rootfs};
 
 /// The interrupt controller of the machine, which is also what its guests see.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -41,8 +41,57 @@ pub struct Machine {
     pub memory_mib: u64,
     /// Whether the processors have EL2.
     pub virtualization: bool,
+    /// Disks and network cards.
+    pub devices: Vec<Device>,
     /// More words for QEMU.
     pub extra: Vec<String>,
+}
+
+/// How a device is reached.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Bus {
+    /// One of the machine's virtio-mmio windows.
+    Mmio,
+    /// A PCI function.
+    Pci,
+}
+
+/// A virtio device of the machine.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Device {
+    /// A disk with the bytes of a file. What the machine writes is forgotten when it ends.
+    Disk(PathBuf, Bus),
+    /// A network card. The network behind it answers at 10.0.2.2 and leads nowhere.
+    Network(Bus),
+}
+
+impl Device {
+    /// QEMU's words for it; the number tells it from the others.
+    fn words(&self, number: usize) -> [String; 4] {
+        let kind = |bus: &Bus| match bus {
+            Bus::Mmio => "device",
+            Bus::Pci => "pci",
+        };
+        match self {
+            Self::Disk(file, bus) => [
+                "-drive".to_owned(),
+                format!("if=none,file={},format=raw,snapshot=on,id=device{number}", file.display()),
+                "-device".to_owned(),
+                format!("virtio-blk-{},drive=device{number}", kind(bus)),
+            ],
+            Self::Network(bus) => [
+                "-netdev".to_owned(),
+                format!("user,restrict=on,id=device{number}"),
+                "-device".to_owned(),
+                // Nothing starts from the network, so that the card needs no program for it, which QEMU may lack.
+                format!(
+                    "virtio-net-{},netdev=device{number}{}",
+                    kind(bus),
+                    if *bus == Bus::Pci { ",romfile=" } else { "" }
+                ),
+            ],
+        }
+    }
 }
 
 impl Default for Machine {
@@ -53,6 +102,7 @@ impl Default for Machine {
             cpus: 2,
             memory_mib: 2048,
             virtualization: true,
+            devices: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -77,6 +127,9 @@ impl Machine {
         let mut qemu = command::new("qemu-system-aarch64");
         qemu.args(["-machine", &board, "-cpu", &self.cpu, "-smp", &self.cpus.to_string()]);
         qemu.args(["-m", &self.memory_mib.to_string(), "-display", "none", "-nic", "none"]).args(&self.extra);
+        for (number, device) in self.devices.iter().enumerate() {
+            qemu.args(device.words(number));
+        }
         qemu
     }
 }
@@ -158,6 +211,17 @@ impl Domain {
         })
     }
 
+    /// A Debian guest that takes part in Xen's interface and has the drivers of PV devices.
+    ///
+    /// # Errors
+    /// When its packages cannot be had.
+    pub fn debian_enhanced(kernel: Part, cpus: u32, memory_mib: u64, words: &str) -> Result<Self> {
+        let mut domain = Self::debian(kernel, cpus, memory_mib, words)?;
+        domain.ramdisk = Some(Module { file: initrd::build_with_pv(kernel)?, bootargs: None });
+        domain.extra = "\t\t\txen,enhanced;\n".to_owned();
+        Ok(domain)
+    }
+
     /// A guest that is one image and needs nothing else.
     #[must_use]
     pub fn plain(kernel: PathBuf, cpus: u32, memory_mib: u64) -> Self {
@@ -171,6 +235,34 @@ impl Domain {
     }
 }
 
+/// The domain that has the machine's devices and rules over the others.
+#[derive(Clone, Debug)]
+pub struct Dom0 {
+    /// RAM in MiB.
+    pub memory_mib: u64,
+    /// The kernel.
+    pub kernel: Module,
+    /// The initial file system, if any.
+    pub ramdisk: Option<Module>,
+}
+
+impl Dom0 {
+    /// Debian with Xen's tools on a disk ([`rootfs`]), which the machine must have; the words come behind those for the
+    /// console and the disk on the kernel's command line.
+    ///
+    /// # Errors
+    /// When its packages cannot be had.
+    pub fn debian(kernel: Part, memory_mib: u64, words: &str) -> Result<Self> {
+        packages::fetch(&[kernel])?;
+        let bootargs = format!("console=hvc0 root=LABEL={} {words}", rootfs::LABEL).trim_end().to_owned();
+        Ok(Self {
+            memory_mib,
+            kernel: Module { file: kernel.path(), bootargs: Some(bootargs) },
+            ramdisk: Some(Module { file: initrd::build_for_dom0(kernel)?, bootargs: None }),
+        })
+    }
+}
+
 /// A whole system.
 #[derive(Clone, Debug)]
 pub struct System {
@@ -180,6 +272,8 @@ pub struct System {
     pub hypervisor: Hypervisor,
     /// The hypervisor's command line.
     pub arguments: String,
+    /// Dom0, if there is one.
+    pub dom0: Option<Dom0>,
     /// The domains.
     pub domains: Vec<Domain>,
     /// More device-tree source, laid over the tree as it is made here.
@@ -210,6 +304,7 @@ impl System {
             machine: Machine::default(),
             hypervisor,
             arguments: "console=dtuart dtuart=/pl011@9000000 guest_loglvl=all".to_owned(),
+            dom0: None,
             domains: Vec::new(),
             overlay: String::new(),
             entry: Entry::default(),

@@ -35,8 +35,10 @@ pub enum Need {
     UBoot,
     /// Xen's public headers, and a C compiler for each architecture that reads them.
     XenHeaders,
-    /// apt-get and dpkg-deb, which fetch and unpack Debian's arm64 kernels.
+    /// apt-get and dpkg-deb, which fetch and unpack Debian's arm64 kernels, and xz for their modules.
     Packages,
+    /// mke2fs, which makes a disk out of a folder.
+    FileSystems,
 }
 
 /// One missing thing: Debian's packages that bring it, and what to do where there are none.
@@ -79,6 +81,13 @@ pub fn linker() -> Option<&'static str> {
     NAMES.into_iter().find(|name| find(name).is_some())
 }
 
+/// mke2fs, which lies where only root's `PATH` leads.
+#[must_use]
+pub fn mke2fs() -> Option<PathBuf> {
+    let usual = ["/usr/sbin/mke2fs", "/sbin/mke2fs"].map(PathBuf::from);
+    find("mke2fs").or_else(|| usual.into_iter().find(|file| file.is_file()))
+}
+
 fn look(needs: &[Need]) -> Vec<Missing> {
     needs.iter().filter_map(|need| missing(*need)).collect()
 }
@@ -107,8 +116,12 @@ fn missing(need: Need) -> Option<Missing> {
             &["libxen-dev", "gcc", "libc6-dev", "gcc-aarch64-linux-gnu", "libc6-dev-arm64-cross"],
             "Xen 4.17's public headers at /usr/include/xen, and gcc for x86-64 and for arm64",
         ),
-        Need::Packages if find("apt-get").is_some() && find("dpkg-deb").is_some() => None,
-        Need::Packages => lacks(&["apt", "dpkg"], "apt-get and dpkg-deb with Debian's archive keys"),
+        Need::Packages if ["apt-get", "dpkg-deb", "xz"].iter().all(|tool| find(tool).is_some()) => None,
+        Need::Packages => {
+            lacks(&["apt", "dpkg", "xz-utils"], "apt-get and dpkg-deb with Debian's archive keys, and xz")
+        }
+        Need::FileSystems if mke2fs().is_some() => None,
+        Need::FileSystems => lacks(&["e2fsprogs"], "mke2fs of e2fsprogs 1.43 or newer"),
     }
 }
 

@@ -46,7 +46,7 @@ pub struct Tree {
 /// # Errors
 /// When QEMU or dtc fails, or a module's file cannot be read.
 pub fn build(system: &System, folder: &Path) -> Result<Tree> {
-    let modules = place(&system.domains)?;
+    let modules = place(system)?;
     let mut source = machine_source(&system.machine, folder)?;
     source.push_str(&chosen(system, &modules)?);
     source.push_str(&system.overlay);
@@ -74,11 +74,12 @@ fn machine_source(machine: &Machine, folder: &Path) -> Result<String> {
 }
 
 /// Gives each file its place, one behind the other with room for a kernel's zeroes.
-fn place(domains: &[Domain]) -> Result<Vec<Placed>> {
+fn place(system: &System) -> Result<Vec<Placed>> {
     let mut placed: Vec<Placed> = Vec::new();
     let mut next = MODULES;
-    let modules = domains.iter().flat_map(|domain| [Some(&domain.kernel), domain.ramdisk.as_ref()]).flatten();
-    for module in modules {
+    let dom0 = system.dom0.iter().flat_map(|dom0| [Some(&dom0.kernel), dom0.ramdisk.as_ref()]);
+    let others = system.domains.iter().flat_map(|domain| [Some(&domain.kernel), domain.ramdisk.as_ref()]);
+    for module in dom0.chain(others).flatten() {
         if placed.iter().any(|other| other.file == module.file) {
             continue;
         }
@@ -95,7 +96,14 @@ fn place(domains: &[Domain]) -> Result<Vec<Placed>> {
 
 fn chosen(system: &System, modules: &[Placed]) -> Result<String> {
     let mut text = String::from("\n/ {\n\tchosen {\n\t\t#address-cells = <2>;\n\t\t#size-cells = <2>;\n");
-    writeln!(text, "\t\txen,xen-bootargs = \"{}\";", system.arguments)?;
+    let dom0_memory = system.dom0.as_ref().map(|dom0| format!(" dom0_mem={}M", dom0.memory_mib));
+    writeln!(text, "\t\txen,xen-bootargs = \"{}{}\";", system.arguments, dom0_memory.unwrap_or_default())?;
+    if let Some(dom0) = &system.dom0 {
+        module_node(&mut text, "multiboot,kernel", &dom0.kernel, modules)?;
+        if let Some(ramdisk) = &dom0.ramdisk {
+            module_node(&mut text, "multiboot,ramdisk", ramdisk, modules)?;
+        }
+    }
     for (index, domain) in system.domains.iter().enumerate() {
         domain_node(&mut text, index + 1, domain, modules)?;
     }

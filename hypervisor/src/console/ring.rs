@@ -52,6 +52,35 @@ impl Ring {
         self.bytes.get(at..end).unwrap_or_default()
     }
 
+    /// Bytes ever written.
+    pub fn written(&self) -> usize {
+        self.written
+    }
+
+    /// Appends a byte; where there is no room the oldest one is forgotten.
+    pub fn push_over(&mut self, byte: u8) {
+        if self.room() == 0 {
+            self.advance(1);
+        }
+        self.push(byte);
+    }
+
+    /// Copies out what was written from the byte with this number on, as far as it is still there.
+    pub fn copy_from(&self, number: usize, into: &mut [u8]) -> usize {
+        let mut copied = 0_usize;
+        for place in into {
+            let at = number.wrapping_add(copied);
+            let ahead = self.written.wrapping_sub(at);
+            if ahead == 0 || ahead > self.waiting() {
+                break;
+            }
+            let index = at & self.bytes.len().wrapping_sub(1);
+            *place = self.bytes.get(index).copied().unwrap_or(0);
+            copied = copied.saturating_add(1);
+        }
+        copied
+    }
+
     /// Forgets the oldest `count` bytes.
     pub fn advance(&mut self, count: usize) {
         self.read = self.read.wrapping_add(count.min(self.waiting()));

@@ -303,6 +303,10 @@ impl Machine for Board {
         map.tables.lock().shown(ipa).is_some()
     }
 
+    fn first_shown(&self, map: &GuestMap) -> Option<u64> {
+        map.tables.lock().first_shown()
+    }
+
     fn show(
         &self,
         map: &GuestMap,
@@ -326,6 +330,10 @@ impl Machine for Board {
 
     fn hide_block(&self, map: &GuestMap, ipa: u64) -> Option<Block> {
         map.tables.lock().hide_block(self.frames, ipa, &mut |flush| processor::flush(map.register, flush))
+    }
+
+    fn hide_granted(&self, map: &GuestMap, ipa: u64, host: u64) -> bool {
+        map.tables.lock().hide_granted(ipa, host, &mut |flush| processor::flush(map.register, flush))
     }
 
     #[inline]

@@ -90,7 +90,7 @@ pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> 
         Word::Swap8(_) => 1,
         Word::Exchange16(..) | Word::Clear16(_) => 2,
         Word::Load32 | Word::Store32(_) | Word::Set32(_) | Word::Clear32(_) | Word::Exchange32(..) => 4,
-        Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) => 8,
+        Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) | Word::Exchange64(..) => 8,
     };
     let at = place(frame, offset, bytes).filter(|at| at.is_multiple_of(bytes))?;
     Some(match act {
@@ -126,6 +126,12 @@ pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> 
             at,
             "ldaxr {old:w}, [{address}]\ncmp {old:w}, {before:w}\nmov {new:w}, {after:w}\nmov {status:w}, #0\nb.ne 3f",
             "stlxr {status:w}, {new:w}, [{address}]", "",
+            before = in(reg) before, after = in(reg) after,
+        ),
+        Word::Exchange64(before, after) => update!(
+            at,
+            "ldaxr {old}, [{address}]\ncmp {old}, {before}\nmov {new}, {after}\nmov {status:w}, #0\nb.ne 3f",
+            "stlxr {status:w}, {new}, [{address}]", "",
             before = in(reg) before, after = in(reg) after,
         ),
         Word::Exchange16(before, after) => update!(

@@ -115,7 +115,7 @@ impl FrameTable {
     ) -> impl Iterator<Item = GuestFrame> {
         self.adopt(&frames, owner);
         let (base, count) = (frames.base, frames.size / FRAME_SIZE);
-        (0..count).filter_map(move |number| self.from_map(base + number * FRAME_SIZE))
+        (0..count).filter_map(move |number| self.out_of_map(base + number * FRAME_SIZE))
     }
 
     /// What a pool still has is free from now on.
@@ -181,7 +181,7 @@ impl FrameTable {
     }
 
     /// The handle that a map holds of the frame at `at`, taken out of the map.
-    pub(crate) fn from_map(&'static self, at: u64) -> Option<GuestFrame> {
+    pub(crate) fn out_of_map(&'static self, at: u64) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
         Some(GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
     }
@@ -194,6 +194,24 @@ impl FrameTable {
             (1..MOST).contains(&count_of(value)).then(|| value + 1)
         });
         counted.ok().map(|_| GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
+    }
+
+    /// One more handle of the frame at a host address, if somebody has one.
+    pub fn held(&'static self, at: u64) -> Option<GuestFrame> {
+        self.hold(at)
+    }
+
+    /// The handle that a shelf has of a frame, by [`GuestFrame::number_in`]; `None` for the number 0. Each
+    /// may come of it once.
+    pub(super) fn numbered(&'static self, number: u32) -> Option<GuestFrame> {
+        let record = usize::try_from(number.checked_sub(1)?).ok()?;
+        for span in &self.spans {
+            let offset = record.wrapping_sub(span.record) as u64;
+            if offset < span.frames {
+                return Some(GuestFrame { table: self, record, at: (span.first + offset) * FRAME_SIZE });
+            }
+        }
+        None
     }
 
     /// Whether there is a record of the frame at this host address: it is RAM, and not the hypervisor's.
@@ -241,6 +259,12 @@ impl GuestFrame {
     /// How many hold it.
     pub fn count(&self) -> u32 {
         self.table.records.get(self.record).map_or(0, |record| count_of(record.load(Ordering::Relaxed)))
+    }
+
+    /// One more than the number of its record, if that is in this table.
+    pub(super) fn number_in(&self, table: &'static FrameTable) -> Option<u32> {
+        let known = core::ptr::eq(self.table, table);
+        u32::try_from(self.record).ok().filter(|_| known)?.checked_add(1)
     }
 
     /// One more handle; `None` where very many have one.

@@ -64,7 +64,7 @@ impl Sim {
         let bytes = match act {
             Word::Swap8(_) => 1,
             Word::Exchange16(..) | Word::Clear16(_) => 2,
-            Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) => 8,
+            Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) | Word::Exchange64(..) => 8,
             _ => 4,
         };
         if !offset.is_multiple_of(bytes) || offset.checked_add(bytes)? > FRAME {
@@ -85,7 +85,8 @@ impl Sim {
             Word::Clear64(bits) => before & !bits,
             Word::Exchange32(old, new) if before == u64::from(old) => u64::from(new),
             Word::Exchange16(old, new) if before == u64::from(old) => u64::from(new),
-            Word::Exchange32(..) | Word::Exchange16(..) => before,
+            Word::Exchange64(old, new) if before == old => new,
+            Word::Exchange64(..) | Word::Exchange32(..) | Word::Exchange16(..) => before,
             Word::Clear16(bits) => before & !u64::from(bits),
             Word::Swap8(byte) => u64::from(byte),
         };

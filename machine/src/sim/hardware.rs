@@ -270,6 +270,10 @@ impl Machine for Sim {
         map.shown(ipa).is_some()
     }
 
+    fn first_shown(&self, map: &GuestMap) -> Option<u64> {
+        map.tables.lock().first_shown()
+    }
+
     fn show(
         &self,
         map: &GuestMap,
@@ -290,6 +294,10 @@ impl Machine for Sim {
 
     fn hide_block(&self, map: &GuestMap, ipa: u64) -> Option<Block> {
         map.tables.lock().hide_block(self.frames, ipa, &mut |_| ())
+    }
+
+    fn hide_granted(&self, map: &GuestMap, ipa: u64, host: u64) -> bool {
+        map.tables.lock().hide_granted(ipa, host, &mut |_| ())
     }
 
     fn read_frame(&self, frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {

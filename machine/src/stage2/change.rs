@@ -320,8 +320,56 @@ impl Stage2 {
     }
 }
 
+impl Stage2 {
+    /// Hides the granted frame at `host`, where it is what is shown at `ipa`.
+    pub(crate) fn hide_granted(&mut self, ipa: u64, host: u64, flush: &mut dyn FnMut(Flush)) -> bool {
+        // A single frame is a leaf of its own, which needs no tables to go.
+        let is_it = |end: &End| end.entry & VALID != 0 && end.level == 3;
+        let Some(end) = self.end_of(ipa, 3).filter(is_it) else { return false };
+        if Kind::of(end.entry) != Kind::Granted || end.entry & ADDRESS != host {
+            return false;
+        }
+        let removed = self.clear(end.table, ipa, flush);
+        self.prune(ipa, flush);
+        removed.is_some()
+    }
+}
+
+impl Stage2 {
+    /// The first guest address that shows something that is no device.
+    pub(crate) fn first_shown(&self) -> Option<u64> {
+        (0..self.root_tables).find_map(|half| {
+            let base = (half as u64) << 39;
+            self.first_in(self.root.checked_add(half)?, 1, base)
+        })
+    }
+
+    /// The same in a table of `level` whose first entry is for the address `base`. Three levels deep.
+    fn first_in(&self, table: usize, level: u32, base: u64) -> Option<u64> {
+        for number in 0..ENTRIES {
+            let entry = self.entry(table, number)?.load(Ordering::Relaxed);
+            let ipa = base + number as u64 * leaf_size(level);
+            if entry & VALID == 0 {
+                continue;
+            }
+            if level == 3 || entry & 0b10 == 0 {
+                if Kind::of(entry) != Kind::Device {
+                    return Some(ipa);
+                }
+                continue;
+            }
+            if let Some(found) =
+                self.table_index(entry).and_then(|below| self.first_in(below, level + 1, ipa))
+            {
+                return Some(found);
+            }
+        }
+        None
+    }
+}
+
 /// What is out of a map, with the count that the map had.
 fn hidden(table: &'static FrameTable, removed: Removed) -> Hidden {
-    let frame = if removed.kind.is_counted() { table.from_map(removed.host) } else { None };
+    let frame = if removed.kind.is_counted() { table.out_of_map(removed.host) } else { None };
     Hidden { kind: removed.kind, frame }
 }

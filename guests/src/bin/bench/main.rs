@@ -8,6 +8,7 @@
 #![no_main]
 
 mod interrupts;
+mod paravirtual;
 mod plain;
 mod second;
 
@@ -32,6 +33,7 @@ fn main() {
     registers::mask_interrupts();
     plain::all();
     interrupts::all();
+    paravirtual::all();
     if platform::get().cpus > 1 {
         second::all();
     }

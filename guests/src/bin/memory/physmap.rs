@@ -4,7 +4,7 @@ use guests::report;
 use guests::xen::memory::{self, AddToPhysmap, AddToPhysmapBatch, RemoveFromPhysmap};
 use guests::xen::{self, DOMID_SELF, MEMORY_OP};
 
-use super::{accounted, look, populate, read, spare, write};
+use super::{accounted, look, populate, spare, write};
 
 /// A frame behind all memory.
 fn hole(pages: u64) -> u64 {
