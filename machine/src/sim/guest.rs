@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use model::arm64::{AccessSize, Cause, Registers, SystemRegister, Trap};
+use model::arm64::{AccessSize, Registers, SystemRegister, Trap};
 
 use super::mark::{stamp, words};
-use super::program::{Answer, Cpu, Exception, Insight, Program, Request, Slot, Start};
+use super::program::{Answer, Cpu, Exception, Program, Request, Slot, Start};
+use super::trap::{fetch_abort, synchronous, with};
 
 /// Offset of the vector for synchronous exceptions from EL1 with its own stack.
 const VECTOR: u64 = 0x200;
@@ -487,27 +488,4 @@ impl Guest {
         self.waits += 1;
         (self.waits % 31) as usize
     }
-}
-
-fn with(around: &mut Surroundings<'_>, act: super::program::Act) -> u64 {
-    let now = around.machine.time();
-    let registers = &mut *around.registers;
-    act(&mut Insight {
-        x: &mut registers.x,
-        pc: &mut registers.pc,
-        pstate: &mut registers.pstate,
-        system: &mut around.loaded.system,
-        vector: &mut around.loaded.vector,
-        timer: &mut around.loaded.timer,
-        vmcr: &mut around.loaded.interface.vmcr,
-        now,
-    })
-}
-
-fn synchronous(class: u64, iss: u64) -> Trap {
-    Trap { cause: Cause::Synchronous, syndrome: class << 26 | 1 << 25 | iss, fault_address: 0, fault_page: 0 }
-}
-
-fn fetch_abort(pc: u64) -> Trap {
-    Trap { fault_address: pc, fault_page: pc & !0xfff, ..synchronous(0x20, 7) }
 }
