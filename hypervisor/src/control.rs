@@ -108,6 +108,16 @@ impl<M: Machine> Hypervisor<M> {
             let mut none = None;
             vcpu.runstate.lock().swap_area(&mut none);
         });
+        // What a vCPU, of whatever domain, has left in the middle is the domain's, too.
+        for vcpu in &self.vcpus {
+            let mut place = vcpu.progress.lock();
+            if let Some(progress) = place.as_mut().filter(|left| left.extent.domain == domain.index) {
+                if !progress.give_some_back(domain) {
+                    return false;
+                }
+                *place = None;
+            }
+        }
         for _ in 0..FRAMES {
             let Some(ipa) = self.machine.first_shown(&domain.map) else { return true };
             match self.machine.hide(&domain.map, ipa) {

@@ -116,6 +116,11 @@ impl Progress {
     pub fn abandoned(self) -> Self {
         Progress { stage: Stage::GivingBack(false), ..self }
     }
+
+    /// Gives some of its frames back, which are the domain's; true when it has none.
+    pub fn give_some_back<M: Machine>(&mut self, domain: &Domain<M>) -> bool {
+        (0..AT_A_STRETCH).any(|_| matches!(give_back_next(domain, self, false), Step::Ended(_)))
+    }
 }
 
 impl<M: Machine> Hypervisor<M> {
@@ -124,6 +129,9 @@ impl<M: Machine> Hypervisor<M> {
     pub fn work_on(&self, local: &Local<'_, M>, mut progress: Progress, limit: u64) -> Outcome {
         let Some(domain) = self.domains.get(progress.extent.domain) else { return Outcome::Failed };
         let mut steps = 0_u64;
+        if !domain.lives() {
+            progress = progress.abandoned();
+        }
         loop {
             let step = match (progress.stage, progress.extent.change) {
                 (Stage::Fresh, Change::Populate) => self.take(domain, &mut progress, limit),
@@ -397,6 +405,11 @@ impl Pv {
     /// The frame number where a frame of the grant table was shown last.
     pub fn grant_frame_place(&self, index: usize) -> Option<u64> {
         self.places.get(index.checked_add(1)?)?.number()
+    }
+
+    /// How many frames the grant table can have.
+    pub fn most_grant_frames(&self) -> usize {
+        self.grant_frames.len().min(crate::grant::FRAMES)
     }
 }
 

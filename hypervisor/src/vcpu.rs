@@ -26,8 +26,6 @@ pub struct State {
     pub physical_line: bool,
     /// When a poll for events ends (`SCHEDOP_poll`).
     pub poll_deadline: Option<Ticks>,
-    /// An extent of memory that it has left in the middle.
-    pub progress: Option<Progress>,
 }
 
 impl State {
@@ -71,6 +69,8 @@ pub struct Vcpu {
     pub state: Lock<State>,
     /// On or off.
     pub power: Lock<Power>,
+    /// An extent of memory that it has left in the middle.
+    pub progress: Lock<Option<Progress>>,
     /// How long it has been doing what.
     pub runstate: Lock<Runstate>,
     /// The port for which it polls; [`POLLS_FOR_ANY`], or 0 for none.
@@ -98,10 +98,10 @@ impl Vcpu {
                     physical_timer: PhysicalTimer::default(),
                     physical_line: false,
                     poll_deadline: None,
-                    progress: None,
                 },
             ),
             power: Lock::new(Rank::Power, Power::Off),
+            progress: Lock::new(Rank::Power, None),
             runstate: Lock::new(Rank::Runstate, Runstate::default()),
             poll: AtomicU32::new(0),
             attention: AtomicBool::new(false),

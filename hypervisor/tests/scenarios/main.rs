@@ -7,6 +7,7 @@ mod boot;
 mod console;
 mod death;
 mod interrupts;
+mod memory;
 mod power;
 mod random;
 mod scheduling;

@@ -68,11 +68,13 @@ pub(crate) struct Wish {
     pub(crate) uart: bool,
     pub(crate) ramdisk: bool,
     pub(crate) memory: u64,
+    /// It has PV interfaces.
+    pub(crate) pv: bool,
 }
 
 impl Wish {
     pub(crate) fn new(vcpus: u32) -> Self {
-        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB }
+        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false }
     }
 }
 
@@ -232,6 +234,9 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
     tree.property_u32("#size-cells", 2);
     tree.property_u64("memory", domain.memory >> 10);
     tree.property_u32("cpus", domain.vcpus);
+    if domain.pv {
+        tree.property_text("xen,enhanced", "no-xenstore");
+    }
     if domain.uart {
         tree.property_empty("vpl011");
     }

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use model::arm64::{AccessSize, Cause, Registers, SystemRegister, Trap};
+use model::arm64::{AccessSize, Registers, SystemRegister, Trap};
 
 use super::mark::{stamp, words};
-use super::program::{Answer, Cpu, Exception, Insight, Program, Request, Slot, Start};
+use super::program::{Answer, Cpu, Exception, Program, Request, Slot, Start};
+use super::trap::{fetch_abort, synchronous, with};
 
 /// Offset of the vector for synchronous exceptions from EL1 with its own stack.
 const VECTOR: u64 = 0x200;
@@ -27,6 +28,9 @@ enum After {
     /// Anything.
     Anything,
 }
+
+/// HVC's immediate of Xen's calls, which a guest may be made to repeat.
+const HYPERCALL: u16 = 0xea1;
 
 /// What must be found again.
 #[derive(Clone, Debug)]
@@ -83,6 +87,10 @@ pub(super) struct Guest {
     before: Option<Before>,
     /// An exception is to be taken, but its vector cannot be fetched.
     lost: bool,
+    /// Its last call was one of Xen's.
+    hypercall: bool,
+    /// It executes that once more.
+    again: bool,
     busy: Busy,
     /// WFI traps every other time where it need not.
     waits: u64,
@@ -100,6 +108,8 @@ impl Guest {
             slot: Arc::default(),
             before: None,
             lost: false,
+            hypercall: false,
+            again: false,
             busy: Busy::No,
             waits: 0,
             work: 0,
@@ -116,6 +126,9 @@ impl Guest {
     pub(super) fn resume(&mut self, around: &mut Surroundings<'_>) {
         if self.program.is_none() {
             self.begin(around);
+            return;
+        }
+        if self.again || self.is_again(around) {
             return;
         }
         let Some(before) = self.before.take() else { return };
@@ -142,11 +155,22 @@ impl Guest {
         }
     }
 
+    /// It was let back to the instruction that called: it will call again, with the arguments that it has now.
+    fn is_again(&mut self, around: &Surroundings<'_>) -> bool {
+        let back = |before: &Before| before.after == After::Call && around.registers.pc == before.pc;
+        self.again = self.hypercall && self.before.as_ref().is_some_and(back);
+        if self.again {
+            self.before = None;
+        }
+        self.again
+    }
+
     fn begin(&mut self, around: &mut Surroundings<'_>) {
         self.slot = Arc::default();
         self.before = None;
         self.busy = Busy::No;
         self.lost = false;
+        self.again = false;
         let start = Start {
             pc: around.registers.pc,
             pstate: around.registers.pstate,
@@ -250,6 +274,9 @@ impl Guest {
             let pc = around.registers.pc;
             self.remember(around, After::Anything, pc, pc);
             return Outcome::Trap(fetch_abort(pc));
+        }
+        if core::mem::take(&mut self.again) {
+            return self.enter(around, HYPERCALL);
         }
         if self.busy != Busy::No {
             return self.be_busy(around);
@@ -386,10 +413,16 @@ impl Guest {
             // CPU_OFF: what starts here next is something new.
             self.program = None;
         }
-        let pc = around.registers.pc;
+        self.hypercall = !secure && immediate == HYPERCALL;
         if secure {
             return self.stop(around, After::Call, 0x17, u64::from(immediate));
         }
+        self.enter(around, immediate)
+    }
+
+    /// HVC.
+    fn enter(&mut self, around: &mut Surroundings<'_>, immediate: u16) -> Outcome {
+        let pc = around.registers.pc;
         around.registers.pc = pc.wrapping_add(4);
         self.remember(around, After::Call, pc, pc.wrapping_add(4));
         Outcome::Trap(synchronous(0x16, u64::from(immediate)))
@@ -455,27 +488,4 @@ impl Guest {
         self.waits += 1;
         (self.waits % 31) as usize
     }
-}
-
-fn with(around: &mut Surroundings<'_>, act: super::program::Act) -> u64 {
-    let now = around.machine.time();
-    let registers = &mut *around.registers;
-    act(&mut Insight {
-        x: &mut registers.x,
-        pc: &mut registers.pc,
-        pstate: &mut registers.pstate,
-        system: &mut around.loaded.system,
-        vector: &mut around.loaded.vector,
-        timer: &mut around.loaded.timer,
-        vmcr: &mut around.loaded.interface.vmcr,
-        now,
-    })
-}
-
-fn synchronous(class: u64, iss: u64) -> Trap {
-    Trap { cause: Cause::Synchronous, syndrome: class << 26 | 1 << 25 | iss, fault_address: 0, fault_page: 0 }
-}
-
-fn fetch_abort(pc: u64) -> Trap {
-    Trap { fault_address: pc, fault_page: pc & !0xfff, ..synchronous(0x20, 7) }
 }

@@ -207,7 +207,7 @@ fn grant_table_frames<M: Machine>(owner: &Domain<M>, id: u32) -> Result<u64, Err
     let pv = owner.pv.as_ref().ok_or(Errno::Inval)?;
     match id {
         op::XENMEM_RESOURCE_GRANT_TABLE_ID_SHARED => {
-            u64::try_from(pv.grant_frames.len()).map_err(|_| Errno::Inval)
+            u64::try_from(pv.most_grant_frames()).map_err(|_| Errno::Inval)
         }
         // Those belong to a version that there is not.
         _ => Err(Errno::Inval),

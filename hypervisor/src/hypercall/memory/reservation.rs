@@ -72,20 +72,21 @@ fn again(call: &mut Call, operation: u32, index: u64) -> Answer {
     Err(Errno::Restart)
 }
 
-fn keep<M: Machine>(local: &mut Local<'_, M>, progress: Progress) {
-    if let Some(current) = local.current.as_mut() {
-        current.state.progress = Some(progress);
+fn keep<M: Machine>(local: &Local<'_, M>, progress: Progress) {
+    if let Some(current) = &local.current {
+        // It was taken from there before this one was begun.
+        *current.vcpu.progress.lock() = Some(progress);
     }
 }
 
 /// Goes on with an extent, or begins it. Another one that the vCPU has left in the middle is given up first.
 fn work<M: Machine>(
     hypervisor: &Hypervisor<M>,
-    local: &mut Local<'_, M>,
+    local: &Local<'_, M>,
     extent: Extent,
     limit: u64,
 ) -> Result<Outcome, Errno> {
-    let left = local.current.as_mut().and_then(|current| current.state.progress.take());
+    let left = local.current.as_ref().and_then(|current| current.vcpu.progress.lock().take());
     let progress = match left {
         Some(progress) if progress.extent == extent => progress,
         Some(other) => {
