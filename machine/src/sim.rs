@@ -19,6 +19,7 @@ mod memory;
 mod processor;
 mod program;
 pub mod spin;
+mod trap;
 mod wire;
 
 use std::collections::HashMap;

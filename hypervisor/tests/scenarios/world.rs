@@ -68,11 +68,13 @@ pub(crate) struct Wish {
     pub(crate) uart: bool,
     pub(crate) ramdisk: bool,
     pub(crate) memory: u64,
+    /// Xen's interface.
+    pub(crate) pv: bool,
 }
 
 impl Wish {
     pub(crate) fn new(vcpus: u32) -> Self {
-        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB }
+        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false }
     }
 }
 
@@ -117,6 +119,12 @@ impl Setup {
 
     pub(crate) fn seed(mut self, seed: u64) -> Self {
         self.seed = seed;
+        self
+    }
+
+    /// All domains have Xen's interface.
+    pub(crate) fn enhanced(mut self) -> Self {
+        self.domains.iter_mut().for_each(|domain| domain.pv = true);
         self
     }
 
@@ -234,6 +242,9 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
     tree.property_u32("cpus", domain.vcpus);
     if domain.uart {
         tree.property_empty("vpl011");
+    }
+    if domain.pv {
+        tree.property_text("xen,enhanced", "no-xenstore");
     }
     tree.begin("kernel");
     tree.property_texts("compatible", &["multiboot,kernel", "multiboot,module"]);

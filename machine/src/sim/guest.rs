@@ -3,13 +3,16 @@
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
-use model::arm64::{AccessSize, Cause, Registers, SystemRegister, Trap};
+use model::arm64::{AccessSize, Registers, SystemRegister, Trap};
 
 use super::mark::{stamp, words};
 use super::program::{Answer, Cpu, Exception, Insight, Program, Request, Slot, Start};
+use super::trap::{fetch_abort, synchronous};
 
 /// Offset of the vector for synchronous exceptions from EL1 with its own stack.
 const VECTOR: u64 = 0x200;
+/// The immediate of a hypercall of Xen's.
+const HYPERCALL: u16 = 0xea1;
 
 /// What the last trap was, and so what the hypervisor may have changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +25,8 @@ enum After {
     Load(usize),
     /// X0 to X3 are results.
     Call,
+    /// X0 to X4 are results, or what is left when it is executed again.
+    Hypercall,
     /// The program's branch to nowhere; it comes back to this address.
     Jump(u64),
     /// Anything.
@@ -84,6 +89,8 @@ pub(super) struct Guest {
     /// An exception is to be taken, but its vector cannot be fetched.
     lost: bool,
     busy: Busy,
+    /// A hypercall that is to be executed again.
+    again: bool,
     /// WFI traps every other time where it need not.
     waits: u64,
     pub(super) work: u64,
@@ -101,6 +108,7 @@ impl Guest {
             before: None,
             lost: false,
             busy: Busy::No,
+            again: false,
             waits: 0,
             work: 0,
             loaded: false,
@@ -129,13 +137,18 @@ impl Guest {
             self.take_exception(around, &before);
             return;
         }
+        if before.after == After::Hypercall && around.registers.pc == before.pc {
+            // The hypervisor has left some of it for later.
+            self.again = true;
+            return;
+        }
         self.compare(around, &before);
         match before.after {
             After::Load(target) => {
                 let value = around.registers.x[target];
                 self.answer(Ok(value));
             }
-            After::Call => self.answer(Ok(around.registers.x[0])),
+            After::Call | After::Hypercall => self.answer(Ok(around.registers.x[0])),
             After::Step => self.answer(Ok(0)),
             After::Jump(_) => panic!("{}: a fetch from nowhere had no consequence", self.name()),
             After::Nothing | After::Anything => {}
@@ -213,6 +226,7 @@ impl Guest {
             let free = match before.after {
                 After::Load(target) => number == target,
                 After::Call => number < 4,
+                After::Hypercall => number < 5,
                 _ => false,
             };
             assert!(
@@ -250,6 +264,9 @@ impl Guest {
             let pc = around.registers.pc;
             self.remember(around, After::Anything, pc, pc);
             return Outcome::Trap(fetch_abort(pc));
+        }
+        if core::mem::take(&mut self.again) {
+            return self.hypercall(around);
         }
         if self.busy != Busy::No {
             return self.be_busy(around);
@@ -386,13 +403,23 @@ impl Guest {
             // CPU_OFF: what starts here next is something new.
             self.program = None;
         }
-        let pc = around.registers.pc;
         if secure {
             return self.stop(around, After::Call, 0x17, u64::from(immediate));
+        } else if immediate == HYPERCALL {
+            return self.hypercall(around);
         }
+        let pc = around.registers.pc;
         around.registers.pc = pc.wrapping_add(4);
         self.remember(around, After::Call, pc, pc.wrapping_add(4));
         Outcome::Trap(synchronous(0x16, u64::from(immediate)))
+    }
+
+    /// A hypercall by what is in the registers.
+    fn hypercall(&mut self, around: &mut Surroundings<'_>) -> Outcome {
+        let pc = around.registers.pc;
+        around.registers.pc = pc.wrapping_add(4);
+        self.remember(around, After::Hypercall, pc, pc.wrapping_add(4));
+        Outcome::Trap(synchronous(0x16, u64::from(HYPERCALL)))
     }
 
     fn access(
@@ -470,12 +497,4 @@ fn with(around: &mut Surroundings<'_>, act: super::program::Act) -> u64 {
         vmcr: &mut around.loaded.interface.vmcr,
         now,
     })
-}
-
-fn synchronous(class: u64, iss: u64) -> Trap {
-    Trap { cause: Cause::Synchronous, syndrome: class << 26 | 1 << 25 | iss, fault_address: 0, fault_page: 0 }
-}
-
-fn fetch_abort(pc: u64) -> Trap {
-    Trap { fault_address: pc, fault_page: pc & !0xfff, ..synchronous(0x20, 7) }
 }
