@@ -182,6 +182,12 @@ impl Channels {
         from: usize,
         count: usize,
     ) -> impl Iterator<Item = (PortNumber, &mut Channel)> {
-        (0_u32..).zip(self.channels.iter_mut()).skip(from).take(count)
+        let mut next = u32::try_from(from).unwrap_or(u32::MAX);
+        let channels = self.channels.get_mut(from..).unwrap_or_default();
+        channels.iter_mut().take(count).map(move |channel| {
+            let port = next;
+            next = next.wrapping_add(1);
+            (port, channel)
+        })
     }
 }
