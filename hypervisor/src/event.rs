@@ -23,10 +23,15 @@ use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::vcpu::Vcpu;
 
-/// Ports of a domain that is not dom0, port 0 with them (`max_evtchn_port` of 1023).
-pub const DOMAIN_PORTS: usize = 1024;
+/// Ports of a domain that is not dom0, port 0 with them.
+pub const DOMAIN_PORTS: usize = with_port_0(plan::MOST_DOMAIN_PORTS);
 /// Ports of dom0.
-pub const CONTROL_PORTS: usize = 8192;
+pub const CONTROL_PORTS: usize = with_port_0(plan::MOST_DOM0_PORTS);
+
+#[expect(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "evaluated while compiling")]
+const fn with_port_0(last: u32) -> usize {
+    last as usize + 1
+}
 
 /// Virtual interrupts (`NR_VIRQS`).
 const VIRQS: usize = 24;
