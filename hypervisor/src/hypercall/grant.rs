@@ -31,6 +31,7 @@ const COMMAND: u32 = 0xf_ffff;
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation, `EINVAL` for a count that is negative or not one where it must be;
 /// others where the sub-operation says so.
+#[inline(never)]
 pub(super) fn grant_table_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

@@ -20,6 +20,7 @@ const AT_A_STRETCH: u32 = 16;
 ///
 /// # Errors
 /// `EFAULT` for an entry that cannot be read or given its result; `ERESTART` inside.
+#[inline(never)]
 pub(super) fn multicall<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

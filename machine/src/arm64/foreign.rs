@@ -25,7 +25,7 @@ unsafe extern "C" {
 }
 
 /// Where a byte of a frame is seen; `None` where `bytes` from there pass the frame's end.
-#[inline]
+#[inline(always)]
 fn place(frame: &GuestFrame, offset: usize, bytes: usize) -> Option<usize> {
     let end = offset.checked_add(bytes)?;
     (end <= FRAME).then(|| (FOREIGN + frame.address()) as usize + offset)
@@ -83,8 +83,8 @@ macro_rules! update {
     }};
 }
 
-/// Acts on one word.
-#[inline]
+/// Acts on one word. What is to be done is known where it is called, and no more than that is left there.
+#[inline(always)]
 pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> {
     let bytes = match act {
         Word::Swap8(_) => 1,

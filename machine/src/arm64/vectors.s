@@ -199,19 +199,29 @@ copy_foreign:
     add     x0, x0, #64
     subs    x2, x2, #64
     b.hs    1b
-2:  adds    x2, x2, #64 - 8
-    b.mi    4f
-3:  ldr     x3, [x1], #8
+2:  ands    x2, x2, #63
+    b.eq    8f
+    tbz     x2, #5, 3f
+    ldp     x3, x4, [x1], #16
+    ldp     x5, x6, [x1], #16
+    stp     x3, x4, [x0], #16
+    stp     x5, x6, [x0], #16
+3:  tbz     x2, #4, 4f
+    ldp     x3, x4, [x1], #16
+    stp     x3, x4, [x0], #16
+4:  tbz     x2, #3, 5f
+    ldr     x3, [x1], #8
     str     x3, [x0], #8
-    subs    x2, x2, #8
-    b.pl    3b
-4:  adds    x2, x2, #8
-    b.eq    6f
-5:  ldrb    w3, [x1], #1
-    strb    w3, [x0], #1
-    subs    x2, x2, #1
-    b.ne    5b
-6:  ret
+5:  tbz     x2, #2, 6f
+    ldr     w3, [x1], #4
+    str     w3, [x0], #4
+6:  tbz     x2, #1, 7f
+    ldrh    w3, [x1], #2
+    strh    w3, [x0], #2
+7:  tbz     x2, #0, 8f
+    ldrb    w3, [x1]
+    strb    w3, [x0]
+8:  ret
 
 // x0 = a page
 .balign 64
