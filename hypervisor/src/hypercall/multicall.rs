@@ -5,7 +5,7 @@
 
 use abi::errno::Errno;
 use abi::hypercall as number;
-use abi::layout::Handle;
+use abi::layout::{Handle, Layout};
 use abi::xen::MulticallEntry;
 use machine::contract::Machine;
 
@@ -51,7 +51,9 @@ fn one<M: Machine>(
     local: &mut Local<'_, M>,
     handle: Handle<MulticallEntry>,
 ) -> Result<(), Errno> {
-    let mut entry = hypervisor.read(local.current.as_ref().ok_or(Errno::NoSys)?, handle)?;
+    let mut bytes = MulticallEntry::zeroed();
+    hypervisor.read_bytes(local.current.as_ref().ok_or(Errno::NoSys)?, handle.address(), bytes.as_mut())?;
+    let mut entry = MulticallEntry::from_bytes(&bytes);
     let [a0, a1, a2, a3, a4, _] = entry.args;
     let mut inner = Call { arguments: [a0, a1, a2, a3, a4] };
     let answer = if entry.op == number::MULTICALL {
