@@ -77,7 +77,9 @@ fn each<M: Machine, T: Layout>(
             call.arguments = [command, place.address(), left, third, fourth];
             return Err(Errno::Restart);
         }
-        let mut order = hypervisor.read(current, place)?;
+        let mut bytes = T::zeroed();
+        hypervisor.read_bytes(current, place.address(), bytes.as_mut())?;
+        let mut order = T::from_bytes(&bytes);
         serve(hypervisor, current, &mut order)?;
         hypervisor.write(current, place, &order)?;
     }
