@@ -249,8 +249,14 @@ impl<M: Machine> Hypervisor<M> {
     /// Tells a domain that an event has come.
     #[inline]
     pub fn tell(&self, domain: &Domain<M>, news: News, cpu: CpuIndex) {
-        let News::Upcall(vcpu) = news else { return };
-        let (Some(pv), vcpu) = (&domain.pv, usize::from(vcpu)) else { return };
+        if let News::Upcall(vcpu) = news {
+            self.upcall(domain, usize::from(vcpu), cpu);
+        }
+    }
+
+    /// Raises a vCPU's event interrupt.
+    fn upcall(&self, domain: &Domain<M>, vcpu: usize, cpu: CpuIndex) {
+        let Some(pv) = &domain.pv else { return };
         let attention = domain.interrupts.lock().pulse(vcpu, pv.event_interrupt);
         self.notify(domain, attention, cpu);
         // One that has the interrupt switched off wakes all the same if it blocks for events.

@@ -30,7 +30,7 @@ const CONTROL_BLOCK: u32 = 72;
 ///
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation; others where the sub-operation says so.
-#[inline]
+#[inline(never)]
 pub(super) fn event_channel_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
