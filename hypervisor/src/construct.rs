@@ -46,9 +46,10 @@ pub const fn sizes<M: Construction>() -> Sizes {
     const CONSOLE: usize = 64 << 10;
     // A concatenated root may need one table more to be aligned.
     const SPARE_TABLE: usize = 4096;
-    // Ports and queues.
-    const EVENTS: usize = 192 << 10;
-    const CONTROL_EVENTS: usize = 640 << 10;
+    // A domain with the most vCPUs that there can be.
+    const EVENTS: usize = Events::bytes(plan::MOST_VCPUS as usize, DOMAIN_PORTS) + 4 * SLACK;
+    // Dom0's are beside those of any domain.
+    const CONTROL_EVENTS: usize = Events::bytes(0, CONTROL_PORTS);
     Sizes {
         fixed: (size_of::<Hypervisor<M>>() + SLACK + CONSOLE) as u64,
         processor: (size_of::<Processor>() + SLACK + STACK) as u64,

@@ -56,6 +56,12 @@ pub struct State {
 }
 
 impl Events {
+    /// Bytes of the tables for so many vCPUs and ports.
+    pub const fn bytes(vcpus: usize, ports: usize) -> usize {
+        let channels = size_of::<channel::Channel>().saturating_mul(ports);
+        channels.saturating_add(Delivery::bytes(vcpus, ports))
+    }
+
     /// No event channels, for so many vCPUs and ports. `None` where there is no memory.
     pub fn try_new(shared_info: &GuestFrame, vcpus: usize, ports: usize) -> Option<Self> {
         let state = State {
