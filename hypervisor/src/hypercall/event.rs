@@ -307,7 +307,7 @@ fn expand_array<M: Machine>(
 /// The queue of a port from now on.
 ///
 /// # Errors
-/// `EINVAL` for no port or no priority, `ENOSYS` without queues.
+/// `EINVAL` for no port or no priority, `ENOSYS` without queues, `EACCES` for a port that is not in use.
 fn set_priority<M: Machine>(
     hypervisor: &Hypervisor<M>,
     current: &Current<'_, M>,
