@@ -306,7 +306,10 @@ impl Console {
             self.reopen_line();
             return;
         }
-        self.put(line);
+        // What the domain in front writes is its own to keep.
+        line.iter().for_each(|byte| {
+            self.ring.push(*byte);
+        });
         for byte in line {
             if *byte == b'\n' || !self.open.push(*byte) {
                 self.open.clear();
@@ -385,6 +388,15 @@ impl Console {
             if *byte != b'\r' {
                 self.history.push_over(*byte);
             }
+        }
+    }
+
+    /// Takes a line of the hypervisor's into the history that was shown before there was one.
+    pub fn remember(&mut self, text: fmt::Arguments<'_>) {
+        let mut line = Text::new();
+        let _ = write!(line, "(XEN) {text}");
+        for byte in line.as_bytes().iter().chain(b"\n") {
+            self.history.push_over(*byte);
         }
     }
 

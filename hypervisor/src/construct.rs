@@ -300,7 +300,8 @@ fn route_devices<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Option
     let mut owners: Vec<Option<u16>> = Vec::new();
     owners.try_reserve_exact(INTERRUPTS).map_err(|_| Failure::OutOfMemory("devices"))?;
     owners.resize(INTERRUPTS, None);
-    for (index, domain) in (0_u16..).zip(&plan.domains) {
+    for (index, domain) in plan.domains.iter().enumerate() {
+        let index = u16::try_from(index).map_err(|_| Failure::OutOfMemory("devices"))?;
         for interrupt in domain.hardware.iter().flat_map(|hardware| &hardware.interrupts) {
             if let Some(owner) = usize::try_from(interrupt.intid).ok().and_then(|intid| owners.get_mut(intid))
             {

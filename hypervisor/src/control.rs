@@ -1,8 +1,8 @@
 //! What the control domain does to others: it pauses them, and takes back all that they have.
 //!
 //! A domain is destroyed in steps that are each short and can be repeated, so whoever destroys it can be
-//! interrupted between any two: it ends, its vCPUs leave their processors, its event channels are closed, what it
-//! has mapped of others' grants is let go, its memory is given back frame by frame. What others still hold of it, by a mapping or in the middle of a copy,
+//! interrupted between any two: it ends, its vCPUs leave their processors, its event channels are closed, its
+//! mappings of grants are undone, its memory is given back frame by frame. What others still hold of it, by a mapping or in the middle of a copy,
 //! stays until they let go.
 
 use abi::errno::Errno;
@@ -11,10 +11,10 @@ use machine::contract::{CpuIndex, Machine};
 use crate::domain::{Controlled, Domain, End};
 use crate::hypervisor::Hypervisor;
 
+/// Mappings of others' grants that are undone in a step.
+const MAPPINGS: usize = 8;
 /// Ports that are closed in a step.
 const PORTS: usize = 16;
-/// Mappings of others' grants that are undone in a step.
-const GRANTS: usize = 16;
 /// Frames that are given back in a step.
 const FRAMES: usize = 16;
 
@@ -76,7 +76,8 @@ impl<M: Machine> Hypervisor<M> {
             self.call_off(domain, from);
             return false;
         }
-        if !self.close_some(domain) || !self.relinquish_grants(domain, GRANTS) || !self.release_some(domain) {
+        if !self.close_some(domain) || !self.relinquish_grants(domain, MAPPINGS) || !self.release_some(domain)
+        {
             return false;
         }
         domain.vanish();

@@ -13,6 +13,7 @@ mod domctl;
 mod event;
 mod grant;
 mod hvm;
+mod hypfs;
 mod memory;
 mod multicall;
 mod platform;
@@ -99,18 +100,13 @@ fn serve<M: Machine>(
         number::HVM_OP => hvm::hvm_op(hypervisor, local, call),
         number::MEMORY_OP => memory::memory_op(hypervisor, local, call),
         number::PLATFORM_OP => platform::platform_op(hypervisor, local, call),
-        // The hypervisor's file system is dom0's.
-        number::HYPFS_OP if !is_control(local) => Err(Errno::Perm),
+        number::HYPFS_OP => hypfs::hypfs_op(hypervisor, local, call),
         number::VM_ASSIST => assist::vm_assist(local, call),
         number::DOMCTL => domctl::domctl(hypervisor, local, call),
         number::SYSCTL => sysctl::sysctl(hypervisor, local, call),
         number::MULTICALL => multicall::multicall(hypervisor, local, call),
         _ => Err(Errno::NoSys),
     }
-}
-
-fn is_control<M: Machine>(local: &Local<'_, M>) -> bool {
-    local.current.as_ref().is_some_and(|current| current.domain.is_control())
 }
 
 /// The domain that a caller names: itself, or another by its id.

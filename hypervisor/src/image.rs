@@ -44,7 +44,7 @@ fn xenite_start(boot: Boot) -> ! {
     arm64::set_noreboot(plan.options.noreboot);
     report::describe(&plan, image, |line| boot.say(format_args!("(XEN) {line}")));
     match boot.take(&plan, tree_at) {
-        Ok(taken) => run(taken, &plan),
+        Ok(taken) => run(taken, &plan, image),
         Err(words) => arm64::stop(format_args!("(XEN) Boot stops: {words}")),
     }
 }
@@ -57,7 +57,17 @@ fn refuse(boot: &Boot, refusals: &[plan::Refusal]) -> ! {
     boot.stop()
 }
 
-fn run(taken: Taken, plan: &Plan) -> ! {
+/// Says again what boot has said, for those who read the console's history.
+fn remember(hypervisor: &Hypervisor<Board>, plan: &Plan, image: plan::Range) {
+    let mut console = hypervisor.console();
+    console.remember(format_args!("Xenite {VERSION}: Xen 4.17's interfaces, arm64"));
+    for warning in &plan.warnings {
+        console.remember(format_args!("warning: {warning}"));
+    }
+    report::describe(plan, image, |line| console.remember(line));
+}
+
+fn run(taken: Taken, plan: &Plan, image: plan::Range) -> ! {
     let Taken { board, frames } = taken;
     let hypervisor: &'static Hypervisor<Board> = match construct(board, frames, plan) {
         Ok(hypervisor) => Box::leak(Box::new(hypervisor)),
@@ -74,6 +84,7 @@ fn run(taken: Taken, plan: &Plan) -> ! {
     if plan.board.uart.is_some_and(|uart| uart.interrupt.is_some()) {
         hypervisor.console().use_interrupts();
     }
+    remember(hypervisor, plan, image);
     hypervisor.start_domains(plan);
     hypervisor.run(0);
     arm64::stop(format_args!("(XEN) the loop has ended"))

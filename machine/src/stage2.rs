@@ -305,7 +305,7 @@ impl Stage2 {
         }
         let next = self.used;
         (next < self.tables.len()).then(|| {
-            self.used = next + 1;
+            self.used = next.wrapping_add(1);
             next
         })
     }
@@ -320,7 +320,7 @@ impl Stage2 {
     }
 
     fn table_address(&self, index: usize) -> u64 {
-        self.tables_at + index as u64 * FRAME_SIZE
+        self.tables_at.wrapping_add((index as u64).wrapping_mul(FRAME_SIZE))
     }
 
     fn table_index(&self, entry: u64) -> Option<usize> {
@@ -329,8 +329,12 @@ impl Stage2 {
 }
 
 /// Bytes that a leaf of `level` covers.
-fn leaf_size(level: u32) -> u64 {
-    FRAME_SIZE << (9 * (3 - level))
+const fn leaf_size(level: u32) -> u64 {
+    match level {
+        1 => 1 << 30,
+        2 => 2 << 20,
+        _ => FRAME_SIZE,
+    }
 }
 
 fn index(ipa: u64, level: u32) -> usize {

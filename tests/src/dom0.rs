@@ -19,8 +19,10 @@ use crate::{Scenario, Setup, own};
 const ANSWER: Duration = Duration::from_secs(60);
 /// How many characters of a command are typed before dom0 has to acknowledge them: less than any console's buffer.
 const TYPED: usize = 60;
-/// What begins a line of the hypervisor, which also shows the lines of other domains.
+/// What begins a line of the hypervisor; Xen puts it in front of the lines of other domains, too.
 const FOREIGN: &str = "(XEN) ";
+/// What begins a line of another domain under Xenite.
+const OTHER_DOMAINS: [&str; 2] = ["DOM1: ", "DOM2: "];
 
 /// What the hypervisor says when dom0 has given itself up.
 const CRASHED: &str = "Hardware Dom0 crashed";
@@ -191,9 +193,14 @@ fn between(text: &str, begin: &str, end: &str) -> Option<Result<Answer>> {
 
 /// Cuts out what the hypervisor says: from its prefix to the end of that line.
 fn without_foreign(text: &str) -> String {
+    OTHER_DOMAINS.iter().fold(without_lines_of(text, FOREIGN), |text, domain| without_lines_of(&text, domain))
+}
+
+/// A text without what follows a prefix up to the end of its line.
+fn without_lines_of(text: &str, prefix: &str) -> String {
     let mut own = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((before, foreign)) = rest.split_once(FOREIGN) {
+    while let Some((before, foreign)) = rest.split_once(prefix) {
         own.push_str(before);
         rest = foreign.split_once('\n').map_or("", |(_, rest)| rest);
     }

@@ -100,8 +100,11 @@ fn commands(setup: &Setup) -> Result<()> {
     ensure!(short == wanted, "xl list says {rows:?}");
     ensure!(rows[0].state.starts_with('r'), "dom0 asks and does not run: {rows:?}");
     vcpus(&mut dom0)?;
-    let lines: u32 = dom0.ask("xl dmesg | grep -c '^(XEN) '")?.trim().parse()?;
-    ensure!(lines > 20, "xl dmesg has {lines} lines of the hypervisor");
+    // Of the hypervisor or of a guest; Xen puts its own name in front of a guest's.
+    let lines: u32 = dom0.ask("xl dmesg | grep -cE '^([(]XEN[)]|DOM[12]:) '")?.trim().parse()?;
+    ensure!(lines > 20, "xl dmesg has {lines} lines of the hypervisor and the guests");
+    let minor = dom0.ask("xenhypfs cat /buildinfo/version/minor && xenhypfs tree")?;
+    ensure!(minor.starts_with("17") && minor.contains("sched-gran"), "xenhypfs says: {minor}");
     pausing(&mut dom0)?;
     destroying(&mut dom0)
 }

@@ -112,9 +112,9 @@ impl Channels {
     /// # Errors
     /// `ENOSPC`.
     pub fn take(&mut self, binding: Binding, vcpu: u16) -> Result<PortNumber, Errno> {
-        let free = self.channels.iter().skip(self.first_free);
-        let free = free.zip(self.first_free..).find(|(channel, _)| channel.binding == Binding::Free);
-        let Some((_, port)) = free else {
+        let rest = self.channels.get(self.first_free..).unwrap_or_default();
+        let free = rest.iter().position(|channel| channel.binding == Binding::Free);
+        let Some(port) = free.map(|ahead| self.first_free.saturating_add(ahead)) else {
             self.first_free = self.channels.len();
             return Err(Errno::NoSpc);
         };
@@ -154,8 +154,9 @@ impl Channels {
     /// The first port in use from this one on.
     pub fn next_used(&self, from: PortNumber) -> Option<PortNumber> {
         let from = usize::try_from(from).ok()?.max(1);
-        let found = self.channels.iter().zip(0_u32..).skip(from);
-        found.filter(|(channel, _)| channel.binding != Binding::Free).map(|(_, port)| port).next()
+        let mut found = self.channels.iter().enumerate().skip(from);
+        let (port, _) = found.find(|(_, channel)| channel.binding != Binding::Free)?;
+        u32::try_from(port).ok()
     }
 
     /// The port that is bound to this virtual interrupt of this vCPU (of any vCPU for a global one).
@@ -163,7 +164,7 @@ impl Channels {
         let bound = |channel: &Channel| {
             channel.binding == Binding::Virq(virq) && vcpu.is_none_or(|vcpu| channel.vcpu == vcpu)
         };
-        self.channels.iter().zip(0_u32..).find(|(channel, _)| bound(channel)).map(|(_, port)| port)
+        u32::try_from(self.channels.iter().position(bound)?).ok()
     }
 
     /// Forgets in which queue any port was.
@@ -181,6 +182,12 @@ impl Channels {
         from: usize,
         count: usize,
     ) -> impl Iterator<Item = (PortNumber, &mut Channel)> {
-        (0_u32..).zip(self.channels.iter_mut()).skip(from).take(count)
+        let mut next = u32::try_from(from).unwrap_or(u32::MAX);
+        let channels = self.channels.get_mut(from..).unwrap_or_default();
+        channels.iter_mut().take(count).map(move |channel| {
+            let port = next;
+            next = next.wrapping_add(1);
+            (port, channel)
+        })
     }
 }

@@ -69,15 +69,10 @@ impl Delivery {
         self.places.get(vcpu).and_then(Option::as_ref).is_some_and(frame)
     }
 
-    /// Puts a vCPU's `vcpu_info` there. What it held moves along; a vCPU that had none has everything to look
-    /// at. It is to be told in either case.
+    /// Puts a vCPU's `vcpu_info` there: it has everything to look at, and is to be told so.
     pub fn place<M: Machine>(&mut self, machine: &M, vcpu: usize, new: InfoPlace) -> bool {
         let Some(place) = self.places.get_mut(vcpu) else { return false };
-        let mut info = [0; offset::VCPU_INFO_SIZE];
-        if let Some(old) = place.as_ref() {
-            machine.read_frame(&old.frame, old.offset, &mut info);
-        }
-        machine.write_frame(&new.frame, new.offset, &info);
+        machine.write_frame(&new.frame, new.offset, &[0; offset::VCPU_INFO_SIZE]);
         let at = |field: usize| new.offset.saturating_add(field);
         machine.word(&new.frame, at(offset::VCPU_INFO_EVTCHN_PENDING_SEL), Word::Set64(u64::MAX));
         machine.word(&new.frame, at(offset::VCPU_INFO_EVTCHN_UPCALL_PENDING), Word::Swap8(1));

@@ -199,12 +199,18 @@ fn pool<M: Machine>(order: &Order<'_, '_, M>) -> Answer {
     match wanted.op {
         operation::XEN_SYSCTL_CPUPOOL_OP_INFO if wanted.cpupool_id == 0 => {
             wanted.sched_id = order.hypervisor.scheduler_id();
-            let domains = order.hypervisor.domains_from(0).count();
-            wanted.n_dom = u32::try_from(domains).unwrap_or(u32::MAX);
-            info::write_processors(order.hypervisor, order.current, &wanted.cpumap)?;
+            let domains = order.hypervisor.domains_from(0);
+            wanted.n_dom = domains.fold(0_u32, |count, _| count.saturating_add(1));
+            let processors = order.hypervisor.processors.len();
+            info::write_processors(order.hypervisor, order.current, &wanted.cpumap, processors)?;
             order.answer(&wanted)
         }
         operation::XEN_SYSCTL_CPUPOOL_OP_INFO => Err(Errno::NoEnt),
+        // Every processor is in the pool.
+        operation::XEN_SYSCTL_CPUPOOL_OP_FREEINFO => {
+            info::write_processors(order.hypervisor, order.current, &wanted.cpumap, 0)?;
+            order.answer(&wanted)
+        }
         _ => Err(Errno::OpNotSupp),
     }
 }

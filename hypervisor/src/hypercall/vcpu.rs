@@ -16,7 +16,7 @@ use crate::cpu::{Current, Local};
 use crate::event::delivery::{InfoPlace, News};
 use crate::hypervisor::Hypervisor;
 use crate::runstate::{AREA_BYTES, Area};
-use crate::vcpu::Vcpu;
+use crate::vcpu::{Power, Vcpu};
 
 const FRAME: u64 = 4096;
 /// Bytes of `struct vcpu_info`.
@@ -50,7 +50,7 @@ pub(super) fn vcpu_op<M: Machine>(
 ///
 /// # Errors
 /// `ENXIO` for an offset that is not aligned or leaves no room, `EINVAL` for a page that is no RAM of the
-/// domain's own, or a vCPU that has chosen already.
+/// domain's own, or a vCPU that has chosen already or is another one that is on.
 fn register_info<M: Machine>(
     hypervisor: &Hypervisor<M>,
     current: &Current<'_, M>,
@@ -62,6 +62,10 @@ fn register_info<M: Machine>(
     let VcpuRegisterVcpuInfo { mfn, offset, .. } = hypervisor.read(current, handle)?;
     if offset > 4096_u32.saturating_sub(INFO) || !offset.is_multiple_of(8) {
         return Err(Errno::NxIo);
+    }
+    // A vCPU that runs chooses for itself.
+    if vcpu.index != current.vcpu.index && *vcpu.power.lock() != Power::Off {
+        return Err(Errno::Inval);
     }
     let frame = own_page(hypervisor, current, mfn)?;
     let offset = usize::try_from(offset).map_err(|_| Errno::NxIo)?;

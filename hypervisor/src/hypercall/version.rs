@@ -14,7 +14,13 @@ use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 
 /// `EXTRAVERSION`: what follows 4.17.
-const EXTRAVERSION: &[u8] = b".xenite";
+pub(super) const EXTRAVERSION: &[u8] = b".xenite";
+/// There is no such thing as a changeset of a release.
+pub(super) const CHANGESET: &[u8] = b"unavailable";
+/// Who built the image with what; a release says no more than that.
+pub(super) const COMPILED_BY: &[u8] = b"xenite";
+/// See there.
+pub(super) const COMPILER: &[u8] = b"rustc";
 /// Where Xen's own address space begins on Arm64 (`HYPERVISOR_VIRT_START`); guests have no use for it.
 const VIRT_START: u64 = 0x20_0000;
 /// The kinds of guests that there can be.
@@ -54,8 +60,7 @@ fn buffered<M: Machine>(
         version::XENVER_CAPABILITIES => {
             write(&padded::<{ version::CAPABILITIES_INFO_LEN }>(CAPABILITIES))?;
         }
-        // There is no such thing as a changeset of a release.
-        version::XENVER_CHANGESET => write(&padded::<{ version::CHANGESET_INFO_LEN }>(b"unavailable"))?,
+        version::XENVER_CHANGESET => write(&padded::<{ version::CHANGESET_INFO_LEN }>(CHANGESET))?,
         version::XENVER_PLATFORM_PARAMETERS => {
             write(&PlatformParameters { virt_start: VIRT_START }.to_bytes())?;
         }
@@ -86,12 +91,11 @@ fn padded<const LENGTH: usize>(words: &[u8]) -> [u8; LENGTH] {
     bytes
 }
 
-/// Who built the image with what; a release says no more than that.
 fn compile_info() -> CompileInfo {
     CompileInfo {
-        compiler: padded(b"rustc"),
-        compile_by: padded(b"xenite"),
-        compile_domain: padded(b"xenite"),
+        compiler: padded(COMPILER),
+        compile_by: padded(COMPILED_BY),
+        compile_domain: padded(COMPILED_BY),
         compile_date: padded(crate::VERSION.as_bytes()),
     }
 }

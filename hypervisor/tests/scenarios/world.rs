@@ -122,6 +122,12 @@ impl Setup {
         self
     }
 
+    /// All domains have PV interfaces.
+    pub(crate) fn enhanced(mut self) -> Self {
+        self.domains.iter_mut().for_each(|domain| domain.pv = true);
+        self
+    }
+
     fn tree(&self) -> Vec<u8> {
         let mut tree = Writer::new();
         tree.begin("");

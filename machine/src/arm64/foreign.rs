@@ -24,11 +24,17 @@ unsafe extern "C" {
     fn clear_foreign(page: usize);
 }
 
+/// Where a physical address of RAM that is not ours is seen. All of them have a place (`translation`).
+#[inline]
+const fn seen_at(physical: u64) -> usize {
+    FOREIGN.wrapping_add(physical) as usize
+}
+
 /// Where a byte of a frame is seen; `None` where `bytes` from there pass the frame's end.
 #[inline]
 fn place(frame: &GuestFrame, offset: usize, bytes: usize) -> Option<usize> {
     let end = offset.checked_add(bytes)?;
-    (end <= FRAME).then(|| (FOREIGN + frame.address()) as usize + offset)
+    (end <= FRAME).then(|| seen_at(frame.address()).wrapping_add(offset))
 }
 
 /// Copies out of a frame.
@@ -62,7 +68,7 @@ pub(crate) fn copy_frame(to: (&GuestFrame, usize), from: (&GuestFrame, usize), b
 /// Makes a frame read as zero.
 pub(crate) fn clear_frame(frame: &GuestFrame) {
     // SAFETY: the frame is held; its whole page is cleared.
-    unsafe { clear_foreign((FOREIGN + frame.address()) as usize) };
+    unsafe { clear_foreign(seen_at(frame.address())) };
 }
 
 /// A loop that loads, computes and stores a word exclusively. `{old}` becomes `{new}`.
@@ -122,6 +128,14 @@ pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> 
             at, "ldaxr {old}, [{address}]", "stlxr {status:w}, {new}, [{address}]", "bic {new}, {old}, {bits}",
             bits = in(reg) bits,
         ),
+        other => exchange(at, other),
+    })
+}
+
+/// The acts that write only where the word is as expected, and those on small words.
+#[inline]
+fn exchange(at: usize, act: Word) -> u64 {
+    match act {
         Word::Exchange32(before, after) => update!(
             at,
             "ldaxr {old:w}, [{address}]\ncmp {old:w}, {before:w}\nmov {new:w}, {after:w}\nmov {status:w}, #0\nb.ne 3f",
@@ -148,7 +162,9 @@ pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> 
             at, "ldaxrb {old:w}, [{address}]", "stlxrb {status:w}, {new:w}, [{address}]", "mov {new:w}, {byte:w}",
             byte = in(reg) u32::from(byte),
         ),
-    })
+        // The others are done where this is called.
+        _ => 0,
+    }
 }
 
 #[inline]
@@ -168,15 +184,15 @@ fn load<const BYTES: usize>(at: usize) -> u64 {
 pub(crate) fn maintain(frame: &GuestFrame, offset: usize, bytes: usize, act: CacheAct) -> bool {
     let Some(start) = place(frame, offset, bytes) else { return false };
     let line = 4_usize << (read!("ctr_el0") >> 16 & 0xf);
-    let mut at = start & !(line - 1);
-    while at < start + bytes {
+    let mut at = start & line.wrapping_neg();
+    while at < start.wrapping_add(bytes) {
         match act {
             // SAFETY: a line of mapped RAM is written back; what it holds does not change.
             CacheAct::Clean => unsafe { asm!("dc cvac, {}", in(reg) at, options(nostack)) },
             // SAFETY: as above.
             CacheAct::CleanInvalidate => unsafe { asm!("dc civac, {}", in(reg) at, options(nostack)) },
         }
-        at += line;
+        at = at.wrapping_add(line);
     }
     barrier!("dsb sy");
     true
@@ -200,8 +216,7 @@ fn translate(table: &FrameTable, _map: &Stage2, address: u64, writing: bool) -> 
     let found = read!("par_el1");
     write!("par_el1", kept);
     let page = found & ADDRESS;
-    (found & FAULT == 0 && table.knows(page))
-        .then(|| (FOREIGN + page) as usize + (address as usize & (FRAME - 1)))
+    (found & FAULT == 0 && table.knows(page)).then(|| seen_at(page | address & (FRAME_SIZE - 1)))
 }
 
 /// Calls `act` with the parts of `[address, address + bytes)` that lie in one page each: where it is seen,
@@ -215,10 +230,10 @@ fn each_page(
     let mut done = 0;
     while done < bytes {
         let at = address.wrapping_add(done as u64);
-        let part = (FRAME - (at as usize & (FRAME - 1))).min(bytes - done);
+        let part = FRAME.wrapping_sub(at as usize & (FRAME - 1)).min(bytes.wrapping_sub(done));
         let Some(place) = translate(table, map, at, writing) else { return false };
         act(place, done, part);
-        done += part;
+        done = done.wrapping_add(part);
     }
     true
 }
@@ -230,7 +245,7 @@ pub(crate) fn read_guest(table: &FrameTable, map: &Stage2, address: u64, into: &
     // SAFETY: `place` is mapped RAM that the guest has for as long as its map is locked; `to + done` to its
     // end is in `into`.
     each_page((table, map), (address, bytes, false), |place, done, part| unsafe {
-        copy_foreign(to + done, place, part);
+        copy_foreign(to.wrapping_add(done), place, part);
     })
 }
 
@@ -240,7 +255,7 @@ pub(crate) fn write_guest(table: &FrameTable, map: &Stage2, address: u64, from: 
     let (source, bytes) = (from.as_ptr() as usize, from.len());
     // SAFETY: as in `read_guest`, the other way round.
     each_page((table, map), (address, bytes, true), |place, done, part| unsafe {
-        copy_foreign(place, source + done, part);
+        copy_foreign(place, source.wrapping_add(done), part);
     })
 }
 

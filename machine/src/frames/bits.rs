@@ -5,6 +5,12 @@ use alloc::vec::Vec;
 
 const WORD: usize = 64;
 
+/// The bit of a number in its word.
+#[inline]
+const fn bit(number: usize) -> u64 {
+    1_u64.wrapping_shl((number % WORD) as u32)
+}
+
 /// A set of numbers below a limit that is fixed when it is made.
 #[derive(Debug)]
 pub(super) struct BitTree {
@@ -62,7 +68,7 @@ impl BitTree {
         }
         let mut index = number;
         for level in 0..self.height {
-            let bit = 1 << (index % WORD);
+            let bit = bit(index);
             index /= WORD;
             let Some(word) = self.word_mut(level, index) else { return };
             let before = *word;
@@ -79,7 +85,7 @@ impl BitTree {
         }
         let mut index = number;
         for level in 0..self.height {
-            let bit = 1_u64 << (index % WORD);
+            let bit = bit(index);
             index /= WORD;
             let Some(word) = self.word_mut(level, index) else { return };
             *word &= !bit;
@@ -97,7 +103,7 @@ impl BitTree {
             if word == 0 {
                 return None;
             }
-            index = index * WORD + word.trailing_zeros() as usize;
+            index = index.wrapping_mul(WORD).wrapping_add(word.trailing_zeros() as usize);
         }
         Some(index)
     }

@@ -41,10 +41,10 @@ impl Buddies {
             let mut number = block as u64;
             // The upper halves of what is larger than needed stay.
             for half in (order..found).rev() {
-                number <<= 1;
-                self.set(half)?.insert(number as usize + 1);
+                number = number.wrapping_shl(1);
+                self.set(half)?.insert(number as usize | 1);
             }
-            return Some(self.base + (number << order));
+            return Some(self.base.wrapping_add(number.wrapping_shl(order)));
         }
         None
     }

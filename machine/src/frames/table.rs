@@ -115,7 +115,8 @@ impl FrameTable {
     ) -> impl Iterator<Item = GuestFrame> {
         self.adopt(&frames, owner);
         let (base, count) = (frames.base, frames.size / FRAME_SIZE);
-        (0..count).filter_map(move |number| self.out_of_map(base + number * FRAME_SIZE))
+        (0..count)
+            .filter_map(move |number| self.out_of_map(base.wrapping_add(number.wrapping_mul(FRAME_SIZE))))
     }
 
     /// What a pool still has is free from now on.
@@ -130,7 +131,10 @@ impl FrameTable {
 
     /// The ranges of RAM that have records.
     pub fn ranges(&self) -> impl Iterator<Item = Range> + '_ {
-        self.spans.iter().map(|span| Range { base: span.first * FRAME_SIZE, size: span.frames * FRAME_SIZE })
+        self.spans.iter().map(|span| Range {
+            base: span.first.wrapping_mul(FRAME_SIZE),
+            size: span.frames.wrapping_mul(FRAME_SIZE),
+        })
     }
 
     /// Frames that are free.
@@ -150,12 +154,14 @@ impl FrameTable {
             return None;
         }
         let frame = self.free.lock().iter_mut().find_map(|buddies| buddies.take(order))?;
-        self.free_frames.fetch_sub(1 << order, Ordering::Relaxed);
+        // No order is larger than the largest.
+        let frames = 1_u32.wrapping_shl(order);
+        self.free_frames.fetch_sub(u64::from(frames), Ordering::Relaxed);
         let record = self.record_of(frame)?;
-        for record in self.records.get(record..record + (1 << order))? {
+        for record in self.records.get(record..record.wrapping_add(frames as usize))? {
             record.store(u32::from(owner) << OWNER_SHIFT | 1, Ordering::Release);
         }
-        Some(Block { table: self, record, at: frame * FRAME_SIZE, left: 1 << order })
+        Some(Block { table: self, record, at: frame.wrapping_mul(FRAME_SIZE), left: frames })
     }
 
     /// Keeps a frame for its owner, which is not shown it any more: the frame's address matters to it.
@@ -191,7 +197,7 @@ impl FrameTable {
     pub(crate) fn hold(&'static self, at: u64) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
         let counted = self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |value| {
-            (1..MOST).contains(&count_of(value)).then(|| value + 1)
+            (1..MOST).contains(&count_of(value)).then(|| value.wrapping_add(1))
         });
         counted.ok().map(|_| GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
     }
@@ -208,7 +214,11 @@ impl FrameTable {
         for span in &self.spans {
             let offset = record.wrapping_sub(span.record) as u64;
             if offset < span.frames {
-                return Some(GuestFrame { table: self, record, at: (span.first + offset) * FRAME_SIZE });
+                return Some(GuestFrame {
+                    table: self,
+                    record,
+                    at: span.first.wrapping_add(offset).wrapping_mul(FRAME_SIZE),
+                });
             }
         }
         None
@@ -225,7 +235,7 @@ impl FrameTable {
         for span in &self.spans {
             let offset = frame.wrapping_sub(span.first);
             if offset < span.frames {
-                return Some(span.record + offset as usize);
+                return Some(span.record.wrapping_add(offset as usize));
             }
         }
         None
@@ -239,7 +249,7 @@ impl FrameTable {
         if let Some(buddies) = self.free.lock().get_mut(index) {
             buddies.give(frame, order);
         }
-        self.free_frames.fetch_add(1 << order, Ordering::Relaxed);
+        self.free_frames.fetch_add(1_u64.wrapping_shl(order), Ordering::Relaxed);
     }
 }
 
@@ -315,7 +325,8 @@ impl Block {
     /// Acts on one of the frames that are left, which stays.
     pub fn lend<R>(&self, index: u32, act: impl FnOnce(&GuestFrame) -> R) -> Option<R> {
         (index < self.left).then(|| {
-            let (record, at) = (self.record + index as usize, self.at + u64::from(index) * FRAME_SIZE);
+            let ahead = u64::from(index).wrapping_mul(FRAME_SIZE);
+            let (record, at) = (self.record.wrapping_add(index as usize), self.at.wrapping_add(ahead));
             // Its count stays the block's.
             act(&ManuallyDrop::new(GuestFrame { table: self.table, record, at }))
         })
@@ -328,8 +339,8 @@ impl Iterator for Block {
     fn next(&mut self) -> Option<GuestFrame> {
         self.left = self.left.checked_sub(1)?;
         let frame = GuestFrame { table: self.table, record: self.record, at: self.at };
-        self.record += 1;
-        self.at += FRAME_SIZE;
+        self.record = self.record.wrapping_add(1);
+        self.at = self.at.wrapping_add(FRAME_SIZE);
         Some(frame)
     }
 }

@@ -130,3 +130,43 @@ fn a_free_frame_cannot_be_held() {
     drop(block);
     assert!(table.hold(0x4000_0000).is_none());
 }
+
+fn a_frame_of(owner: OwnerIndex) -> (&'static FrameTable, GuestFrame) {
+    let pool = FramePool::new(&[range(0x1000, 0x3000), range(0x8000, 0x2000)]);
+    let table: &'static FrameTable = Box::leak(Box::new(FrameTable::try_new(&pool).unwrap()));
+    table.set_free(pool);
+    // The last of them is in the second span.
+    let mut frames: Vec<GuestFrame> = std::iter::from_fn(|| table.take(owner, 0)?.next()).collect();
+    (table, frames.pop().unwrap())
+}
+
+#[test]
+fn what_is_put_on_a_shelf_comes_back_once_and_keeps_its_frame_meanwhile() {
+    let (table, frame) = a_frame_of(3);
+    let (at, free) = (frame.address(), table.free_frames());
+    let mut shelf = shelf::Shelf::try_new(table, 4).unwrap();
+    shelf.put(2, frame).unwrap();
+    assert_eq!(shelf.get(2).map(|lent| (lent.address(), lent.owner(), lent.count())), Some((at, Some(3), 1)));
+    assert!(shelf.get(1).is_none() && shelf.get(4).is_none());
+    assert_eq!(table.free_frames(), free, "looking at it sets nothing free");
+    let frame = shelf.take(2).unwrap();
+    assert!(shelf.take(2).is_none());
+    assert_eq!((frame.address(), frame.count()), (at, 1));
+    drop(frame);
+    assert_eq!(table.free_frames(), free + 1);
+}
+
+#[test]
+fn a_shelf_gives_back_what_it_cannot_keep_and_what_it_has_at_its_end() {
+    let (table, frame) = a_frame_of(3);
+    let (_, foreign) = a_frame_of(3);
+    let more = frame.try_clone().unwrap();
+    let mut shelf = shelf::Shelf::try_new(table, 4).unwrap();
+    let foreign = shelf.put(0, foreign).unwrap_err();
+    let frame = shelf.put(4, frame).unwrap_err();
+    shelf.put(1, frame).unwrap();
+    let more = shelf.put(1, more).unwrap_err();
+    assert_eq!((more.count(), foreign.count()), (2, 1));
+    drop(shelf);
+    assert_eq!(more.count(), 1);
+}

@@ -192,11 +192,12 @@ impl Stage2 {
 
     /// Fills a new table with the parts of a block of `level`; the part that `ipa` is in.
     fn part(&mut self, block: u64, level: u32, table: usize, ipa: u64) -> u64 {
-        let size = leaf_size(level + 1);
-        let kind = if level + 1 == 3 { LEAF_PAGE } else { LEAF_BLOCK };
+        let below = level.wrapping_add(1);
+        let size = leaf_size(below);
+        let kind = if below == 3 { LEAF_PAGE } else { LEAF_BLOCK };
         let host = block & ADDRESS & !(leaf_size(level) - 1);
         let attributes = block & !ADDRESS & !0b11;
-        let part = |number: usize| (host + number as u64 * size) | attributes | kind;
+        let part = |number: usize| host.wrapping_add((number as u64).wrapping_mul(size)) | attributes | kind;
         if let Some(entries) = self.tables.get(table) {
             for (number, entry) in entries.0.iter().enumerate() {
                 entry.store(part(number), Ordering::Release);
@@ -205,7 +206,7 @@ impl Stage2 {
         if let Some(live) = self.live.get_mut(table) {
             *live = ENTRIES as u16;
         }
-        part(index(ipa, level + 1))
+        part(index(ipa, below))
     }
 
     /// Takes a leaf of level 3 out of its table and out of the caches.
@@ -339,7 +340,7 @@ impl Stage2 {
     /// The first guest address that shows something that is no device.
     pub(crate) fn first_shown(&self) -> Option<u64> {
         (0..self.root_tables).find_map(|half| {
-            let base = (half as u64) << 39;
+            let base = (half as u64).wrapping_shl(39);
             self.first_in(self.root.checked_add(half)?, 1, base)
         })
     }
@@ -348,7 +349,7 @@ impl Stage2 {
     fn first_in(&self, table: usize, level: u32, base: u64) -> Option<u64> {
         for number in 0..ENTRIES {
             let entry = self.entry(table, number)?.load(Ordering::Relaxed);
-            let ipa = base + number as u64 * leaf_size(level);
+            let ipa = base.wrapping_add((number as u64).wrapping_mul(leaf_size(level)));
             if entry & VALID == 0 {
                 continue;
             }
@@ -359,7 +360,7 @@ impl Stage2 {
                 continue;
             }
             if let Some(found) =
-                self.table_index(entry).and_then(|below| self.first_in(below, level + 1, ipa))
+                self.table_index(entry).and_then(|below| self.first_in(below, level.wrapping_add(1), ipa))
             {
                 return Some(found);
             }

@@ -262,3 +262,21 @@ proptest! {
         prop_assert_eq!(map.owned_bytes(), ram);
     }
 }
+
+#[test]
+fn a_granted_page_is_hidden_only_where_it_is_what_is_shown() {
+    let mut map = blocks(3);
+    let leaf = |host, kind| Leaf { host, kind, writable: true, level: 3 };
+    for (ipa, kind) in [(0x1000, Kind::Granted), (0x2000, Kind::Foreign)] {
+        assert_eq!(map.insert(ipa, leaf(8 * GIB, kind), &mut |_| ()), Ok(None));
+    }
+    let mut flushed = Vec::new();
+    for (ipa, host) in [(0x1000, 9 * GIB), (0x2000, 8 * GIB), (0x3000, 8 * GIB), (GIB, 4 * GIB), (1 << 45, 0)]
+    {
+        assert!(!map.hide_granted(ipa, host, &mut |flush| flushed.push(flush)), "{ipa:#x}");
+    }
+    assert_eq!(flushed, []);
+    assert!(map.hide_granted(0x1000, 8 * GIB, &mut |flush| flushed.push(flush)));
+    assert_eq!((flushed, map.translate(0x1000)), (vec![Flush::Page(0x1000)], None));
+    assert!(map.translate(0x2000).is_some());
+}

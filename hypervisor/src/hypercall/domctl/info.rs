@@ -126,22 +126,23 @@ pub(super) fn vcpu_affinity<M: Machine>(
         [(XEN_VCPUAFFINITY_HARD, wanted.cpumap_hard), (XEN_VCPUAFFINITY_SOFT, wanted.cpumap_soft)]
     {
         if wanted.flags & flag != 0 {
-            write_processors(hypervisor, current, &map)?;
+            write_processors(hypervisor, current, &map, hypervisor.processors.len())?;
         }
     }
     Ok(0)
 }
 
-/// Writes a map of all processors, as far as it has room.
+/// Writes a map of the first `count` processors, as far as it has room.
 pub(in super::super) fn write_processors<M: Machine>(
     hypervisor: &Hypervisor<M>,
     current: &Current<'_, M>,
     map: &XenctlBitmap,
+    count: usize,
 ) -> Result<(), Errno> {
     /// 128 processors are the most.
     const BYTES: usize = 16;
     let mut bytes = [0_u8; BYTES];
-    let bits = usize::try_from(map.nr_bits).unwrap_or(usize::MAX).min(hypervisor.processors.len());
+    let bits = usize::try_from(map.nr_bits).unwrap_or(usize::MAX).min(count);
     for bit in 0..bits {
         if let Some(byte) = bytes.get_mut(bit >> 3) {
             *byte |= 1_u8.checked_shl(u32::try_from(bit & 7).unwrap_or(0)).unwrap_or(0);

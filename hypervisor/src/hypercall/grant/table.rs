@@ -56,7 +56,8 @@ fn try_setup<M: Machine>(
     if frames.checked_sub(1).is_some_and(|last| !pv.grants.grow_to(last)) {
         return Err(GNTST_GENERAL_ERROR);
     }
-    for (index, element) in (0..frames).zip(0_u64..) {
+    for index in 0..frames {
+        let element = u64::try_from(index).map_err(|_| GNTST_BAD_VIRT_ADDR)?;
         let place: Handle<u64> = order.frame_list.element(element).ok_or(GNTST_BAD_VIRT_ADDR)?;
         let number = pv.grant_frame_place(index).unwrap_or(NOWHERE);
         hypervisor.write(current, place, &number).map_err(|_| GNTST_BAD_VIRT_ADDR)?;
