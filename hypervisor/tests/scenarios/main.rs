@@ -6,6 +6,7 @@
 mod boot;
 mod console;
 mod death;
+mod events;
 mod grants;
 mod hostile;
 mod interrupts;
