@@ -407,7 +407,7 @@ struct Story {
 }
 
 /// Frames that are free, or that a domain is shown as its own.
-fn accounted(hypervisor: &Hypervisor<Sim>) -> u64 {
+pub(crate) fn accounted(hypervisor: &Hypervisor<Sim>) -> u64 {
     let shown = hypervisor.domains.iter().map(|domain| domain.map.owned_bytes() >> 12).sum::<u64>();
     hypervisor.machine.frames().free_frames() + shown
 }

@@ -3,6 +3,7 @@
 //! Each test boots a system from a device tree, as the board would, gives its vCPUs programs, and drives
 //! the processors turn by turn in a seeded order.
 
+mod abuse;
 mod boot;
 mod console;
 mod death;
