@@ -85,10 +85,13 @@ impl Delivery {
         true
     }
 
-    /// Gives all places back that the guest chose.
+    /// Gives all places back that the guest chose; the first vCPU's is in the shared page again.
     pub fn forget_places(&mut self) {
-        for place in self.places.iter_mut().skip(1) {
+        for place in self.places.iter_mut() {
             *place = None;
+        }
+        if let (Some(first), Some(frame)) = (self.places.first_mut(), self.shared_info.try_clone()) {
+            *first = Some(InfoPlace { frame, offset: offset::SHARED_INFO_VCPU_INFO });
         }
     }
 
