@@ -99,9 +99,13 @@ impl FrameTable {
     /// Gives a domain frames that nobody owns: each gets a count of one, which is the caller's to keep. For
     /// construction, where `frames` proves that they are in no other hands.
     pub(crate) fn adopt(&self, frames: &FrameRange, owner: OwnerIndex) {
-        let first = frames.base / FRAME_SIZE;
-        for frame in first..first + frames.size / FRAME_SIZE {
-            if let Some(record) = self.record_of(frame).and_then(|index| self.records.get(index)) {
+        let (first, end) = (frames.base / FRAME_SIZE, (frames.base + frames.size) / FRAME_SIZE);
+        for span in &self.spans {
+            let (from, to) = (first.max(span.first), end.min(span.first + span.frames));
+            let at = span.record + from.wrapping_sub(span.first) as usize;
+            let count = to.saturating_sub(from) as usize;
+            // A domain has so many of them that looking for each record would show in the time of a boot.
+            for record in self.records.get(at..at.wrapping_add(count)).unwrap_or_default() {
                 record.store(u32::from(owner) << OWNER_SHIFT | 1, Ordering::Release);
             }
         }
@@ -122,9 +126,12 @@ impl FrameTable {
     /// What a pool still has is free from now on.
     pub fn set_free(&self, pool: FramePool) {
         for range in &pool.free {
-            let first = range.base / FRAME_SIZE;
-            for frame in first..first + range.size / FRAME_SIZE {
-                self.give(frame, 0);
+            let (mut frame, end) = (range.base / FRAME_SIZE, (range.base + range.size) / FRAME_SIZE);
+            // In blocks as large as they come: one by one it would be most of a boot.
+            while frame < end {
+                let order = frame.trailing_zeros().min((end - frame).ilog2()).min(LARGEST_ORDER);
+                self.give(frame, order);
+                frame += 1 << order;
             }
         }
     }
