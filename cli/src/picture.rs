@@ -13,6 +13,7 @@ pub(crate) fn draw(plan: &Plan, desk: &Desk) -> String {
     for domain in &plan.domains {
         guest(&mut out, domain);
     }
+    channels(&mut out, plan);
     budget(&mut out, plan);
     out
 }
@@ -103,6 +104,20 @@ fn guest(out: &mut String, domain: &Domain) {
         let intids: Vec<String> =
             hardware.interrupts.iter().map(|interrupt| interrupt.intid.to_string()).collect();
         let _ = writeln!(out, "  host interrupts: {}", intids.join(" "));
+    }
+}
+
+fn channels(out: &mut String, plan: &Plan) {
+    if plan.channels.is_empty() {
+        return;
+    }
+    let _ = writeln!(out, "\nstatic event channels:");
+    for channel in &plan.channels {
+        let [one, other] = channel.ends.map(|end| {
+            let id = plan.domains.get(end.domain).map_or(0, |domain| domain.id);
+            format!("domain {id} port {}", end.port)
+        });
+        let _ = writeln!(out, "  {one}  <->  {other}");
     }
 }
 

@@ -16,12 +16,12 @@ use machine::stage2::MapError;
 use model::arm64::gic::{Gic, Version};
 use model::arm64::identity::{HostIdentity, Identity, IdentityOptions};
 use plan::gzip::{GzipError, Inflater};
-use plan::{GicRegions, Plan, Range, Sizes};
+use plan::{ChannelEnd, GicRegions, Plan, Range, Sizes};
 
 use crate::arch;
 use crate::console::{Console, DomainConsole, Focus};
 use crate::domain::Domain;
-use crate::event::channel::Binding;
+use crate::event::channel::{Binding, PortNumber};
 use crate::event::{CONTROL_PORTS, DOMAIN_PORTS, Events};
 use crate::grant::{CONTROL_MAPPINGS, DOMAIN_MAPPINGS, GrantTable};
 use crate::hypervisor::{Hypervisor, Processor};
@@ -46,9 +46,10 @@ pub const fn sizes<M: Construction>() -> Sizes {
     const CONSOLE: usize = 64 << 10;
     // A concatenated root may need one table more to be aligned.
     const SPARE_TABLE: usize = 4096;
-    // Ports and queues.
-    const EVENTS: usize = 192 << 10;
-    const CONTROL_EVENTS: usize = 640 << 10;
+    // A domain with the most vCPUs that there can be.
+    const EVENTS: usize = Events::bytes(plan::MOST_VCPUS as usize, DOMAIN_PORTS) + 4 * SLACK;
+    // Dom0's are beside those of any domain.
+    const CONTROL_EVENTS: usize = Events::bytes(0, CONTROL_PORTS);
     Sizes {
         fixed: (size_of::<Hypervisor<M>>() + SLACK + CONSOLE) as u64,
         processor: (size_of::<Processor>() + SLACK + STACK) as u64,
@@ -77,6 +78,8 @@ pub enum Failure {
     Load(u16, &'static str),
     /// A packed kernel is damaged.
     Unpack(u16, GzipError),
+    /// A port of a static event channel cannot be had.
+    Channel(u16, PortNumber),
 }
 
 impl fmt::Display for Failure {
@@ -86,6 +89,7 @@ impl fmt::Display for Failure {
             Failure::Claim(id, error) => write!(f, "d{id}: its memory cannot be taken: {error:?}"),
             Failure::Map(id, error) => write!(f, "d{id}: its memory cannot be mapped: {error:?}"),
             Failure::Load(id, what) => write!(f, "d{id}: {what} cannot be loaded"),
+            Failure::Channel(id, port) => write!(f, "d{id}: port {port} cannot be bound"),
             Failure::Unpack(id, error) => write!(f, "d{id}: its kernel cannot be unpacked: {error:?}"),
         }
     }
@@ -313,6 +317,26 @@ fn route_devices<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Option
     Ok(owners)
 }
 
+/// Binds the two ends of each static event channel to each other. Whoever else may not share events (`xsm=`), these
+/// two may: their owner has said so.
+fn bind_channels<M: Construction>(domains: &[Domain<M>], plan: &Plan) -> Result<(), Failure> {
+    let bind = |here: ChannelEnd, there: ChannelEnd| {
+        let domain = domains.get(here.domain).ok_or(Failure::OutOfMemory("a static event channel"))?;
+        let binding = Binding::Interdomain { domain: there.domain, port: there.port };
+        let bound = domain.pv.as_ref().map(|pv| pv.events.lock().channels.take_this(here.port, binding));
+        match bound {
+            Some(Ok(())) => Ok(()),
+            _ => Err(Failure::Channel(domain.id, here.port)),
+        }
+    };
+    for channel in &plan.channels {
+        let [one, other] = channel.ends;
+        bind(one, other)?;
+        bind(other, one)?;
+    }
+    Ok(())
+}
+
 /// Constructs everything.
 ///
 /// # Errors
@@ -330,6 +354,7 @@ pub fn construct<M: Construction>(
         domains.push(construct_domain(&machine, &mut frames, plan, domain, places)?);
         first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
     }
+    bind_channels(&domains, plan)?;
     machine.frames().set_free(frames);
     let device_owners = route_devices(&machine, plan)?;
     let mut processors = Vec::new();

@@ -23,10 +23,15 @@ use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::vcpu::Vcpu;
 
-/// Ports of a domain that is not dom0, port 0 with them (`max_evtchn_port` of 1023).
-pub const DOMAIN_PORTS: usize = 1024;
+/// Ports of a domain that is not dom0, port 0 with them.
+pub const DOMAIN_PORTS: usize = with_port_0(plan::MOST_DOMAIN_PORTS);
 /// Ports of dom0.
-pub const CONTROL_PORTS: usize = 8192;
+pub const CONTROL_PORTS: usize = with_port_0(plan::MOST_DOM0_PORTS);
+
+#[expect(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "evaluated while compiling")]
+const fn with_port_0(last: u32) -> usize {
+    last as usize + 1
+}
 
 /// Virtual interrupts (`NR_VIRQS`).
 const VIRQS: usize = 24;
@@ -51,6 +56,12 @@ pub struct State {
 }
 
 impl Events {
+    /// Bytes of the tables for so many vCPUs and ports.
+    pub const fn bytes(vcpus: usize, ports: usize) -> usize {
+        let channels = size_of::<channel::Channel>().saturating_mul(ports);
+        channels.saturating_add(Delivery::bytes(vcpus, ports))
+    }
+
     /// No event channels, for so many vCPUs and ports. `None` where there is no memory.
     pub fn try_new(shared_info: &GuestFrame, vcpus: usize, ports: usize) -> Option<Self> {
         let state = State {

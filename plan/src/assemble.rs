@@ -6,6 +6,7 @@ use alloc::vec::Vec;
 
 use crate::board::{self, Surveyed};
 use crate::budget::{self, Cost};
+use crate::channels;
 use crate::claims::{self, Ground};
 use crate::domains::dom0::{self, Dom0};
 use crate::domains::{self, CHOSEN, Chosen, Wanted};
@@ -116,6 +117,7 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     let options = options::parse(&line, dom0::kernel(&fdt).is_some(), report);
     let surveyed = board::survey(fdt, &line, &options, input.facts.boot_mpidr, report);
     let mut chosen = domains::read(&fdt, input.facts.sizes.boot_heap, report);
+    let channels = channels::read(&fdt, &mut chosen, report);
     let surveyed = surveyed?;
     board::within_reach(&surveyed.board, input.facts.physical_bits, report);
     let mut ground = claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains), report);
@@ -137,7 +139,8 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
         );
         report.warn("/chosen", &text);
     }
-    finish(input, (surveyed, options), &ground, drafts, report)
+    let plan = finish(input, (surveyed, options), &ground, drafts, report)?;
+    Some(Plan { channels, ..plan })
 }
 
 /// What all domains are planned on.
@@ -431,6 +434,7 @@ fn finish(
         options,
         heap: settled.heap,
         domains,
+        channels: Vec::new(),
         warnings: Vec::new(),
         budget: settled.lines,
         free: settled.open.into_vec(),

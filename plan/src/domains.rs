@@ -157,10 +157,14 @@ fn check_own_properties(node: &Node<'_>, report: &mut Report) {
 
 /// Nodes of features that are to come. Gives whether `child` is one.
 fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
-    for name in ["xen,cpupool", "xen,domain-shared-memory-v1", "xen,evtchn-v1", "xen,evtchn"] {
+    for name in ["xen,cpupool", "xen,domain-shared-memory-v1"] {
         if child.is_compatible(name) {
             report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
         }
+    }
+    if child.is_compatible("xen,evtchn") {
+        let hint = "compatible = \"xen,evtchn-v1\"; xen,evtchn is its property";
+        report.refuse(path, "compatible", "xen,evtchn is no node that is known", hint);
     }
 }
 

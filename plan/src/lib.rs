@@ -5,7 +5,7 @@
 //! words. Nothing else in the house reads a device tree.
 //!
 //! The steps, each in its module: [`fdt`] checks the blob; `board` reads the hardware and `options` the
-//! command line; `domains` and `modules` read what the owner wants; `claims` finds overlaps; `layout`,
+//! command line; `domains`, `modules` and `channels` read what the owner wants; `claims` finds overlaps; `layout`,
 //! `pv`, `kernel` and `guest_tree` decide what a guest sees, `host_tree` what dom0 sees; `placement`, [`stage2`] and `tables` decide where
 //! it lies, and `budget` what that costs.
 //!
@@ -13,7 +13,7 @@
 //! All lists are bounded: 256 RAM banks, 256 reserved ranges, 256 ranges of static memory, 128 processors,
 //! 1023 domains, 64 refusals and 64 warnings of less than 1 KiB each; a tree is at most 2 MiB with 16,384 nodes.
 //! What grows with the domains is counted against [`Sizes::boot_heap`] before it is taken: 4 KiB for each
-//! domain, 128 bytes for each range of static memory, and twice an upper bound of each guest's tree, or three
+//! domain, 128 bytes for each range of static memory, 384 and its path for each end of a static event channel, and twice an upper bound of each guest's tree, or three
 //! times that of dom0's, which is about the host's, with 64 KiB for the host's devices. A tree
 //! that would take more is refused. Beside this, 512 KiB cover everything else, the window of the unpacker included.
 
@@ -40,6 +40,7 @@ extern crate std;
 mod assemble;
 mod board;
 mod budget;
+mod channels;
 mod claims;
 mod domains;
 pub mod fdt;
@@ -64,6 +65,7 @@ pub use assemble::{Findings, examine, read};
 pub use board::{
     GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES, MOST_BANKS, MOST_PROCESSORS, console, distributor,
 };
+pub use channels::{MOST_DOM0_PORTS, MOST_DOMAIN_PORTS};
 pub use domains::{MOST_DOMAINS, MOST_SPIS, MOST_VCPUS};
 pub use guest_tree::vcpu_affinity;
 pub use input::{Facts, Input, Modules, Sizes};

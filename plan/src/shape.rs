@@ -28,6 +28,8 @@ pub struct Plan {
     /// The domains: dom0 first, if there is one, then the others in device-tree order. `Domain::id` is the index
     /// if the first is dom0, else the index plus 1.
     pub domains: Vec<Domain>,
+    /// Event channels that are there before any guest runs.
+    pub channels: Vec<Channel>,
     /// What is legal but surely not meant (an unknown option, for example).
     pub warnings: Vec<Warning>,
     /// How the hypervisor's memory is spent, line by line.
@@ -241,6 +243,22 @@ pub struct Pv {
     pub event_interrupt: u32,
     /// Host frames for the pages that the hypervisor and the guest share: `Sizes::shared_pages` of them.
     pub pages: Range,
+}
+
+/// A static event channel (`xen,evtchn-v1`): two ports that are bound to each other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Channel {
+    /// Its ends, in the order of the tree; both may be of one domain, but are never the same port.
+    pub ends: [ChannelEnd; 2],
+}
+
+/// One end of a static event channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ChannelEnd {
+    /// The domain, as its index in `Plan::domains`; it has PV interfaces.
+    pub domain: usize,
+    /// Its port: from 1 to `MOST_DOMAIN_PORTS`, or `MOST_DOM0_PORTS` for dom0; no other end has it.
+    pub port: u32,
 }
 
 /// A piece of guest RAM.

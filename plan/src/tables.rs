@@ -15,6 +15,9 @@ use crate::range::FRAME_BYTES;
 use crate::shape::{GuestMemory, Range};
 use crate::stage2::{self, Mapping};
 
+/// Bytes of a table, with what is noted of it beside: the number of its entries, and a place among those to
+/// spare.
+const TABLE_BYTES: u64 = FRAME_BYTES.saturating_add(8);
 /// Level 3 tables for foreign pages, each for 2 MiB of guest addresses.
 const FOREIGN_TABLES: u32 = 32;
 /// Tables for single pages at fixed places, such as the xenstore page.
@@ -100,7 +103,7 @@ fn merged(
 
 /// Bytes of so many table frames.
 pub(crate) fn bytes(frames: u32) -> u64 {
-    u64::from(frames).saturating_mul(FRAME_BYTES)
+    u64::from(frames).saturating_mul(TABLE_BYTES)
 }
 
 #[cfg(test)]

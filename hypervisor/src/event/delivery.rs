@@ -51,6 +51,11 @@ pub struct Delivery {
 }
 
 impl Delivery {
+    /// Bytes of the tables for so many vCPUs and ports.
+    pub(super) const fn bytes(vcpus: usize, ports: usize) -> usize {
+        size_of::<Option<InfoPlace>>().saturating_mul(vcpus).saturating_add(Fifo::bytes(vcpus, ports))
+    }
+
     /// By two levels, for so many vCPUs; the first one's place is in the shared page. `None` where there is
     /// no memory.
     pub fn try_new(shared_info: &GuestFrame, vcpus: usize, ports: usize) -> Option<Self> {

@@ -51,6 +51,13 @@ pub struct Fifo {
 }
 
 impl Fifo {
+    /// Bytes of the tables for so many vCPUs and ports.
+    pub(super) const fn bytes(vcpus: usize, ports: usize) -> usize {
+        // A page holds 1024 words.
+        let pages = size_of::<GuestFrame>().saturating_mul(ports.div_ceil(1024));
+        size_of::<Control>().saturating_mul(vcpus).saturating_add(pages)
+    }
+
     /// Without pages, for so many vCPUs and ports. `None` where there is no memory.
     pub(super) fn try_new(vcpus: usize, ports: usize) -> Option<Self> {
         let most_pages = ports.div_ceil(usize::try_from(WORDS).ok()?);

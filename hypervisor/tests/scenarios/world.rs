@@ -70,11 +70,13 @@ pub(crate) struct Wish {
     pub(crate) memory: u64,
     /// It has PV interfaces.
     pub(crate) pv: bool,
+    /// Ends of static event channels: port, own phandle, the peer's.
+    pub(crate) ends: Vec<[u32; 3]>,
 }
 
 impl Wish {
     pub(crate) fn new(vcpus: u32) -> Self {
-        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false }
+        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false, ends: Vec::new() }
     }
 }
 
@@ -125,6 +127,15 @@ impl Setup {
     /// All domains have PV interfaces.
     pub(crate) fn enhanced(mut self) -> Self {
         self.domains.iter_mut().for_each(|domain| domain.pv = true);
+        self
+    }
+
+    /// A static event channel between two ports of domains (indexes).
+    pub(crate) fn channel(mut self, one: (usize, u32), other: (usize, u32)) -> Self {
+        let known: usize = self.domains.iter().map(|domain| domain.ends.len()).sum();
+        let first = 0x100 + known as u32;
+        self.domains[one.0].ends.push([one.1, first, first + 1]);
+        self.domains[other.0].ends.push([other.1, first + 1, first]);
         self
     }
 
@@ -255,6 +266,13 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
         tree.begin("ramdisk");
         tree.property_texts("compatible", &["multiboot,ramdisk", "multiboot,module"]);
         tree.property_u64s("reg", &[RAMDISK.base, RAMDISK.size]);
+        tree.end();
+    }
+    for [port, own, peer] in &domain.ends {
+        tree.begin(&format!("evtchn@{port}"));
+        tree.property_text("compatible", "xen,evtchn-v1");
+        tree.property_u32("phandle", *own);
+        tree.property_cells("xen,evtchn", &[*port, *peer]);
         tree.end();
     }
     tree.end();

@@ -76,10 +76,6 @@ fn what_is_not_supported_yet_is_never_ignored() {
             &["/chosen/domU1/shm@0", "xen,domain-shared-memory-v1", "not supported yet"],
         ),
         (
-            |world| world.domain().children.push(Node::new("ec").texts("compatible", &["xen,evtchn-v1"])),
-            &["/chosen/domU1/ec", "xen,evtchn-v1", "not supported yet"],
-        ),
-        (
             |world| {
                 let node = kernel_node(0x6000_0000, 99)
                     .texts("compatible", &["multiboot,device-tree", "multiboot,module"]);
