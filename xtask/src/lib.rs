@@ -8,6 +8,7 @@ pub mod command;
 pub mod demo;
 pub mod elf;
 pub mod guests;
+pub mod hypercalls;
 pub mod image;
 pub mod initrd;
 pub mod modules;

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
+use crate::hypercalls;
 use crate::paths;
 use crate::source::{self, Source, has_word};
 
@@ -45,6 +46,7 @@ pub fn run() -> Result<()> {
     }
     architecture(&sources, &mut broken);
     unsafe_areas(&sources, &mut broken);
+    hypercalls::check(&sources, &mut broken);
     size(&sources, &mut broken);
     for place in &broken {
         println!("{place}");
