@@ -131,12 +131,12 @@ fn grants(cpu: usize, dice: &mut Dice) -> i64 {
     for (index, word) in words.into_iter().enumerate() {
         put(cpu, index, word);
     }
-    let count = if dice.below(16) == 0 { dice.number() } else { 1 };
-    if count > 1 && command == grant::COPY {
-        // What follows in the page may be another's target within the image.
-        return xen::call(GRANT_TABLE_OP, [command, 0, count, 0, 0]);
+    // Xen writes the status of each request: more than are in the page would reach the image.
+    match dice.below(16) {
+        0 => xen::call(GRANT_TABLE_OP, [command, dice.next() | 1 << 63, dice.number(), 0, 0]),
+        1 => xen::call(GRANT_TABLE_OP, [command, dice.place(cpu), dice.below(9), 0, 0]),
+        _ => xen::call(GRANT_TABLE_OP, [command, dice.place(cpu), 1, 0, 0]),
     }
-    xen::call(GRANT_TABLE_OP, [command, dice.place(cpu), count, 0, 0])
 }
 
 fn memories(cpu: usize, dice: &mut Dice) -> i64 {

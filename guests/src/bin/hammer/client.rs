@@ -151,7 +151,7 @@ impl Round {
 
     fn run(&self) {
         self.offer();
-        let most = platform::number("hammer.round", 500);
+        let most = platform::number("hammer.round", 250);
         let mut messages = 0;
         while messages < most && registers::counter() < END.load(Ordering::SeqCst) {
             self.exchange(messages * 2 + 1);
