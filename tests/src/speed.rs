@@ -26,12 +26,12 @@ const OPERATIONS: [(&str, u64); 11] = [
     ("hvc.multicall8", 2_310),
     ("evtchn.send_masked", 402),
     ("evtchn.self_ipi.entry", 964),
-    ("mem.decrease_4k", 1_520),
-    ("mem.populate_4k", 2_216),
-    ("mem.decrease_2m", 115_800),
-    ("gnttab.map_self", 1_402),
+    ("mem.decrease_4k", 1_200),
+    ("mem.populate_4k", 1_564),
+    ("mem.decrease_2m", 105_200),
+    ("gnttab.map_self", 1_410),
     ("gnttab.unmap_self", 900),
-    ("gnttab.copy4k_ref_frame", 1_799),
+    ("gnttab.copy4k_ref_frame", 1_813),
 ];
 const LIMIT: Duration = Duration::from_secs(120);
 
