@@ -121,9 +121,12 @@ impl FrameTable {
     /// What a pool still has is free from now on.
     pub fn set_free(&self, pool: FramePool) {
         for range in &pool.free {
-            let first = range.base / FRAME_SIZE;
-            for frame in first..first + range.size / FRAME_SIZE {
-                self.give(frame, 0);
+            let (mut frame, end) = (range.base / FRAME_SIZE, (range.base + range.size) / FRAME_SIZE);
+            // In blocks as large as they can be: there are a great many frames.
+            while frame < end {
+                let order = frame.trailing_zeros().min((end - frame).ilog2()).min(LARGEST_ORDER);
+                self.give(frame, order);
+                frame += 1 << order;
             }
         }
     }
