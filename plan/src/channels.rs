@@ -10,6 +10,7 @@ use alloc::vec::Vec;
 
 use crate::domains::{CHOSEN, Chosen, MOST_DOMAINS, dom0};
 use crate::fdt::{Fdt, Node};
+use crate::range::insert_sorted_by_key;
 use crate::report::{Report, quoted};
 use crate::shape::{Channel, ChannelEnd};
 
@@ -50,14 +51,17 @@ struct Owner<'p> {
 pub(crate) fn read(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) -> Vec<Channel> {
     let ends = ends(fdt, chosen, report);
     check_ports(&ends, report);
-    let mut by_phandle: Vec<(u32, usize)> =
-        ends.iter().zip(0..).filter_map(|(end, position)| Some((end.phandle?, position))).collect();
-    by_phandle.sort_unstable();
+    let mut by_phandle: Vec<(u32, usize)> = Vec::new();
+    for (position, end) in ends.iter().enumerate() {
+        if let Some(phandle) = end.phandle {
+            insert_sorted_by_key(&mut by_phandle, (phandle, position), |entry| *entry);
+        }
+    }
     let find = |phandle: u32| {
         let at = by_phandle.partition_point(|(known, _)| *known < phandle);
         by_phandle.get(at).filter(|(known, _)| *known == phandle).map(|(_, position)| *position)
     };
-    let mut channels = Vec::with_capacity(ends.len());
+    let mut channels = Vec::new();
     for (position, end) in ends.iter().enumerate() {
         let found = find(end.peer).and_then(|other| Some((other, ends.get(other)?)));
         let Some((other, peer)) = found else {
@@ -94,7 +98,8 @@ fn ends(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) -> Vec<End>
         }
     }
     let domains = node.children().filter(|child| child.is_compatible("xen,domain")).take(MOST_DOMAINS);
-    for (domain, index) in domains.zip(usize::from(has_dom0)..) {
+    for (number, domain) in domains.enumerate() {
+        let index = number.saturating_add(usize::from(has_dom0));
         let path = format!("{CHOSEN}/{}", domain.name());
         // A value that means nothing is refused elsewhere.
         let is_enhanced =
@@ -156,9 +161,10 @@ fn end(node: &Node<'_>, owner: Owner<'_>, report: &mut Report) -> Option<End> {
 
 /// No domain uses a port twice.
 fn check_ports(ends: &[End], report: &mut Report) {
-    let mut ports: Vec<(usize, u32, usize)> =
-        ends.iter().zip(0..).map(|(end, position)| (end.here.domain, end.here.port, position)).collect();
-    ports.sort_unstable();
+    let mut ports: Vec<(usize, u32, usize)> = Vec::new();
+    for (position, end) in ends.iter().enumerate() {
+        insert_sorted_by_key(&mut ports, (end.here.domain, end.here.port, position), |entry| *entry);
+    }
     for pair in ports.array_windows() {
         let [(domain, port, first), (other_domain, other_port, second)] = *pair;
         if (domain, port) != (other_domain, other_port) {

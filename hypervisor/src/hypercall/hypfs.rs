@@ -131,18 +131,17 @@ fn describe(content: Content) -> HypfsDirentry {
 /// Bytes that an entry of a folder takes in its list: what it says, its name with a zero, and up to the next
 /// word.
 fn room_of(name: &str) -> usize {
-    HYPFS_DIRLISTENTRY_NAME.saturating_add(name.len()).saturating_add(1).next_multiple_of(4)
+    HYPFS_DIRLISTENTRY_NAME.saturating_add(name.len()).saturating_add(4) & !3
 }
 
 /// Writes a content; its length.
 fn fill(content: Content, into: &mut [u8; LARGEST]) -> usize {
     match content {
         Content::Text(text) => {
-            let room = text.len().min(LARGEST.saturating_sub(1));
-            if let (Some(to), Some(from)) = (into.get_mut(..room), text.get(..room)) {
-                to.copy_from_slice(from);
+            for (to, from) in into.iter_mut().zip(text) {
+                *to = *from;
             }
-            room.saturating_add(1)
+            text.len().saturating_add(1).min(LARGEST)
         }
         Content::Number(number) => {
             number.store(into);
@@ -177,9 +176,8 @@ fn write_entry(item: &Entry, last: bool, place: &mut [u8]) {
     let Some((_, behind)) = place.split_at_mut_checked(HypfsDirentry::SIZE) else { return };
     next.store(behind);
     let name = item.name.as_bytes();
-    let at = HYPFS_DIRLISTENTRY_NAME..HYPFS_DIRLISTENTRY_NAME.saturating_add(name.len());
-    if let Some(to) = place.get_mut(at) {
-        to.copy_from_slice(name);
+    for (to, from) in place.iter_mut().skip(HYPFS_DIRLISTENTRY_NAME).zip(name) {
+        *to = *from;
     }
 }
 
