@@ -415,6 +415,13 @@ impl<M: Construction> Hypervisor<M> {
 
     /// Lets the first vCPU of every domain run.
     pub fn start_domains(&self, plan: &Plan) {
+        for channel in &plan.channels {
+            // As after any binding, the end that came later is to look.
+            let [_, later] = channel.ends;
+            if let Some(domain) = self.domains.get(later.domain) {
+                self.raise(domain, later.port, 0);
+            }
+        }
         for (domain, planned) in self.domains.iter().zip(&plan.domains) {
             let Some(vcpu) = self.vcpu_of(domain, 0) else { continue };
             if domain.is_control() {

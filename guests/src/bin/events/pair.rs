@@ -20,6 +20,12 @@ pub(super) fn all(port: u32) {
         }
         Err(error) => report::fact("pair.status", error),
     }
+    let first = platform::flag("events.first");
+    if first {
+        // The peer sends nothing before it has heard something. What was pending may have been taken by now.
+        let pending = layout::is_pending(port) || layout::count(port) != 0;
+        report::fact("pair.pending_at_first", pending);
+    }
     // The ports beside it are free, and the next one is the lowest.
     ports::status(format_args!("pair.port_below"), port - 1);
     let lowest = event::bind_ipi(0);
@@ -28,7 +34,6 @@ pub(super) fn all(port: u32) {
     layout::unmask_quietly(port);
     // The sleeper looks at the clock from time to time.
     gic::enable(platform::get().timers[2]);
-    let first = platform::flag("events.first");
     let mut rounds = 0;
     for round in 1..=ROUNDS {
         if first {
