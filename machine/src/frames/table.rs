@@ -32,9 +32,9 @@ const MOST: u32 = KEPT - 1;
 const KEPT: u32 = 1 << (OWNER_SHIFT - 1);
 const OWNER_SHIFT: u32 = 20;
 /// Owner of a frame that nobody owns.
-const NOBODY: u32 = 0xfff;
+const NOBODY: u32 = 0;
 /// Owners are fewer than this.
-pub const MOST_OWNERS: u32 = NOBODY - 1;
+pub const MOST_OWNERS: u32 = 0xffe;
 
 /// RAM that lies together.
 #[derive(Clone, Copy, Debug)]
@@ -65,8 +65,14 @@ pub struct GuestFrame {
     at: u64,
 }
 
-fn owner_of(record: u32) -> u32 {
-    record >> OWNER_SHIFT
+/// The owner, if there is one: a record of zeros is nobody's.
+fn owner_of(record: u32) -> Option<u32> {
+    (record >> OWNER_SHIFT).checked_sub(1)
+}
+
+/// The record of a frame of this owner, with a count of one.
+fn owned(owner: OwnerIndex) -> u32 {
+    u32::from(owner).wrapping_add(1) << OWNER_SHIFT | 1
 }
 
 fn count_of(record: u32) -> u32 {
@@ -99,15 +105,12 @@ impl FrameTable {
     /// Gives a domain frames that nobody owns: each gets a count of one, which is the caller's to keep. For
     /// construction, where `frames` proves that they are in no other hands.
     pub(crate) fn adopt(&self, frames: &FrameRange, owner: OwnerIndex) {
-        let (first, end) = (frames.base / FRAME_SIZE, (frames.base + frames.size) / FRAME_SIZE);
-        for span in &self.spans {
-            let (from, to) = (first.max(span.first), end.min(span.first + span.frames));
-            let at = span.record + from.wrapping_sub(span.first) as usize;
-            let count = to.saturating_sub(from) as usize;
-            // A domain has so many of them that looking for each record would show in the time of a boot.
-            for record in self.records.get(at..at.wrapping_add(count)).unwrap_or_default() {
-                record.store(u32::from(owner) << OWNER_SHIFT | 1, Ordering::Release);
-            }
+        // A range of a pool lies in one span.
+        let Some(first) = self.record_of(frames.base / FRAME_SIZE) else { return };
+        let end = first.saturating_add((frames.size / FRAME_SIZE) as usize);
+        for record in self.records.get(first..end).unwrap_or_default() {
+            // Nobody else has them before they are published with the domain.
+            record.store(owned(owner), Ordering::Relaxed);
         }
     }
 
@@ -127,9 +130,9 @@ impl FrameTable {
     pub fn set_free(&self, pool: FramePool) {
         for range in &pool.free {
             let (mut frame, end) = (range.base / FRAME_SIZE, (range.base + range.size) / FRAME_SIZE);
-            // In blocks as large as they come: one by one it would be most of a boot.
             while frame < end {
-                let order = frame.trailing_zeros().min((end - frame).ilog2()).min(LARGEST_ORDER);
+                let fits = |order: &u32| frame.is_multiple_of(1 << order) && frame + (1 << order) <= end;
+                let order = (0..=LARGEST_ORDER).rev().find(fits).unwrap_or(0);
                 self.give(frame, order);
                 frame += 1 << order;
             }
@@ -166,7 +169,7 @@ impl FrameTable {
         self.free_frames.fetch_sub(u64::from(frames), Ordering::Relaxed);
         let record = self.record_of(frame)?;
         for record in self.records.get(record..record.wrapping_add(frames as usize))? {
-            record.store(u32::from(owner) << OWNER_SHIFT | 1, Ordering::Release);
+            record.store(owned(owner), Ordering::Release);
         }
         Some(Block { table: self, record, at: frame.wrapping_mul(FRAME_SIZE), left: frames })
     }
@@ -182,8 +185,9 @@ impl FrameTable {
     /// What was kept for an owner of the frame at the host address `at`.
     pub fn regain(&'static self, owner: OwnerIndex, at: u64) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
-        let take =
-            |value: u32| (value & KEPT != 0 && owner_of(value) == u32::from(owner)).then_some(value & !KEPT);
+        let take = |value: u32| {
+            (value & KEPT != 0 && owner_of(value) == Some(u32::from(owner))).then_some(value & !KEPT)
+        };
         self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, take).ok()?;
         Some(GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
     }
@@ -270,7 +274,7 @@ impl GuestFrame {
     /// The domain that owns it.
     pub fn owner(&self) -> Option<OwnerIndex> {
         let record = self.table.records.get(self.record)?.load(Ordering::Relaxed);
-        u16::try_from(owner_of(record)).ok()
+        u16::try_from(owner_of(record)?).ok()
     }
 
     /// How many hold it.
