@@ -93,7 +93,7 @@ fn a_plan_shows_every_owner() {
     for word in [
         "assumed: image at 0x40200000..0x40400000",
         "host memory: 1 GiB in 1 banks",
-        "0x000040000000  0x0000400",
+        "0x000040000000  0x0000401",
         "domain 1 at 0x40000000",
         "domain 1 /chosen/domU1: 2 vCPUs, 256 SPIs, UART, 3 table frames",
         "kernel from host 0x50000000",
@@ -104,6 +104,37 @@ fn a_plan_shows_every_owner() {
     ] {
         assert!(text.contains(word), "{word}:\n{text}");
     }
+}
+
+/// A domain with PV interfaces and one end of a channel.
+fn channel_end(writer: &mut Writer, name: &str, own: u32, [port, peer]: [u32; 2]) {
+    writer.begin(name);
+    writer.property_text("compatible", "xen,domain");
+    writer.property_u32("#address-cells", 2);
+    writer.property_u32("#size-cells", 2);
+    writer.property_u64("memory", 65_536);
+    writer.property_u32("cpus", 1);
+    writer.property_text("xen,enhanced", "no-xenstore");
+    module(writer, "module@50000000", "multiboot,kernel", [0x5000_0000, 0x1e0_0000]);
+    writer.begin("evtchn@0");
+    writer.property_text("compatible", "xen,evtchn-v1");
+    writer.property_u32("phandle", own);
+    writer.property_cells("xen,evtchn", &[port, peer]);
+    writer.end();
+    writer.end();
+}
+
+#[test]
+fn a_plan_shows_static_event_channels_as_links() {
+    let path = system("channels.dtb", &|writer| {
+        channel_end(writer, "domU1", 0x201, [10, 0x202]);
+        channel_end(writer, "domU2", 0x202, [11, 0x201]);
+    });
+    let (status, text, _) = xenite(&["plan"], &path);
+    assert_eq!(status, 0, "{text}");
+    assert!(text.contains("static event channels:\n  domain 1 port 10  <->  domain 2 port 11\n"), "{text}");
+    let alone = system("alone.dtb", &|writer| domain(writer, 2));
+    assert!(!xenite(&["plan"], &alone).1.contains("event channels"));
 }
 
 #[test]

@@ -1,9 +1,12 @@
 //! Output and input through the UART that the device tree names (an SBSA UART or a PL011).
+//!
+//! Dom0 has none, for the hypervisor keeps the machine's: its lines go out by hypercall, one for each line, since parts of
+//! lines would mix with what others say.
 
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, Ordering};
 
-use crate::{mmio, platform, registers};
+use crate::{mmio, platform, registers, xen};
 
 /// Data register.
 pub const DR: usize = 0x00;
@@ -78,13 +81,45 @@ impl Write for Line {
     }
 }
 
+/// A line for the hypervisor's console; what is too long is cut off.
+struct Whole {
+    bytes: [u8; 512],
+    length: usize,
+}
+
+impl Write for Whole {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        // The last byte is for the end of the line.
+        let room = self.bytes.len() - 1 - self.length;
+        let text = &text.as_bytes()[..text.len().min(room)];
+        self.bytes[self.length..self.length + text.len()].copy_from_slice(text);
+        self.length += text.len();
+        Ok(())
+    }
+}
+
+impl Whole {
+    /// CONSOLEIO_write.
+    fn send(mut self) {
+        self.bytes[self.length] = b'\n';
+        let (count, address) = (self.length as u64 + 1, self.bytes.as_ptr() as u64);
+        xen::call(xen::CONSOLE_IO, [0, count, address, 0, 0]);
+    }
+}
+
 /// Writes one line; lines of several vCPUs do not mix.
 pub fn line(text: fmt::Arguments<'_>) {
     while LOCK.swap(true, Ordering::Acquire) {
         registers::yield_hint();
     }
-    let _ = Line.write_fmt(text);
-    let _ = Line.write_str("\n");
+    if platform::get().uart.base == 0 && xen::is_there() {
+        let mut whole = Whole { bytes: [0; 512], length: 0 };
+        let _ = whole.write_fmt(text);
+        whole.send();
+    } else {
+        let _ = Line.write_fmt(text);
+        let _ = Line.write_str("\n");
+    }
     LOCK.store(false, Ordering::Release);
 }
 

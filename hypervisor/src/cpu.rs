@@ -137,11 +137,19 @@ impl<M: Machine> Hypervisor<M> {
     fn refresh_lists(&self, cpu: CpuIndex, current: &mut Current<'_, M>) {
         let registers = &mut current.state.registers;
         self.machine.read_lists(registers);
-        let others = current.domain.interrupts.lock().refill(current.vcpu.index, &mut registers.lists);
+        let (others, releases) = {
+            let mut interrupts = current.domain.interrupts.lock();
+            let others = interrupts.refill(current.vcpu.index, &mut registers.lists);
+            (others, interrupts.has_release(current.vcpu.index))
+        };
         self.note_timer(current);
         self.machine.write_lists(&current.state.registers);
-        self.release_physical(current, cpu);
-        self.notify(current.domain, others, cpu);
+        if releases {
+            self.release_physical(current, cpu);
+        }
+        if !others.is_empty() {
+            self.notify(current.domain, others, cpu);
+        }
     }
 
     /// Ends physical interrupts whose virtual ones the guest made go away without ending them.

@@ -202,7 +202,7 @@ impl State {
     /// `EVTCHNOP_set_priority`.
     ///
     /// # Errors
-    /// `EINVAL` for no port or no priority, `ENOSYS` without queues.
+    /// `EINVAL` for no port or no priority, `ENOSYS` without queues, `EACCES` for a port that is not in use.
     pub fn set_priority(&mut self, port: PortNumber, priority: u32) -> Result<(), Errno> {
         let lowest = abi::event_channel::EVTCHN_FIFO_PRIORITY_MIN;
         let priority = u8::try_from(priority.min(u32::from(u8::MAX))).map_err(|_| Errno::Inval)?;
@@ -216,6 +216,9 @@ impl State {
         }
         if u32::from(priority) > lowest {
             return Err(Errno::Inval);
+        }
+        if channel.binding == Binding::Free {
+            return Err(Errno::Acces);
         }
         channel.priority = priority;
         Ok(())
@@ -249,8 +252,14 @@ impl<M: Machine> Hypervisor<M> {
     /// Tells a domain that an event has come.
     #[inline]
     pub fn tell(&self, domain: &Domain<M>, news: News, cpu: CpuIndex) {
-        let News::Upcall(vcpu) = news else { return };
-        let (Some(pv), vcpu) = (&domain.pv, usize::from(vcpu)) else { return };
+        if let News::Upcall(vcpu) = news {
+            self.upcall(domain, usize::from(vcpu), cpu);
+        }
+    }
+
+    /// Raises a vCPU's event interrupt.
+    fn upcall(&self, domain: &Domain<M>, vcpu: usize, cpu: CpuIndex) {
+        let Some(pv) = &domain.pv else { return };
         let attention = domain.interrupts.lock().pulse(vcpu, pv.event_interrupt);
         self.notify(domain, attention, cpu);
         // One that has the interrupt switched off wakes all the same if it blocks for events.

@@ -150,7 +150,10 @@ impl<M: Machine> Hypervisor<M> {
                 return outcome;
             }
             steps = steps.saturating_add(1);
-            if steps.is_multiple_of(AT_A_STRETCH) && self.must_look(local) {
+            // Frames are given back so many in a step.
+            let stretch =
+                matches!(progress.stage, Stage::GivingBack(_)) || steps.is_multiple_of(AT_A_STRETCH);
+            if stretch && self.must_look(local) {
                 return Outcome::Interrupted(progress);
             }
         }
@@ -364,16 +367,21 @@ fn hide_whole<M: Machine>(machine: &M, domain: &Domain<M>, progress: &mut Progre
     progress.block.is_some()
 }
 
-/// Gives the next frame of a block back.
+/// Gives the next frames of a block back.
 fn give_back_next<M: Machine>(domain: &Domain<M>, progress: &mut Progress, done: bool) -> Step {
-    match progress.block.as_mut().and_then(Block::next) {
-        Some(frame) => {
+    let mut count = 0_u64;
+    if let Some(block) = &mut progress.block {
+        for _ in 0..AT_A_STRETCH {
+            let Some(frame) = block.next() else { break };
             drop(frame);
-            domain.frames.subtract(1);
-            Step::More
+            count = count.saturating_add(1);
         }
-        None => Step::Ended(if done { Outcome::Done } else { Outcome::Failed }),
     }
+    if count == 0 {
+        return Step::Ended(if done { Outcome::Done } else { Outcome::Failed });
+    }
+    domain.frames.subtract(count);
+    Step::More
 }
 
 /// A page that the hypervisor shares with a domain.

@@ -16,6 +16,7 @@ pub mod boot;
 pub mod compare;
 pub mod console;
 pub mod dom0;
+pub mod hammer;
 pub mod life;
 pub mod linux;
 pub mod own;
@@ -107,6 +108,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(life::scenarios());
     scenarios.extend(console::scenarios());
     scenarios.extend(dom0_scenarios());
+    scenarios.extend(hammer::scenarios());
     scenarios.extend(speed::scenarios());
     scenarios
 }

@@ -102,8 +102,8 @@ const fn variant(
     }
 }
 
-/// Guests that do not come to an end by themselves or only measure.
-const SPECIAL: [&str; 3] = ["bench", "death", "compute"];
+/// Guests that do not come to an end by themselves, only measure, or need dom0.
+const SPECIAL: [&str; 4] = ["bench", "death", "compute", "hammer"];
 
 /// All variants of the guests that there are.
 #[must_use]

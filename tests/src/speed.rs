@@ -18,6 +18,21 @@ const IMAGE: u64 = 512 * 1024;
 const KEPT_KIB: u64 = 6 * 1024;
 /// Parts per million that a compute loop may lose to the hypervisor.
 const OVERHEAD_PPM: u64 = 100;
+/// Instructions of paravirtual operations, in the order in which the guest measures them. `docs/performance.md` says what
+/// each one is.
+const OPERATIONS: [(&str, u64); 11] = [
+    ("hvc.xen_version", 170),
+    ("hvc.bad_number", 150),
+    ("hvc.multicall8", 2_310),
+    ("evtchn.send_masked", 402),
+    ("evtchn.self_ipi.entry", 964),
+    ("mem.decrease_4k", 1_200),
+    ("mem.populate_4k", 1_564),
+    ("mem.decrease_2m", 105_200),
+    ("gnttab.map_self", 1_410),
+    ("gnttab.unmap_self", 900),
+    ("gnttab.copy4k_ref_frame", 1_813),
+];
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// The scenarios.
@@ -27,6 +42,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::new("speed: instructions until the first guest runs", first_guest),
         Scenario::new("speed: instructions for each further guest", further_guests),
         Scenario::new("speed: a guest alone on its processor computes undisturbed", undisturbed),
+        Scenario::new("speed: PV operations", operations),
         Scenario::new("speed: size of the image", image_size),
         Scenario::new("speed: memory that the hypervisor keeps", kept_memory),
     ]
@@ -87,6 +103,27 @@ fn undisturbed(setup: &Setup) -> Result<()> {
     let overhead: u64 = figures.split_whitespace().next().context("a figure has no number")?.parse()?;
     println!("     {overhead} parts per million (limit {OVERHEAD_PPM})");
     ensure!(overhead <= OVERHEAD_PPM, "{overhead} parts per million are lost; the limit is {OVERHEAD_PPM}");
+    Ok(())
+}
+
+/// What operations of the paravirtual interface cost. All are measured before the first one fails the test.
+fn operations(setup: &Setup) -> Result<()> {
+    let mut system = counted(setup);
+    let mut domain = Domain::plain(setup.guest("bench")?, 1, 64);
+    domain.extra = "\t\t\txen,enhanced = \"no-xenstore\";\n".to_owned();
+    system.domains.push(domain);
+    let mut machine = Prepared::new(&system)?.start()?;
+    let mut above = Vec::new();
+    for (name, limit) in OPERATIONS {
+        let figures = machine.expect_line(&format!("figure {name} "), LIMIT)?;
+        let median = figures.split_whitespace().next().context("a figure has no number")?;
+        let median: u64 = median.parse().with_context(|| format!("a figure is no number: {figures}"))?;
+        println!("     {median} instructions: {name} (limit {limit})");
+        if median > limit {
+            above.push(format!("{name} takes {median} instructions, {limit} at most"));
+        }
+    }
+    ensure!(above.is_empty(), "{}", above.join("; "));
     Ok(())
 }
 

@@ -261,6 +261,12 @@ impl Dom0 {
             ramdisk: Some(Module { file: initrd::build_for_dom0(kernel)?, bootargs: None }),
         })
     }
+
+    /// One image that needs nothing else, with these words on its command line.
+    #[must_use]
+    pub fn plain(kernel: PathBuf, memory_mib: u64, words: &str) -> Self {
+        Self { memory_mib, kernel: Module { file: kernel, bootargs: Some(words.to_owned()) }, ramdisk: None }
+    }
 }
 
 /// A whole system.

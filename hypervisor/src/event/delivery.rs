@@ -85,10 +85,13 @@ impl Delivery {
         true
     }
 
-    /// Gives all places back that the guest chose.
+    /// Gives all places back that the guest chose; the first vCPU's is in the shared page again.
     pub fn forget_places(&mut self) {
-        for place in self.places.iter_mut().skip(1) {
+        for place in self.places.iter_mut() {
             *place = None;
+        }
+        if let (Some(first), Some(frame)) = (self.places.first_mut(), self.shared_info.try_clone()) {
+            *first = Some(InfoPlace { frame, offset: offset::SHARED_INFO_VCPU_INFO });
         }
     }
 
@@ -112,9 +115,8 @@ impl Delivery {
     /// Makes a port pending.
     #[inline]
     pub fn set_pending<M: Machine>(&mut self, machine: &M, port: PortNumber, channel: &mut Channel) -> News {
-        if let Some(fifo) = &mut self.fifo {
-            let linked = fifo.set_pending(machine, port, channel);
-            return if linked { self.mark(machine, channel.vcpu) } else { News::None };
+        if self.fifo.is_some() {
+            return self.queue(machine, port, channel);
         }
         let Some((at, bit)) = word_of(port) else { return News::None };
         let pending = offset::SHARED_INFO_EVTCHN_PENDING.saturating_add(at);
@@ -126,6 +128,13 @@ impl Delivery {
             return News::None;
         }
         self.select(machine, port, channel.vcpu)
+    }
+
+    /// Makes a port pending in its queue.
+    #[inline(never)]
+    fn queue<M: Machine>(&mut self, machine: &M, port: PortNumber, channel: &mut Channel) -> News {
+        let linked = self.fifo.as_mut().is_some_and(|fifo| fifo.set_pending(machine, port, channel));
+        if linked { self.mark(machine, channel.vcpu) } else { News::None }
     }
 
     /// Sets the bit of a port's word in the vCPU's selector, and tells it.

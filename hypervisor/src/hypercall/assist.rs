@@ -13,6 +13,7 @@ use crate::cpu::Local;
 ///
 /// # Errors
 /// `EINVAL` for another type, `ENOSYS` for another command.
+#[inline(never)]
 pub(super) fn vm_assist<M: Machine>(local: &mut Local<'_, M>, call: &mut Call) -> Answer {
     let current = local.current.as_ref().ok_or(Errno::NoSys)?;
     let pv = current.domain.pv.as_ref().ok_or(Errno::NoSys)?;

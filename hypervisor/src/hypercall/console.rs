@@ -18,6 +18,7 @@ const AT_A_STRETCH: u64 = 512;
 ///
 /// # Errors
 /// `ENOSYS` for another command, `EFAULT`; `ERESTART` inside.
+#[inline(never)]
 pub(super) fn console_io<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

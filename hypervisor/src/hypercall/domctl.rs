@@ -31,6 +31,7 @@ const WEIGHT: u16 = 256;
 /// # Errors
 /// `EACCES` for another version of the interface, `ESRCH` for no domain, `EPERM`, `ENOSYS`, `EFAULT`; others
 /// where the operation says so.
+#[inline(never)]
 pub(super) fn domctl<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

@@ -30,7 +30,7 @@ const CONTROL_BLOCK: u32 = 72;
 ///
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation; others where the sub-operation says so.
-#[inline]
+#[inline(never)]
 pub(super) fn event_channel_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
@@ -307,7 +307,7 @@ fn expand_array<M: Machine>(
 /// The queue of a port from now on.
 ///
 /// # Errors
-/// `EINVAL` for no port or no priority, `ENOSYS` without queues.
+/// `EINVAL` for no port or no priority, `ENOSYS` without queues, `EACCES` for a port that is not in use.
 fn set_priority<M: Machine>(
     hypervisor: &Hypervisor<M>,
     current: &Current<'_, M>,

@@ -31,6 +31,7 @@ const COMMAND: u32 = 0xf_ffff;
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation, `EINVAL` for a count that is negative or not one where it must be;
 /// others where the sub-operation says so.
+#[inline(never)]
 pub(super) fn grant_table_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
@@ -76,7 +77,9 @@ fn each<M: Machine, T: Layout>(
             call.arguments = [command, place.address(), left, third, fourth];
             return Err(Errno::Restart);
         }
-        let mut order = hypervisor.read(current, place)?;
+        let mut bytes = T::zeroed();
+        hypervisor.read_bytes(current, place.address(), bytes.as_mut())?;
+        let mut order = T::from_bytes(&bytes);
         serve(hypervisor, current, &mut order)?;
         hypervisor.write(current, place, &order)?;
     }

@@ -19,6 +19,7 @@ use crate::hypervisor::Hypervisor;
 /// # Errors
 /// `ESRCH` for a domain that is not there or has no parameters, `EPERM`, `EINVAL` for a parameter that is not
 /// there, `EFAULT`.
+#[inline(never)]
 pub(super) fn hvm_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

@@ -28,7 +28,7 @@ const FRAME: u64 = 4096;
 ///
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation; others where the sub-operation says so.
-#[inline]
+#[inline(never)]
 pub(super) fn memory_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

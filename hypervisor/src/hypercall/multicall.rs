@@ -5,7 +5,7 @@
 
 use abi::errno::Errno;
 use abi::hypercall as number;
-use abi::layout::Handle;
+use abi::layout::{Handle, Layout};
 use abi::xen::MulticallEntry;
 use machine::contract::Machine;
 
@@ -20,6 +20,7 @@ const AT_A_STRETCH: u32 = 16;
 ///
 /// # Errors
 /// `EFAULT` for an entry that cannot be read or given its result; `ERESTART` inside.
+#[inline(never)]
 pub(super) fn multicall<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
@@ -50,7 +51,9 @@ fn one<M: Machine>(
     local: &mut Local<'_, M>,
     handle: Handle<MulticallEntry>,
 ) -> Result<(), Errno> {
-    let mut entry = hypervisor.read(local.current.as_ref().ok_or(Errno::NoSys)?, handle)?;
+    let mut bytes = MulticallEntry::zeroed();
+    hypervisor.read_bytes(local.current.as_ref().ok_or(Errno::NoSys)?, handle.address(), bytes.as_mut())?;
+    let mut entry = MulticallEntry::from_bytes(&bytes);
     let [a0, a1, a2, a3, a4, _] = entry.args;
     let mut inner = Call { arguments: [a0, a1, a2, a3, a4] };
     let answer = if entry.op == number::MULTICALL {

@@ -18,6 +18,7 @@ const NANOSECONDS: u64 = 1_000_000_000;
 /// # Errors
 /// `EACCES` for another version of the interface, `EPERM` for everybody but dom0, `ENOSYS` for what there is
 /// not, `EINVAL`.
+#[inline(never)]
 pub(super) fn platform_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &Local<'_, M>,

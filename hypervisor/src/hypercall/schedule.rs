@@ -21,7 +21,7 @@ const MOST_POLLED: u32 = 128;
 ///
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation; others where the sub-operation says so.
-#[inline]
+#[inline(never)]
 pub(super) fn sched_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

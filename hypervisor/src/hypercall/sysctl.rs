@@ -53,6 +53,7 @@ impl<M: Machine> Order<'_, '_, M> {
 /// # Errors
 /// `EACCES` for another version of the interface, `EPERM`, `ENOSYS`, `EFAULT`; others where the operation says
 /// so.
+#[inline(never)]
 pub(super) fn sysctl<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

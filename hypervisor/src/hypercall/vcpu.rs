@@ -27,6 +27,7 @@ const INFO: u32 = 48;
 /// # Errors
 /// `ENOENT` for a vCPU that is not there, `EINVAL` for what there is not on Arm; others where the
 /// sub-operation says so.
+#[inline(never)]
 pub(super) fn vcpu_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

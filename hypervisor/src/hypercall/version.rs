@@ -47,6 +47,7 @@ pub(super) fn xen_version<M: Machine>(
 }
 
 /// The sub-operations that write to a buffer.
+#[inline(never)]
 fn buffered<M: Machine>(
     hypervisor: &Hypervisor<M>,
     current: &mut Current<'_, M>,

@@ -3,10 +3,14 @@
 //! Each test boots a system from a device tree, as the board would, gives its vCPUs programs, and drives
 //! the processors turn by turn in a seeded order.
 
+mod abuse;
 mod boot;
+mod channels;
 mod console;
 mod death;
+mod events;
 mod grants;
+mod hostile;
 mod interrupts;
 mod memory;
 mod power;

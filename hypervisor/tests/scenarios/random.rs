@@ -207,13 +207,13 @@ async fn wait(cpu: &Cpu, random: &mut Random) {
 
 /// What the well-behaved domain has seen.
 #[derive(Debug, Default)]
-struct Canary {
-    ticks: AtomicU64,
+pub(crate) struct Canary {
+    pub(crate) ticks: AtomicU64,
     latest: AtomicU64,
-    signals: AtomicU64,
+    pub(crate) signals: AtomicU64,
 }
 
-async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
+pub(crate) async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     open(&cpu, version).await;
     for target in [1, 2] {
         cpu.psci(&[CPU_ON, target, RAM, 0]).await;
@@ -244,7 +244,7 @@ async fn open(cpu: &Cpu, version: Version) {
     }
 }
 
-async fn compute(cpu: Cpu) {
+pub(crate) async fn compute(cpu: Cpu) {
     for number in 0_u64.. {
         let at = RAM + 0x10_0000 + (number % 512) * 8;
         cpu.try_write(at, AccessSize::Double, number).await.unwrap();
@@ -253,7 +253,7 @@ async fn compute(cpu: Cpu) {
     }
 }
 
-async fn listen(cpu: Cpu, canary: Arc<Canary>, version: Version) {
+pub(crate) async fn listen(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     open(&cpu, version).await;
     loop {
         let intid = cpu.next_interrupt().await;
@@ -326,7 +326,7 @@ fn disturb(system: &mut System) {
 }
 
 /// A number from the environment: `XENITE_STORM_TURNS` for longer storms, `XENITE_STORM_SEED` for others.
-fn from_environment(name: &str, otherwise: u64) -> u64 {
+pub(crate) fn from_environment(name: &str, otherwise: u64) -> u64 {
     std::env::var(name).ok().and_then(|value| value.parse().ok()).unwrap_or(otherwise)
 }
 

@@ -15,7 +15,7 @@ const CPU_ON: u64 = 0xc400_0003;
 const SYSTEM_OFF: u64 = 0x8400_0008;
 
 /// Runs every processor in its own thread until the machine ends.
-fn run(system: &System) {
+pub(crate) fn run(system: &System) {
     let stop = AtomicBool::new(false);
     let hypervisor = system.hypervisor;
     let start = Instant::now();

@@ -354,7 +354,7 @@ impl Machine for Board {
         foreign::clear_frame(frame);
     }
 
-    #[inline]
+    #[inline(always)]
     fn word(&self, frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> {
         foreign::word(frame, offset, act)
     }

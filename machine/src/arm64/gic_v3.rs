@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use alloc::vec::Vec;
-use model::arm64::Lists;
+use model::arm64::{LIST_REGISTERS, Lists};
 use plan::{DeviceInterrupt, Range};
 
 use super::device::Registers;
@@ -229,9 +229,7 @@ impl GicV3 {
     }
 
     pub(crate) fn write_lists(&self, lists: &Lists) {
-        for (index, entry) in lists.entries.iter().enumerate().take(self.list_registers()) {
-            write_list(index, *entry);
-        }
+        write_all_lists(&lists.entries, self.list_registers());
         write!("ich_hcr_el2", 1 | u64::from(lists.underflow) << 1);
     }
 
@@ -304,6 +302,26 @@ macro_rules! each_list {
 #[inline]
 fn read_list(index: usize) -> u64 {
     each_list!(index, read)
+}
+
+/// Writes the first `count` list registers, one after the other: four are there nearly always, and written without
+/// looking.
+#[inline]
+fn write_all_lists(entries: &[u64; LIST_REGISTERS], count: usize) {
+    let [first, second, third, fourth, rest @ ..] = entries;
+    if count < 4 {
+        for (index, entry) in entries.iter().enumerate().take(count) {
+            write_list(index, *entry);
+        }
+        return;
+    }
+    write!("ich_lr0_el2", *first);
+    write!("ich_lr1_el2", *second);
+    write!("ich_lr2_el2", *third);
+    write!("ich_lr3_el2", *fourth);
+    for (index, entry) in (4..count).zip(rest) {
+        write_list(index, *entry);
+    }
 }
 
 #[inline]

@@ -11,6 +11,7 @@ use crate::stage2::Flush;
 
 global_asm!(include_str!("vectors.s"), options(raw));
 global_asm!(include_str!("boot.s"), options(raw));
+global_asm!(include_str!("bytes.s"), options(raw));
 
 unsafe extern "C" {
     fn enter_guest(registers: *mut Registers) -> u32;

@@ -3,11 +3,16 @@
 //! A block that is freed joins its neighbour if that is free too, so what was taken apart for small
 //! pieces is whole again when they are back. Every operation takes a few steps for each size, whatever
 //! is free.
+//!
+//! A few single frames that were given back are kept at hand, so that one that comes and one that goes do not
+//! join and split blocks of every size. Whoever wants more than one frame has them joined first.
 
 use super::bits::BitTree;
 
 /// Blocks are of 1 to 512 frames: 4 KiB to 2 MiB, a block of stage 2.
 pub const LARGEST_ORDER: u32 = 9;
+/// Single frames that are kept at hand.
+const AT_HAND: usize = 16;
 const ORDERS: usize = LARGEST_ORDER as usize + 1;
 
 /// The free blocks of frames in one stretch of RAM.
@@ -16,6 +21,9 @@ pub(super) struct Buddies {
     /// Number of the first frame that could be in a largest block.
     base: u64,
     sets: [BitTree; ORDERS],
+    /// Single frames at hand, so many of them.
+    at_hand: [u64; AT_HAND],
+    count: usize,
 }
 
 impl Buddies {
@@ -26,15 +34,32 @@ impl Buddies {
         let set = |order: usize| BitTree::try_new((frames >> order) + 1);
         let [a, b, c, d, e] = [set(0)?, set(1)?, set(2)?, set(3)?, set(4)?];
         let sets = [a, b, c, d, e, set(5)?, set(6)?, set(7)?, set(8)?, set(9)?];
-        Some(Buddies { base, sets })
+        Some(Buddies { base, sets, at_hand: [0; AT_HAND], count: 0 })
     }
 
     fn set(&mut self, order: u32) -> Option<&mut BitTree> {
         self.sets.get_mut(order as usize)
     }
 
-    /// Takes a block of `1 << order` frames, the lowest of the smallest size that will do. Its first frame.
+    /// Takes a block of `1 << order` frames: a single one that is at hand, or the lowest of the smallest size that
+    /// will do. Its first frame.
+    #[inline]
     pub(super) fn take(&mut self, order: u32) -> Option<u64> {
+        if order == 0
+            && let Some(last) = self.count.checked_sub(1)
+        {
+            self.count = last;
+            return self.at_hand.get(last).copied();
+        }
+        while let Some(last) = self.count.checked_sub(1) {
+            self.count = last;
+            self.join(*self.at_hand.get(last)?, 0);
+        }
+        self.split(order)
+    }
+
+    /// Takes a block out of the sets.
+    fn split(&mut self, order: u32) -> Option<u64> {
         for found in order..=LARGEST_ORDER {
             let Some(block) = self.set(found)?.first() else { continue };
             self.set(found)?.remove(block);
@@ -50,7 +75,20 @@ impl Buddies {
     }
 
     /// Gives back a block of `1 << order` frames that begins at `frame`, a multiple of its size.
+    #[inline]
     pub(super) fn give(&mut self, frame: u64, order: u32) {
+        if order == 0
+            && let Some(place) = self.at_hand.get_mut(self.count)
+        {
+            *place = frame;
+            self.count += 1;
+            return;
+        }
+        self.join(frame, order);
+    }
+
+    /// Puts a block into the sets, together with its free neighbours.
+    fn join(&mut self, frame: u64, order: u32) {
         let Some(offset) = frame.checked_sub(self.base) else { return };
         let mut number = (offset >> order) as usize;
         for size in order..=LARGEST_ORDER {

@@ -130,9 +130,9 @@ impl FrameTable {
     pub fn set_free(&self, pool: FramePool) {
         for range in &pool.free {
             let (mut frame, end) = (range.base / FRAME_SIZE, (range.base + range.size) / FRAME_SIZE);
+            // In blocks as large as they come: one by one it would be most of a boot.
             while frame < end {
-                let fits = |order: &u32| frame.is_multiple_of(1 << order) && frame + (1 << order) <= end;
-                let order = (0..=LARGEST_ORDER).rev().find(fits).unwrap_or(0);
+                let order = frame.trailing_zeros().min((end - frame).ilog2()).min(LARGEST_ORDER);
                 self.give(frame, order);
                 frame += 1 << order;
             }

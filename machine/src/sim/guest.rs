@@ -450,8 +450,14 @@ impl Guest {
             AccessSize::Double => 3,
         };
         let sixty_four = u64::from(size == AccessSize::Double) << 15;
-        let iss =
-            1 << 24 | width << 22 | (target as u64) << 16 | sixty_four | u64::from(store.is_some()) << 6 | 7;
+        // No permission, or no translation, of level 3.
+        let status = if around.loaded.shows(address) { 0xf } else { 7 };
+        let iss = 1 << 24
+            | width << 22
+            | (target as u64) << 16
+            | sixty_four
+            | u64::from(store.is_some()) << 6
+            | status;
         let after = if store.is_some() { After::Step } else { After::Load(target) };
         match self.stop(around, after, 0x24, iss) {
             Outcome::Trap(trap) => {

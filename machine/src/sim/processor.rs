@@ -139,6 +139,11 @@ impl Loaded {
         Some(u64::from_le_bytes(bytes))
     }
 
+    /// Is something there, if only to be read?
+    pub(super) fn shows(&self, address: u64) -> bool {
+        self.tables.lock().shown(address).is_some()
+    }
+
     /// The level of its virtual timer's line.
     pub(super) fn timer_line(&self, now: Ticks) -> bool {
         self.timer.output(now)

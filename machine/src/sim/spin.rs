@@ -12,10 +12,14 @@ use crate::lock::Rank;
 /// Pauses in a row after which nobody will ever open the lock.
 const PATIENCE: u32 = 5_000_000;
 
+/// Ranks that there are.
+const RANKS: usize = Rank::Machine as usize + 1;
+
 thread_local! {
     static PROCESSOR: Cell<CpuIndex> = const { Cell::new(0) };
     static PAUSES: Cell<u32> = const { Cell::new(0) };
     static HELD: RefCell<Vec<(CpuIndex, Rank)>> = const { RefCell::new(Vec::new()) };
+    static TAKEN: RefCell<[usize; RANKS]> = const { RefCell::new([0; RANKS]) };
 }
 
 /// The processor that this thread is.
@@ -26,6 +30,16 @@ pub(super) fn processor() -> CpuIndex {
 /// Makes this thread another processor; answers with the one that it was.
 pub(super) fn become_processor(cpu: CpuIndex) -> CpuIndex {
     PROCESSOR.replace(cpu)
+}
+
+/// The locks that are held by processors that this thread is at times.
+pub fn held_locks() -> Vec<(CpuIndex, Rank)> {
+    HELD.with_borrow(Vec::clone)
+}
+
+/// How often this thread has taken a lock of this rank.
+pub fn times_taken(rank: Rank) -> usize {
+    TAKEN.with_borrow(|counts| counts.get(rank as usize).copied().unwrap_or(0))
 }
 
 /// Waits a little.
@@ -42,7 +56,7 @@ pub(crate) fn pause() {
 pub(crate) mod held {
     //! Which locks are held, by processor.
 
-    use super::{HELD, PAUSES, PROCESSOR};
+    use super::{HELD, PAUSES, PROCESSOR, TAKEN};
     use crate::lock::Rank;
 
     /// A lock is about to be taken.
@@ -51,6 +65,7 @@ pub(crate) mod held {
     /// If this processor holds a lock of the same or of a higher rank.
     pub(crate) fn enter(rank: Rank) {
         PAUSES.set(0);
+        TAKEN.with_borrow_mut(|counts| counts[rank as usize] += 1);
         let cpu = PROCESSOR.get();
         HELD.with_borrow_mut(|held| {
             let last = held.iter().rev().find(|(holder, _)| *holder == cpu).map(|(_, rank)| *rank);

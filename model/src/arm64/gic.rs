@@ -255,6 +255,12 @@ impl Gic {
         })
     }
 
+    /// Whether [`Gic::take_release`] may have something.
+    #[inline]
+    pub fn has_release(&self, vcpu: usize) -> bool {
+        self.shared_releases || self.vcpus.get(vcpu).is_some_and(|cpu| cpu.releases)
+    }
+
     /// Whether the list registers of this vCPU are to be folded and filled before it enters the guest.
     #[inline]
     pub fn needs_refill(&self, vcpu: usize) -> bool {

@@ -1,6 +1,7 @@
 //! Tests of the crate from outside: real trees with domains added, read as boot reads them.
 
 mod board;
+mod channels;
 mod dom0;
 mod golden;
 mod options;

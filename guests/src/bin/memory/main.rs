@@ -65,11 +65,12 @@ fn write(frame: u64, value: u64) {
     mmio::write64(address(frame) + 4088, value);
 }
 
-/// Says what reading from a frame does: the word there, or the fault.
+/// Says what reading from a frame does: the word there, or that there is a fault. Which of the architecture's words for it
+/// is the hypervisor's choice.
 fn look(name: &str, frame: u64) {
     match exception::probe_read(address(frame)) {
         Ok(value) => report::fact(name, format_args!("{value:#x}")),
-        Err(fault) => report::fact(name, format_args!("fault {:#x} {:#x}", fault.class(), fault.status())),
+        Err(fault) => report::fact(name, format_args!("fault {:#x}", fault.class())),
     }
 }
 

@@ -4,7 +4,7 @@
 //! wrong with the request is as good as an extent that cannot be done.
 
 use abi::errno::Errno;
-use abi::layout::Handle;
+use abi::layout::{Handle, Layout};
 use abi::memory::{self as op, MemoryExchange, MemoryReservation};
 use machine::contract::Machine;
 use machine::frames::LARGEST_ORDER;
@@ -33,7 +33,11 @@ pub(super) fn change<M: Machine>(
 ) -> Answer {
     let current = local.current.as_ref().ok_or(Errno::NoSys)?;
     let handle: Handle<MemoryReservation> = Handle::new(call.argument(1));
-    let Ok(order) = hypervisor.read(current, handle) else { return Ok(start) };
+    let mut bytes = MemoryReservation::zeroed();
+    if hypervisor.read_bytes(current, handle.address(), bytes.as_mut()).is_err() {
+        return Ok(start);
+    }
+    let order = MemoryReservation::from_bytes(&bytes);
     let Ok(domain) = target(hypervisor, current, order.domid) else { return Ok(start) };
     if order.nr_extents > MOST_EXTENTS || start >= order.nr_extents || order.extent_order > LARGEST_ORDER {
         return Ok(start);

@@ -1,0 +1,285 @@
+//! Hostile guests with a plan: each does what was the end of another hypervisor. `docs/security.md` says which.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use hypervisor::domain::Controlled;
+use machine::contract::Machine;
+use machine::lock::Rank;
+use machine::sim::{Cpu, on_processor, spin};
+use model::arm64::AccessSize;
+
+use crate::hostile::accounted;
+use crate::world::guest::RAM;
+use crate::world::{Journal, MIB, Setup, System};
+
+const MEMORY_OP: u64 = 12;
+const MULTICALL: u64 = 13;
+const XEN_VERSION: u64 = 17;
+const CONSOLE_IO: u64 = 18;
+const GRANT_TABLE_OP: u64 = 20;
+const VCPU_OP: u64 = 24;
+const EVENT_CHANNEL_OP: u64 = 32;
+const CPU_ON: u64 = 0xc400_0003;
+const SYSTEM_OFF: u64 = 0x8400_0008;
+const SELF: u64 = 0x7ff0;
+const ARGUMENT: u64 = RAM + MIB;
+const LIST: u64 = RAM + 2 * MIB;
+const PAGES: u64 = RAM + 5 * MIB;
+const HOLE: u64 = RAM + 64 * MIB;
+const INVAL: i64 = -22;
+
+async fn store(cpu: &Cpu, at: u64, words: &[u64]) {
+    for (index, word) in (0..).zip(words) {
+        cpu.try_write(at + index * 8, AccessSize::Double, *word).await.expect("a store");
+    }
+}
+
+async fn call(cpu: &Cpu, number: u64, command: u64, words: &[u64]) -> i64 {
+    let at = ARGUMENT + cpu.index() as u64 * 0x1000;
+    store(cpu, at, words).await;
+    cpu.hvc(0xea1, number, &[command, at, 1]).await.expect("a call").cast_signed()
+}
+
+async fn event(cpu: &Cpu, command: u64, words: &[u64]) -> i64 {
+    call(cpu, EVENT_CHANNEL_OP, command, words).await
+}
+
+/// vCPU 0 ends queues, vCPU 1 begins and extends them, vCPU 2 binds and sends, all at the same time.
+async fn race(cpu: Cpu, ended: &'static AtomicU64) {
+    const TIMES: u64 = 1_500;
+    if cpu.index() == 0 {
+        for other in 1..3 {
+            cpu.psci(&[CPU_ON, other, RAM, 0]).await;
+        }
+    }
+    for time in 0..TIMES {
+        let answers: &[i64] = match cpu.index() {
+            0 => &[event(&cpu, 10, &[SELF]).await],
+            1 => {
+                let page = (PAGES >> 12) + time % 16;
+                let vcpu = time % 3;
+                &[
+                    event(&cpu, 11, &[page, vcpu << 32, 0]).await,
+                    event(&cpu, 12, &[page + 32]).await,
+                    event(&cpu, 13, &[1 + time % 4 | (time % 16) << 32]).await,
+                ]
+            }
+            _ => &[
+                event(&cpu, 7, &[time % 3, 0]).await,
+                event(&cpu, 4, &[1 + time % 4]).await,
+                event(&cpu, 9, &[1 + time % 4]).await,
+                event(&cpu, 8, &[1 + time % 4 | (time % 3) << 32]).await,
+                event(&cpu, 3, &[1 + time % 4]).await,
+            ],
+        };
+        for answer in answers {
+            assert!([0, INVAL, -28, -38, -95].contains(answer), "v{}: {answer}", cpu.index());
+        }
+    }
+    if ended.fetch_add(1, Ordering::SeqCst) == 2 {
+        cpu.psci(&[SYSTEM_OFF]).await;
+    }
+}
+
+#[test]
+fn queues_begin_and_end_while_others_send() {
+    static ENDED: AtomicU64 = AtomicU64::new(0);
+    let system = Setup::new(3, &[3]).enhanced().construct();
+    let hypervisor = system.hypervisor;
+    for index in 0..3 {
+        system.sim().guest(1, index, |cpu| race(cpu, &ENDED));
+    }
+    system.start();
+    crate::threads::run(&system);
+    let domain = &hypervisor.domains[0];
+    let events = &domain.pv.as_ref().unwrap().events;
+    loop {
+        let next = events.lock().channels.next_used(0);
+        let Some(port) = next else { break };
+        assert_eq!(hypervisor.close(domain, port), Ok(()));
+    }
+    events.lock().forget_queues();
+    for page in 0..48 {
+        let (frame, ..) = system.sim().frame_at(&domain.map, PAGES + page * 0x1000).unwrap();
+        assert_eq!(frame.count(), 2, "page {page} is held by more than the map and this test");
+    }
+}
+
+/// Runs one program of domain 1 to its end.
+fn perform<F: Future<Output = ()> + Send + 'static>(
+    system: &mut System,
+    program: impl Fn(Cpu) -> F + Send + 'static,
+) {
+    let done = Journal::new();
+    let journal = done.clone();
+    system.sim().guest(1, 0, move |cpu| {
+        let (program, journal) = (program(cpu), journal.clone());
+        async move {
+            program.await;
+            journal.note(1);
+        }
+    });
+    system.start();
+    system.until("the program is done", |_| done.len() == 1);
+}
+
+#[test]
+fn a_refused_control_call_takes_no_lock_but_the_callers_own_map() {
+    const RANKS: [Rank; 8] = [
+        Rank::Bindings,
+        Rank::Grants,
+        Rank::Events,
+        Rank::Interrupts,
+        Rank::Power,
+        Rank::Scheduler,
+        Rank::Console,
+        Rank::Frames,
+    ];
+    let taken = || RANKS.map(spin::times_taken);
+    let mut system = Setup::new(1, &[1, 1]).enhanced().construct();
+    perform(&mut system, move |cpu| async move {
+        for (number, version) in [(36, 0x15_u64), (35, 0x15), (7, 0x0300_0000)] {
+            for operation in 0..96 {
+                store(&cpu, ARGUMENT, &[version | operation << 32, 2, 0, 0]).await;
+                let before = taken();
+                let answer = cpu.hvc(0xea1, number, &[ARGUMENT]).await.unwrap().cast_signed();
+                assert!(answer < 0, "{number} {operation}: {answer}");
+                assert_eq!(taken(), before, "{number} {operation}");
+            }
+        }
+    });
+}
+
+#[test]
+fn no_call_goes_on_for_more_than_a_stretch() {
+    const COUNT: u64 = 640;
+    let mut system = Setup::new(1, &[1, 1]).enhanced().construct();
+    let runs = Journal::new();
+    let noted = runs.clone();
+    system.sim().take_counts(0);
+    perform(&mut system, move |cpu| {
+        let runs = noted.clone();
+        async move {
+            for (number, arguments, least) in [
+                (MULTICALL, [LIST, COUNT, 0], COUNT / 16),
+                (GRANT_TABLE_OP, [5, LIST, COUNT], COUNT / 16),
+                (GRANT_TABLE_OP, [0, LIST, COUNT], COUNT / 16),
+                (EVENT_CHANNEL_OP, [10, ARGUMENT, 0], COUNT / 32),
+                (CONSOLE_IO, [0, 64 * COUNT, LIST], 64 * COUNT / 512),
+            ] {
+                if number == EVENT_CHANNEL_OP {
+                    for _ in 0..COUNT {
+                        assert_eq!(event(&cpu, 7, &[0, 0]).await, 0);
+                    }
+                    store(&cpu, ARGUMENT, &[SELF]).await;
+                }
+                // As multicalls these ask for the version; as copies and mappings they are refused one by one.
+                for entry in 0..COUNT {
+                    store(&cpu, LIST + entry * 64, &[XEN_VERSION, 0, 0, 0, 0, 0, 0, 0]).await;
+                }
+                assert_eq!(cpu.hvc(0xea1, number, &arguments).await, Ok(0), "{number}");
+                runs.note(least);
+            }
+        }
+    });
+    let all: u64 = runs.all().into_iter().sum();
+    assert!(system.sim().take_counts(0).runs >= all, "calls that do all at once");
+}
+
+#[test]
+fn pages_of_the_hypervisor_are_no_place_for_events_or_times() {
+    let mut system = Setup::new(1, &[2]).enhanced().construct();
+    perform(&mut system, |cpu| async move {
+        for (space, index) in [(0, 0), (1, 0), (1, 9)] {
+            let frame = HOLE >> 12;
+            assert_eq!(call(&cpu, MEMORY_OP, 7, &[SELF | space << 32, index, frame]).await, 0);
+            assert_eq!(event(&cpu, 11, &[frame, 0, 0]).await, INVAL);
+            store(&cpu, ARGUMENT, &[frame, 0]).await;
+            assert_eq!(cpu.hvc(0xea1, VCPU_OP, &[10, 1, ARGUMENT]).await.unwrap().cast_signed(), INVAL);
+            assert_eq!(call(&cpu, MEMORY_OP, 15, &[SELF, frame]).await, 0);
+        }
+        assert_eq!(event(&cpu, 11, &[PAGES >> 12, 0, 0]).await, 0);
+        assert_eq!(call(&cpu, MEMORY_OP, 7, &[SELF | 1 << 32, 3, HOLE >> 12]).await, 0);
+        assert_eq!(event(&cpu, 12, &[HOLE >> 12]).await, INVAL);
+    });
+}
+
+#[test]
+fn what_a_guest_is_shown_anew_is_empty() {
+    let mut system = Setup::new(1, &[1]).enhanced().construct();
+    perform(&mut system, |cpu| async move {
+        for index in [0, 1, 31, 63] {
+            let frame = (HOLE >> 12) + index;
+            assert_eq!(call(&cpu, MEMORY_OP, 7, &[SELF | 1 << 32, index, frame]).await, 0);
+            for at in (0..4096).step_by(8) {
+                assert_eq!(cpu.try_read((frame << 12) + at, AccessSize::Double).await, Ok(0));
+            }
+        }
+        // A control block is written whole, whatever was there.
+        store(&cpu, PAGES, &[u64::MAX; 16]).await;
+        assert_eq!(event(&cpu, 11, &[PAGES >> 12, 8, 0]).await, 0);
+        for word in 1..10 {
+            assert_eq!(cpu.try_read(PAGES + word * 8, AccessSize::Double).await, Ok(0));
+        }
+        for word in [0, 10, 11] {
+            assert_eq!(cpu.try_read(PAGES + word * 8, AccessSize::Double).await, Ok(u64::MAX), "{word}");
+        }
+    });
+}
+
+#[test]
+fn a_forged_continuation_is_worth_no_more_than_a_call() {
+    let mut system = Setup::new(1, &[1]).enhanced().construct();
+    let before = accounted(system.hypervisor);
+    perform(&mut system, |cpu| async move {
+        cpu.set_vectors(RAM + 0x8000).await;
+        for operation in 0..64 {
+            for start in [1, 2, 1 << 20, 1 << 57, (1 << 58) - 1] {
+                store(&cpu, LIST, &[HOLE >> 12]).await;
+                let answer = call(&cpu, MEMORY_OP, operation | start << 6, &[LIST, 1, 0, SELF]).await;
+                // Extents that are said to be done are; nothing else is.
+                assert!(answer <= 0 || answer == start.cast_signed(), "{operation} {start:#x}: {answer}");
+                assert_eq!(call(&cpu, MEMORY_OP, 3, &[SELF]).await, 2048, "{operation} {start:#x}");
+            }
+        }
+        // A reset that goes on is a reset; no list of grants goes on but by its own arguments.
+        assert_eq!(event(&cpu, 7, &[0, 0]).await, 0);
+        assert_eq!(event(&cpu, 14, &[SELF]).await, 0);
+        assert_eq!(event(&cpu, 4, &[1]).await, INVAL);
+        for command in [0, 1, 5, 7, 11] {
+            assert_eq!(call(&cpu, GRANT_TABLE_OP, command | 1 << 20, &[0; 5]).await, INVAL);
+        }
+        // The same in a list.
+        store(&cpu, LIST, &[MEMORY_OP, 0, 1 | 7 << 6, ARGUMENT, 0, 0, 0, 0]).await;
+        store(&cpu, LIST + 64, &[MULTICALL, 0, LIST, 1, 0, 0, 0, 0]).await;
+        store(&cpu, ARGUMENT, &[LIST, 1, 0, SELF]).await;
+        assert_eq!(cpu.hvc(0xea1, MULTICALL, &[LIST, 2]).await, Ok(0));
+        assert_eq!(cpu.try_read(LIST + 8, AccessSize::Double).await, Ok(7));
+        assert_eq!(cpu.try_read(LIST + 72, AccessSize::Double).await, Ok(INVAL.cast_unsigned()));
+        assert_eq!(call(&cpu, MEMORY_OP, 3, &[SELF]).await, 2048);
+    });
+    assert_eq!(accounted(system.hypervisor), before);
+}
+
+#[test]
+fn a_destroyed_domain_holds_no_page_that_it_chose_for_its_events_and_times() {
+    let mut system = Setup::new(1, &[1, 1]).enhanced().construct();
+    let (hypervisor, before) = (system.hypervisor, accounted(system.hypervisor));
+    perform(&mut system, |cpu| async move {
+        for (operation, page) in [(10, PAGES >> 12), (5, PAGES + 0x1000)] {
+            store(&cpu, ARGUMENT, &[page, 0]).await;
+            assert_eq!(cpu.hvc(0xea1, VCPU_OP, &[operation, 0, ARGUMENT]).await, Ok(0));
+        }
+        assert_eq!(event(&cpu, 11, &[(PAGES >> 12) + 2, 0, 0]).await, 0);
+        assert_eq!(event(&cpu, 12, &[(PAGES >> 12) + 3]).await, 0);
+    });
+    let domain = &hypervisor.domains[0];
+    for _ in 0..10_000 {
+        if on_processor(0, || hypervisor.relinquish(Controlled { domain }, 0)) {
+            break;
+        }
+        system.round(100);
+    }
+    assert_eq!(domain.map.owned_bytes(), 0);
+    assert_eq!(accounted(hypervisor), before);
+}

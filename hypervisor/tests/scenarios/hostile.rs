@@ -1,0 +1,577 @@
+//! Arbitrary hypercalls, thrown at the whole hypervisor by several domains at once, while the vCPUs of another
+//! one check that their world is in order.
+//!
+//! A call is made of a structure that would be right and of what a hostile guest makes of it: words out of a
+//! palette, addresses that cross pages or lead nowhere, counts that are too large, commands that claim to be the
+//! middle of another call. Each story ends with an audit of ports, maps, counts and locks, and with the
+//! destruction of all hostile domains: then every frame must be free.
+//!
+//! A story of one family of calls is that family's fuzzing: seconds of it in an ordinary run, as many as one
+//! likes by `XENITE_FUZZ_SECONDS`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use abi::hypercall as number;
+use hypervisor::domain::Controlled;
+use hypervisor::event::channel::Binding;
+use hypervisor::hypervisor::Hypervisor;
+use machine::contract::Machine;
+use machine::lock::Rank;
+use machine::sim::{Cpu, Sim, on_processor, spin};
+use machine::stage2::Kind;
+use model::arm64::AccessSize;
+use model::arm64::gic::Version;
+
+use crate::random::{Canary, compute, from_environment, listen, tick};
+use crate::world::guest::RAM;
+use crate::world::{MIB, Random, Setup, System};
+
+const CPU_ON: u64 = 0xc400_0003;
+const SELF: u64 = 0x7ff0;
+/// Memory that guests write their structures and lists to, each vCPU its own.
+const OWN: u64 = RAM + MIB;
+/// Where the grant table's first frame is shown.
+const TABLE: u64 = RAM + 32 * MIB;
+/// Where grants are mapped, and memory comes and goes.
+const HOLE: u64 = RAM + 64 * MIB;
+/// vCPUs of a hostile domain, and hostile domains.
+const VCPUS: usize = 2;
+const HOSTILE: u16 = 3;
+
+/// Families of calls.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Family {
+    Events,
+    Grants,
+    Memory,
+    Scheduling,
+    Lists,
+    Control,
+    Rest,
+    All,
+}
+
+/// One hostile vCPU: what it throws next.
+struct Thrower {
+    random: Random,
+    family: Family,
+    /// Where its structures are.
+    place: u64,
+}
+
+impl Thrower {
+    fn vcpu(&mut self) -> u64 {
+        self.random.pick(&[0, 0, 1, 1, 2, 127, 128, 0xffff_ffff])
+    }
+
+    fn domain(&mut self) -> u64 {
+        self.random.pick(&[SELF, SELF, SELF, 1, 2, 3, 4, 0, 5, 0x7ff1, 0x7ff2, 0x7ff4, 0xffff])
+    }
+
+    fn port(&mut self) -> u64 {
+        match self.random.below(8) {
+            0 => self.random.pick(&[0, 1023, 1024, 4096, 0x1_ffff, 0xffff_ffff]),
+            _ => 1 + self.random.below(12),
+        }
+    }
+
+    /// A guest frame's number.
+    fn frame(&mut self) -> u64 {
+        let own = (self.place >> 12) + self.random.below(4);
+        match self.random.below(10) {
+            0 => {
+                self.random.pick(&[0, 1, TABLE >> 12, 1 << 28, 1 << 36, 1 << 52, u64::MAX, 0x9000, 0x8_0000])
+            }
+            1 => own,
+            2..6 => (HOLE >> 12) + self.random.below(16),
+            6 => (HOLE >> 12) + 512 * self.random.below(3),
+            7 => (RAM >> 12) + 1024 + 512 * self.random.below(2),
+            _ => (RAM >> 12) + 1024 + self.random.below(24),
+        }
+    }
+
+    /// Where a structure is, or is said to be.
+    fn address(&mut self) -> u64 {
+        match self.random.below(24) {
+            0 => self.random.next(),
+            1 => {
+                self.random.pick(&[0, 1, u64::MAX, u64::MAX - 7, 1 << 47, 0xffff_8000_0000_0000, 0x300_1000])
+            }
+            // Over the end of a page, of memory, of a page of the hypervisor's.
+            2 => self.place + 0x1000 - 8 * self.random.below(4),
+            3 => RAM + 8 * MIB - 8 * self.random.below(4),
+            4 => TABLE + self.random.below(0x1000),
+            5 => (self.frame() << 12).wrapping_add(self.random.below(0x1000)),
+            _ => self.place + 0x100 + 8 * self.random.below(32),
+        }
+    }
+
+    /// Anything.
+    fn word(&mut self) -> u64 {
+        match self.random.below(9) {
+            0 => self.random.next(),
+            1 => 1 << self.random.below(64),
+            2 => u64::MAX,
+            3 => self.frame(),
+            4 => self.address(),
+            5 => self.domain() | self.port() << 32,
+            6 => self.port() | self.port() << 32,
+            _ => self.random.below(20),
+        }
+    }
+
+    fn count(&mut self) -> u64 {
+        match self.random.below(12) {
+            0 => self.random.pick(&[0, 64, 1 << 16, 1 << 31, u64::from(u32::MAX), 1 << 58]),
+            1 => self.random.below(40),
+            _ => 1 + self.random.below(3),
+        }
+    }
+
+    fn event(&mut self) -> (u64, Vec<u64>) {
+        let command = self.random.below(16);
+        let own = SELF | self.domain() << 16;
+        let words = match command {
+            // bind_interdomain, bind_virq, bind_pirq, bind_ipi, close, send, status, alloc_unbound.
+            0 => vec![self.domain() | self.port() << 32, 0],
+            1 => vec![self.random.below(26) | self.vcpu() << 32, 0],
+            5 => vec![self.domain() | self.port() << 32, 0, 0],
+            6 => vec![own | self.port() << 32],
+            7 => vec![self.vcpu(), 0],
+            8 => vec![self.port() | self.vcpu() << 32],
+            10 | 14 => vec![self.domain()],
+            11 => vec![self.frame(), self.random.pick(&[0, 8, 4024, 4032, 7, 4096]) | self.vcpu() << 32, 0],
+            12 => vec![self.frame()],
+            13 => vec![self.port() | self.random.pick(&[0, 3, 7, 15, 16, 255]) << 32],
+            _ => vec![self.port() | self.port() << 32],
+        };
+        (command, words)
+    }
+
+    fn grant(&mut self) -> (u64, Vec<u64>) {
+        let command = self.random.pick(&[0, 0, 0, 1, 1, 1, 2, 3, 4, 5, 5, 6, 7, 8, 9, 10, 11, 12, 13]);
+        let (reference, handle) = (self.random.below(12), self.random.below(8));
+        let at = self.frame() << 12 | self.random.pick(&[0, 0, 0, 8]);
+        let words = match command {
+            0 => {
+                let flags = self.random.pick(&[2, 2, 6, 6, 1, 10, 18, 0xffff]);
+                vec![at, flags | reference << 32, self.domain(), 0]
+            }
+            1 => vec![at, 0, handle],
+            7 => vec![at, self.random.pick(&[0, at]), handle],
+            5 => {
+                let (flags, bytes) = (self.random.below(5), self.random.pick(&[0, 1, 64, 4096, 0xffff]));
+                let ends = [self.domain(), self.domain()];
+                let what = [0, 1].map(|end| if flags >> end & 1 != 0 { reference } else { self.frame() });
+                let offset = self.random.pick(&[0, 0, 1, 4095, 4096, 0xffff]);
+                vec![what[0], ends[0] | offset << 16, what[1], ends[1], bytes | flags << 16]
+            }
+            11 => vec![reference | self.random.below(12) << 32, 0],
+            12 => vec![self.word(), self.random.below(0x1001) | self.random.below(0x1001) << 16 | 3 << 32],
+            2 => vec![self.domain() | self.random.pick(&[0, 1, 4, 64, 65]) << 32, 0, self.address()],
+            _ => vec![self.domain() | self.word() << 32, self.word()],
+        };
+        (command, words)
+    }
+
+    fn memory(&mut self) -> (u64, Vec<u64>) {
+        let command =
+            self.random.pick(&[0, 1, 1, 1, 1, 2, 3, 4, 6, 6, 6, 6, 7, 7, 11, 14, 15, 15, 23, 26, 28]);
+        let words = match command {
+            0 | 1 | 6 | 24 => {
+                let list = self.place + 0x800;
+                let order = self.random.pick(&[0, 0, 0, 1, 3, 9, 9, 10, 63, 64]);
+                vec![list, self.count(), order, self.domain()]
+            }
+            7 => {
+                let space = self.random.pick(&[0, 1, 1, 1, 2, 3, 4, 5]);
+                vec![SELF | self.count() << 16 | space << 32, self.random.below(70), self.frame()]
+            }
+            23 => {
+                let (list, space) = (self.place + 0x800, self.random.pick(&[0, 1, 1, 3, 4, 5]));
+                vec![SELF | space << 16 | self.count() << 32, self.domain(), list, list, self.place + 0x400]
+            }
+            15 => vec![SELF, self.frame()],
+            11 => {
+                let list = self.place + 0x800;
+                vec![list, self.count(), 0, SELF, list, self.count(), 0, SELF, self.random.below(2)]
+            }
+            _ => vec![self.domain(), self.word(), self.word(), self.word()],
+        };
+        // Now and then it says that it is in the middle of it.
+        let start = if self.random.chance(12) { self.random.pick(&[1, 2, 40, 1 << 31, 1 << 57]) } else { 0 };
+        (command | start << 6, words)
+    }
+
+    fn scheduling(&mut self, now: u64) -> (u64, Vec<u64>) {
+        let command = self.random.pick(&[0, 0, 1, 3, 3, 3, 4, 5, 6, 6, 7, 8, 11]);
+        let words = match command {
+            3 => {
+                let time = self.random.pick(&[0, 1, now * 1000 + 90_000, u64::MAX, 1 << 63]);
+                vec![self.place + 0x800, self.random.pick(&[0, 1, 1, 2, 128, 129, 1 << 31]), time]
+            }
+            6 => vec![self.random.below(4) | self.random.pick(&[0, 5, 0xffff_ffff]) << 32],
+            _ => vec![self.domain() | self.random.below(8) << 32],
+        };
+        (command, words)
+    }
+
+    /// A number, its arguments, and the structure at the place of one of them.
+    fn one(&mut self, now: u64) -> (u64, [u64; 5], Vec<u64>) {
+        use Family as F;
+        let all = [F::Events, F::Events, F::Grants, F::Grants, F::Memory, F::Memory, F::Scheduling];
+        let family = match self.family {
+            F::All => match self.random.below(9) {
+                7 => F::Control,
+                8 => F::Rest,
+                index => all[index as usize],
+            },
+            F::Lists => self.random.pick(&all),
+            family => family,
+        };
+        let at = self.address();
+        let ((number, command), words, rest) = match family {
+            F::Events => (self.event(), number::EVENT_CHANNEL_OP, [at, 0, 0, 0]).turned(),
+            F::Grants => {
+                let count = self.count();
+                (self.grant(), number::GRANT_TABLE_OP, [at, count, 0, 0]).turned()
+            }
+            F::Memory => (self.memory(), number::MEMORY_OP, [at, 0, 0, 0]).turned(),
+            F::Scheduling => (self.scheduling(now), number::SCHED_OP, [at, 0, 0, 0]).turned(),
+            F::Control => return self.control(at),
+            _ => return self.rest(at),
+        };
+        let [a, b, c, d] = rest;
+        (number, [command, a, b, c, d], words)
+    }
+
+    /// What is the control domain's.
+    fn control(&mut self, at: u64) -> (u64, [u64; 5], Vec<u64>) {
+        let number =
+            self.random.pick(&[number::DOMCTL, number::SYSCTL, number::PLATFORM_OP, number::HYPFS_OP]);
+        let version = self.random.pick(&[0x15, 0x15, 0x15, 0x14, 0x0300_0000, 0]);
+        let head = if self.random.chance(2) { self.random.below(90) << 32 | version } else { version };
+        let words = vec![head, self.domain(), self.word(), self.word()];
+        (number, [at, self.word(), self.word(), self.word(), self.word()], words)
+    }
+
+    fn rest(&mut self, at: u64) -> (u64, [u64; 5], Vec<u64>) {
+        let numbers = [
+            number::XEN_VERSION,
+            number::CONSOLE_IO,
+            number::VCPU_OP,
+            number::VCPU_OP,
+            number::HVM_OP,
+            number::VM_ASSIST,
+            27,
+            33,
+        ];
+        let number = if self.random.chance(8) { self.word() } else { self.random.pick(&numbers) };
+        let command = self.random.pick(&[0, 1, 2, 4, 5, 6, 7, 10, 13, 0xffff_ffff, u64::MAX]);
+        let words = match number {
+            number::VCPU_OP => vec![self.frame(), self.random.pick(&[0, 8, 4048, 4056, 4095])],
+            number::CONSOLE_IO => return (number, [command & 1, self.count(), at, 0, 0], vec![self.word()]),
+            _ => vec![self.domain() | self.random.below(60) << 32, self.word(), self.word()],
+        };
+        let second = if number == number::VCPU_OP { self.vcpu() } else { at };
+        (number, [command, second, at, self.word(), self.word()], words)
+    }
+
+    /// Makes something else of it.
+    fn spoil(&mut self, (number, arguments, words): &mut (u64, [u64; 5], Vec<u64>)) {
+        match self.random.below(24) {
+            0 => arguments[self.random.below(5) as usize] = self.word(),
+            1 => *number = self.random.below(64),
+            2 => arguments[0] ^= 1 << self.random.below(64),
+            3 | 4 if !words.is_empty() => {
+                let index = self.random.below(words.len() as u64) as usize;
+                words[index] = self.word();
+            }
+            5 if !words.is_empty() => {
+                let index = self.random.below(words.len() as u64) as usize;
+                words[index] ^= 1 << self.random.below(64);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Command and structure, the number, and the arguments after the command, in the order in which they are told.
+trait Turned {
+    fn turned(self) -> ((u64, u64), Vec<u64>, [u64; 4]);
+}
+
+impl Turned for ((u64, Vec<u64>), u64, [u64; 4]) {
+    fn turned(self) -> ((u64, u64), Vec<u64>, [u64; 4]) {
+        let ((command, words), number, rest) = self;
+        ((number, command), words, rest)
+    }
+}
+
+/// Which argument says where the structure is.
+fn place_of(number: u64, arguments: &[u64; 5]) -> u64 {
+    match number {
+        number::DOMCTL | number::SYSCTL | number::PLATFORM_OP => arguments[0],
+        number::VCPU_OP => arguments[2],
+        _ => arguments[1],
+    }
+}
+
+async fn store(cpu: &Cpu, at: u64, words: &[u64]) {
+    for (index, word) in (0..).zip(words) {
+        let at = at.wrapping_add(index * 8);
+        // Its program needs no memory; its vectors stay.
+        if at >= OWN {
+            let _ = cpu.try_write(at, AccessSize::Double, *word).await;
+        }
+    }
+}
+
+/// For ever: whatever comes to mind.
+async fn throw(cpu: Cpu, random: Random, family: Family) {
+    cpu.set_vectors(RAM + 0x8000).await;
+    if cpu.index() == 0 {
+        cpu.psci(&[CPU_ON, 1, RAM, 0]).await;
+    }
+    let mut thrower = Thrower { random, family, place: OWN + cpu.index() as u64 * 0x1_0000 };
+    // Its grants can be written.
+    store(&cpu, thrower.place, &[SELF | 1 << 32, 0, TABLE >> 12]).await;
+    let _ = cpu.hvc(0xea1, number::MEMORY_OP, &[7, thrower.place]).await;
+    for step in 0_u64.. {
+        prepare(&cpu, &mut thrower, step).await;
+        let now = cpu.count().await;
+        if family == Family::Lists || (family == Family::All && thrower.random.chance(10)) {
+            list(&cpu, &mut thrower, now).await;
+            continue;
+        }
+        let mut call = thrower.one(now);
+        thrower.spoil(&mut call);
+        let (number, arguments, words) = call;
+        let deadly =
+            number == number::SCHED_OP && matches!(arguments[0] as u32, 2) && !step.is_multiple_of(64);
+        if deadly || (number == number::MULTICALL && !thrower.random.chance(4)) {
+            continue;
+        }
+        store(&cpu, place_of(number, &arguments), &words).await;
+        let _ = cpu.hvc(0xea1, number, &arguments).await;
+    }
+}
+
+/// Lists of frames, ports and errors, and entries of the grant table.
+async fn prepare(cpu: &Cpu, thrower: &mut Thrower, step: u64) {
+    if !step.is_multiple_of(4) {
+        return;
+    }
+    let memory = matches!(thrower.family, Family::Memory) || thrower.random.chance(2);
+    let list: Vec<u64> = (0..4)
+        .map(|_| if memory { thrower.frame() } else { thrower.port() | thrower.port() << 32 })
+        .collect();
+    store(cpu, thrower.place + 0x800, &list).await;
+    let reference = thrower.random.below(12);
+    let flags = thrower.random.pick(&[1, 1, 1, 5, 0, 2, 0xffff]);
+    let to = thrower.random.pick(&[1, 2, 3, 4, 0]);
+    let entry = flags | to << 16 | (thrower.frame() & 0xffff_ffff) << 32;
+    store(cpu, TABLE + reference * 8, &[entry]).await;
+}
+
+/// Several calls at once.
+async fn list(cpu: &Cpu, thrower: &mut Thrower, now: u64) {
+    let count = 1 + thrower.random.below(6);
+    let base = thrower.place + 0x2000;
+    for index in 0..count {
+        let mut call = thrower.one(now);
+        thrower.spoil(&mut call);
+        let (number, arguments, words) = call;
+        if number == number::SCHED_OP && arguments[0] as u32 == 2 {
+            continue;
+        }
+        store(cpu, place_of(number, &arguments), &words).await;
+        let [a, b, c, d, e] = arguments;
+        store(cpu, base + index * 64, &[number, 0, a, b, c, d, e, 0]).await;
+    }
+    let count = if thrower.random.chance(20) { thrower.count() } else { count };
+    let at = if thrower.random.chance(20) { thrower.address() } else { base };
+    let _ = cpu.hvc(0xea1, number::MULTICALL, &[at, count]).await;
+}
+
+/// What a story is made of.
+#[derive(Clone, Copy, Debug)]
+struct Story {
+    cpus: u32,
+    family: Family,
+    seed: u64,
+    rounds: u64,
+}
+
+/// Frames that are free, or that a domain is shown as its own.
+pub(crate) fn accounted(hypervisor: &Hypervisor<Sim>) -> u64 {
+    let shown = hypervisor.domains.iter().map(|domain| domain.map.owned_bytes() >> 12).sum::<u64>();
+    hypervisor.machine.frames().free_frames() + shown
+}
+
+fn construct(story: Story) -> (System, Arc<Canary>) {
+    let mut setup = Setup::new(story.cpus, &[VCPUS as u32, VCPUS as u32, VCPUS as u32, 3]).seed(story.seed);
+    for wish in &mut setup.domains {
+        wish.pv = true;
+    }
+    let options = if story.seed.is_multiple_of(4) { "" } else { "xsm=dummy" };
+    let system = setup.options(options).construct();
+    for domain in 1..=HOSTILE {
+        for index in 0..VCPUS {
+            let random = Random(story.seed << 8 | u64::from(domain) << 4 | index as u64);
+            system.sim().guest(domain, index, move |cpu| throw(cpu, random.clone(), story.family));
+        }
+    }
+    let canary = Arc::new(Canary::default());
+    let (ticks, signals) = (canary.clone(), canary.clone());
+    system.sim().guest(HOSTILE + 1, 0, move |cpu| tick(cpu, ticks.clone(), Version::V3));
+    system.sim().guest(HOSTILE + 1, 1, compute);
+    system.sim().guest(HOSTILE + 1, 2, move |cpu| listen(cpu, signals.clone(), Version::V3));
+    system.start();
+    (system, canary)
+}
+
+fn run(story: Story) {
+    eprintln!("{story:?}");
+    let (mut system, canary) = construct(story);
+    let (hypervisor, before) = (system.hypervisor, accounted(system.hypervisor));
+    let seen = || [&canary.ticks, &canary.signals].map(|count| count.load(Ordering::Relaxed));
+    for round in 0..story.rounds {
+        let ticks = 1 + system.random.below(200);
+        system.round(ticks);
+        assert_eq!(system.ended, None, "{story:?}");
+        // A wait ends without a reason, as it may.
+        let cpu = system.random.below(system.locals.len() as u64) as usize;
+        let vcpu = system.random.below(u64::from(HOSTILE) * VCPUS as u64) as usize;
+        on_processor(cpu, || hypervisor.wake(&hypervisor.vcpus[vcpu], cpu));
+        if round % 100 == 99 {
+            audit(&system, story);
+        }
+    }
+    let (then, patience) = (seen(), 300);
+    for _ in 0..patience {
+        system.round(100);
+    }
+    let now = seen();
+    assert!(now[0] > then[0] && now[1] > then[1], "{story:?}: {then:?}, then {now:?}");
+    audit(&system, story);
+    destroy(&mut system, story);
+    assert_eq!(accounted(hypervisor), before, "{story:?}: frames are lost");
+}
+
+/// What must be the case between any two turns.
+fn audit(system: &System, story: Story) {
+    for (cpu, rank) in spin::held_locks() {
+        assert!(rank == Rank::Registers, "{story:?}: processor {cpu} holds {rank:?}");
+    }
+    let mut hosts = BTreeSet::new();
+    let places = [(RAM >> 12, 2048 + 64), (TABLE >> 12, 4), (HOLE >> 12, 2048)];
+    for domain in &system.hypervisor.domains {
+        let mut own = 0;
+        for number in places.into_iter().flat_map(|(first, count)| first..first + count) {
+            let Some((frame, kind, _)) = system.sim().frame_at(&domain.map, number << 12) else { continue };
+            match kind {
+                Kind::Ram => {
+                    own += 1;
+                    assert_eq!(frame.owner(), Some(domain.id), "{story:?}: {number:#x}");
+                    assert!(hosts.insert(frame.address()), "{story:?}: a frame is shown twice");
+                }
+                Kind::Granted => assert!(frame.count() >= 2, "{story:?}: nobody holds what is granted"),
+                _ => {}
+            }
+        }
+        // What it has lost by showing itself something else still counts.
+        assert!(domain.frames.current() >= own, "{story:?}: d{} has {own} frames", domain.id);
+        audit_ports(system.hypervisor, domain.index, story);
+    }
+}
+
+/// Each end of a pair leads to the other one.
+fn audit_ports(hypervisor: &Hypervisor<Sim>, index: usize, story: Story) {
+    let events = &hypervisor.domains[index].pv.as_ref().unwrap().events;
+    for port in 1..1024 {
+        let binding = events.lock().channels.get(port).unwrap().binding;
+        assert_ne!(binding, Binding::Reserved, "{story:?}");
+        if let Binding::Interdomain { domain, port: remote } = binding {
+            let other = &hypervisor.domains[domain].pv.as_ref().unwrap().events;
+            let back = other.lock().channels.get(remote).map(|channel| channel.binding);
+            assert_eq!(back, Some(Binding::Interdomain { domain: index, port }), "{story:?}");
+        }
+    }
+}
+
+/// Takes the hostile domains away, as the toolstack would, in the middle of whatever they do.
+fn destroy(system: &mut System, story: Story) {
+    let hypervisor = system.hypervisor;
+    for domain in &hypervisor.domains[..usize::from(HOSTILE)] {
+        let gone = |_: &System| on_processor(0, || hypervisor.relinquish(Controlled { domain }, 0));
+        let mut steps = 0;
+        while !gone(system) {
+            system.round(100);
+            steps += 1;
+            assert!(steps < 20_000, "{story:?}: d{} does not go", domain.id);
+        }
+        assert_eq!(domain.map.owned_bytes(), 0);
+    }
+}
+
+/// Runs stories until the time is over.
+fn fuzz(family: Family, budget: Duration) {
+    let start = Instant::now();
+    let mut random = Random(from_environment("XENITE_STORM_SEED", 1) << 20 | family as u64);
+    while start.elapsed() < budget {
+        let cpus = random.pick(&[1, 2, 2, 4]);
+        let seed = random.next() >> 40;
+        run(Story { cpus, family, seed, rounds: 150 });
+    }
+}
+
+fn budget(milliseconds: u64) -> Duration {
+    match from_environment("XENITE_FUZZ_SECONDS", 0) {
+        0 => Duration::from_millis(milliseconds),
+        seconds => Duration::from_secs(seconds),
+    }
+}
+
+#[test]
+fn whatever_event_channel_calls_domains_make_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::Events, budget(200));
+}
+
+#[test]
+fn whatever_grant_calls_domains_make_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::Grants, budget(200));
+}
+
+#[test]
+fn whatever_memory_calls_domains_make_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::Memory, budget(200));
+}
+
+#[test]
+fn whatever_scheduling_calls_domains_make_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::Scheduling, budget(200));
+}
+
+#[test]
+fn whatever_lists_of_calls_domains_make_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::Lists, budget(200));
+}
+
+#[test]
+fn whatever_control_calls_domains_make_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::Control, budget(200));
+}
+
+#[test]
+fn whatever_other_calls_domains_make_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::Rest, budget(200));
+}
+
+#[test]
+fn whatever_domains_call_the_others_go_on_and_nothing_leaks() {
+    fuzz(Family::All, budget(1500));
+}
