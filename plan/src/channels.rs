@@ -98,8 +98,10 @@ fn ends(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) -> Vec<End>
         }
     }
     let domains = node.children().filter(|child| child.is_compatible("xen,domain")).take(MOST_DOMAINS);
-    for (number, domain) in domains.enumerate() {
-        let index = number.saturating_add(usize::from(has_dom0));
+    let mut next = usize::from(has_dom0);
+    for domain in domains {
+        let index = next;
+        next = next.saturating_add(1);
         let path = format!("{CHOSEN}/{}", domain.name());
         // A value that means nothing is refused elsewhere.
         let is_enhanced =

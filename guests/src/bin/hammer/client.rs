@@ -34,8 +34,12 @@ struct Pair {
 
 impl Pair {
     const fn new() -> Self {
-        const ZERO: AtomicU32 = AtomicU32::new(0);
-        Self { arrived: ZERO, port: ZERO, goes_on: ZERO, closed: ZERO }
+        Self {
+            arrived: AtomicU32::new(0),
+            port: AtomicU32::new(0),
+            goes_on: AtomicU32::new(0),
+            closed: AtomicU32::new(0),
+        }
     }
 
     /// Both vCPUs come here before either goes on.
@@ -81,7 +85,7 @@ pub(super) fn run(cpu: usize) {
     let pair = &PAIRS[cpu / 2];
     let mut round = 0;
     loop {
-        if cpu % 2 == 0 {
+        if cpu.is_multiple_of(2) {
             let goes_on = registers::counter() < END.load(Ordering::SeqCst);
             pair.goes_on.store(u32::from(goes_on), Ordering::SeqCst);
         }
@@ -113,7 +117,7 @@ impl Round {
     fn begin(cpu: usize, round: u32) -> Self {
         let shared = round % 3 == 2;
         let pair = &PAIRS[cpu / 2];
-        if !shared || cpu % 2 == 0 {
+        if !shared || cpu.is_multiple_of(2) {
             let port = PORTS.with(|| event::alloc_unbound(0x7ff0, 0));
             let port = port.unwrap_or_else(|error| panic!("no port: {error}"));
             if shared {
@@ -296,7 +300,7 @@ impl Round {
             pair.closed.fetch_add(u32::from(closed == 0), Ordering::SeqCst);
             pair.meet();
         };
-        if self.cpu % 2 == 0 {
+        if self.cpu.is_multiple_of(2) {
             PORTS.with(close)
         } else {
             close()

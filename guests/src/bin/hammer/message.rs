@@ -68,8 +68,13 @@ pub(super) struct Counts {
 
 impl Counts {
     pub(super) const fn new() -> Self {
-        const ZERO: AtomicU64 = AtomicU64::new(0);
-        Self { messages: ZERO, bytes: ZERO, boards: ZERO, rounds: ZERO, sums: ZERO }
+        Self {
+            messages: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
+            boards: AtomicU64::new(0),
+            rounds: AtomicU64::new(0),
+            sums: AtomicU64::new(0),
+        }
     }
 
     /// Counts a message that is right.

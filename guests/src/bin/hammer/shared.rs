@@ -82,7 +82,7 @@ pub(super) fn hole() -> u64 {
 /// Maps what the domain shares with Xen, before any other vCPU runs.
 pub(super) fn prepare() {
     let platform = platform::get();
-    let gib = hole() * xen::PAGE >> 30;
+    let gib = (hole() * xen::PAGE) >> 30;
     let banks = &platform.memory[..platform.banks];
     if !banks.iter().any(|(base, size)| (base >> 30..=(base + size - 1) >> 30).contains(&gib)) {
         mmu::set_block(gib as usize, mmu::Block::Normal);
