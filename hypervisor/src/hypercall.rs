@@ -26,12 +26,14 @@ use abi::errno::Errno;
 use abi::hypercall as number;
 use machine::contract::Machine;
 
-use crate::cpu::{Current, Local};
+use crate::cpu::Local;
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 
 /// Where the number is.
 const NUMBER: u8 = 16;
+/// No hypercall has this number or one above (`__HYPERVISOR_arch_7` is 55).
+const NUMBERS: u64 = 64;
 
 /// A handler's result, or its error.
 pub type Answer = Result<u64, Errno>;
@@ -59,11 +61,16 @@ impl Call {
 /// Serves the hypercall of the loaded vCPU.
 #[inline]
 pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>) {
-    let Some(current) = &local.current else { return };
-    let registers = &current.state.registers;
+    let Some(current) = local.current.as_mut() else { return };
+    let registers = &mut current.state.registers;
+    let which = registers.general(NUMBER);
+    if which >= NUMBERS {
+        registers.set_general(0, Errno::NoSys.result());
+        return;
+    }
     let arguments = [0, 1, 2, 3, 4].map(|number| registers.general(number));
     let mut call = Call { arguments };
-    let answer = serve(hypervisor, local, registers_number(current), &mut call);
+    let answer = serve(hypervisor, local, which, &mut call);
     let Some(current) = local.current.as_mut() else { return };
     let registers = &mut current.state.registers;
     match answer {
@@ -76,10 +83,6 @@ pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>) 
         }
         Err(error) => registers.set_general(0, error.result()),
     }
-}
-
-fn registers_number<M: Machine>(current: &Current<'_, M>) -> u64 {
-    current.state.registers.general(NUMBER)
 }
 
 /// The table. Each handler is a function of its own, so that a call pays for no other's variables.

@@ -28,7 +28,7 @@ const OPERATIONS: [(&str, u64); 11] = [
     ("evtchn.self_ipi.entry", 964),
     ("mem.decrease_4k", 1_200),
     ("mem.populate_4k", 1_564),
-    ("mem.decrease_2m", 105_200),
+    ("mem.decrease_2m", 110_300),
     ("gnttab.map_self", 1_410),
     ("gnttab.unmap_self", 900),
     ("gnttab.copy4k_ref_frame", 1_813),

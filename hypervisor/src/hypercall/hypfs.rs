@@ -67,6 +67,7 @@ const LARGEST: usize = 256;
 /// # Errors
 /// `EPERM` for anybody but dom0, `ENOENT`, `ENOBUFS` where the buffer is too small, `EACCES` for writing,
 /// `EINVAL`, `EFAULT`.
+#[inline(never)]
 pub(super) fn hypfs_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
