@@ -31,6 +31,7 @@ const INFO: u64 = RAM + 4 * MIB;
 const QUEUES: u64 = RAM + 5 * MIB;
 const VIRQ: u32 = 16;
 const INVAL: i64 = -22;
+const ACCES: i64 = -13;
 const NOSYS: i64 = -38;
 const NOSPC: i64 = -28;
 const EXIST: i64 = -17;
@@ -254,8 +255,10 @@ impl Model {
             Act::SetPriority { .. } if !side.fifo => return NOSYS,
             Act::SetPriority { port: 0, .. } => return INVAL,
             Act::SetPriority { priority, .. } if priority > 15 => return INVAL,
-            // A port that is not in use has no priority when it is taken.
-            Act::SetPriority { port, priority } => side.ports.entry(port).or_default().priority = priority,
+            Act::SetPriority { port, priority } => match side.ports.get_mut(&port) {
+                Some(state) if state.bound.is_some() => state.priority = priority,
+                _ => return ACCES,
+            },
             Act::InitControl if side.fifo => return INVAL,
             Act::InitControl => {
                 (side.fifo, side.expanded) = (true, false);
