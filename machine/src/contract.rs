@@ -94,6 +94,19 @@ pub enum Word {
     Swap8(u8),
 }
 
+impl Word {
+    /// Bytes of the word, of which its address is a multiple.
+    #[inline(always)]
+    pub const fn bytes(self) -> usize {
+        match self {
+            Word::Swap8(_) => 1,
+            Word::Exchange16(..) | Word::Clear16(_) => 2,
+            Word::Load32 | Word::Store32(_) | Word::Set32(_) | Word::Clear32(_) | Word::Exchange32(..) => 4,
+            Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) | Word::Exchange64(..) => 8,
+        }
+    }
+}
+
 /// Maintenance of the data caches for bytes of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CacheAct {

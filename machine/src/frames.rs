@@ -16,6 +16,8 @@ pub use table::{Block, FrameTable, GuestFrame, LARGEST_ORDER, MOST_OWNERS, Owner
 
 /// Bytes of a frame.
 pub const FRAME_SIZE: u64 = 4096;
+/// The same, as a length of memory.
+pub const FRAME_BYTES: usize = FRAME_SIZE as usize;
 
 /// The ownership of consecutive frames of host RAM.
 #[derive(Debug, PartialEq, Eq)]

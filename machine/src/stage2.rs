@@ -264,12 +264,11 @@ impl Stage2 {
         for level in 1..leaf {
             table = self.descend(table, index(ipa, level))?;
         }
-        let kind = if leaf == 3 { LEAF_PAGE } else { LEAF_BLOCK };
         let entry = self.entry(table, index(ipa, leaf)).ok_or(MapError::OutOfRange)?;
         if entry.load(Ordering::Relaxed) & VALID != 0 {
             return Err(MapError::Occupied);
         }
-        entry.store(host | attributes | kind, Ordering::Release);
+        entry.store(host | attributes | leaf_bits(leaf), Ordering::Release);
         self.count_up(table);
         Ok(())
     }
@@ -278,6 +277,13 @@ impl Stage2 {
     fn count_up(&mut self, table: usize) {
         if let Some(live) = self.live.get_mut(table) {
             *live = live.saturating_add(1);
+        }
+    }
+
+    /// One valid entry less.
+    fn count_down(&mut self, table: usize) {
+        if let Some(live) = self.live.get_mut(table) {
+            *live = live.saturating_sub(1);
         }
     }
 
@@ -326,6 +332,11 @@ impl Stage2 {
     fn table_index(&self, entry: u64) -> Option<usize> {
         usize::try_from((entry & ADDRESS).checked_sub(self.tables_at)? / FRAME_SIZE).ok()
     }
+}
+
+/// What makes an entry of `level` a leaf.
+const fn leaf_bits(level: u32) -> u64 {
+    if level == 3 { LEAF_PAGE } else { LEAF_BLOCK }
 }
 
 /// Bytes that a leaf of `level` covers.

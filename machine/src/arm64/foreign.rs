@@ -14,10 +14,8 @@ use core::arch::asm;
 use super::system::{barrier, read, write};
 use super::translation::FOREIGN;
 use crate::contract::{CacheAct, Word};
-use crate::frames::{FRAME_SIZE, FrameTable, GuestFrame};
+use crate::frames::{FRAME_BYTES as FRAME, FRAME_SIZE, FrameTable, GuestFrame};
 use crate::stage2::Stage2;
-
-const FRAME: usize = FRAME_SIZE as usize;
 
 unsafe extern "C" {
     fn copy_foreign(to: usize, from: usize, bytes: usize);
@@ -92,12 +90,7 @@ macro_rules! update {
 /// Acts on one word. What is to be done is known where it is called, and no more than that is left there.
 #[inline(always)]
 pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> {
-    let bytes = match act {
-        Word::Swap8(_) => 1,
-        Word::Exchange16(..) | Word::Clear16(_) => 2,
-        Word::Load32 | Word::Store32(_) | Word::Set32(_) | Word::Clear32(_) | Word::Exchange32(..) => 4,
-        Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) | Word::Exchange64(..) => 8,
-    };
+    let bytes = act.bytes();
     let at = place(frame, offset, bytes).filter(|at| at.is_multiple_of(bytes))?;
     Some(match act {
         Word::Load32 => load::<4>(at),
@@ -211,25 +204,32 @@ pub(crate) fn maintain(frame: &GuestFrame, offset: usize, bytes: usize, act: Cac
     true
 }
 
+/// What the processor answers to an address translation instruction (PAR_EL1), for reading or for writing;
+/// `None` where there is nothing.
+macro_rules! translated {
+    ($read:literal, $write:literal, $address:expr, $writing:expr) => {{
+        const FAULT: u64 = 1;
+        let kept = read!("par_el1");
+        if $writing {
+            // SAFETY: a translation changes PAR_EL1 only, which is put back below.
+            unsafe { asm!($write, in(reg) $address, options(nostack)) };
+        } else {
+            // SAFETY: as above.
+            unsafe { asm!($read, in(reg) $address, options(nostack)) };
+        }
+        barrier!("isb");
+        let found = read!("par_el1");
+        write!("par_el1", kept);
+        (found & FAULT == 0).then_some(found & 0x000f_ffff_ffff_f000 | $address & (FRAME_SIZE - 1))
+    }};
+}
+
 /// Where the loaded guest's kernel would read or write: the host address, if it is memory of a guest. To
 /// be believed for as long as `_map` is locked.
 #[inline]
 fn translate(table: &FrameTable, _map: &Stage2, address: u64, writing: bool) -> Option<usize> {
-    const FAULT: u64 = 1;
-    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-    let kept = read!("par_el1");
-    if writing {
-        // SAFETY: a translation changes PAR_EL1 only, which is put back below.
-        unsafe { asm!("at s12e1w, {}", in(reg) address, options(nostack)) };
-    } else {
-        // SAFETY: as above.
-        unsafe { asm!("at s12e1r, {}", in(reg) address, options(nostack)) };
-    }
-    barrier!("isb");
-    let found = read!("par_el1");
-    write!("par_el1", kept);
-    let page = found & ADDRESS;
-    (found & FAULT == 0 && table.knows(page)).then(|| seen_at(page | address & (FRAME_SIZE - 1)))
+    let found = translated!("at s12e1r, {}", "at s12e1w, {}", address, writing)?;
+    table.knows(found).then(|| seen_at(found))
 }
 
 /// Calls `act` with the parts of `[address, address + bytes)` that lie in one page each: where it is seen,
@@ -280,17 +280,5 @@ pub(crate) fn write_guest(table: &FrameTable, map: &Stage2, address: u64, from: 
 
 /// The guest address behind an address of the loaded guest's.
 pub(crate) fn guest_address(address: u64, writing: bool) -> Option<u64> {
-    const ADDRESS: u64 = 0x000f_ffff_ffff_f000;
-    let kept = read!("par_el1");
-    if writing {
-        // SAFETY: a translation changes PAR_EL1 only, which is put back below.
-        unsafe { asm!("at s1e1w, {}", in(reg) address, options(nostack)) };
-    } else {
-        // SAFETY: as above.
-        unsafe { asm!("at s1e1r, {}", in(reg) address, options(nostack)) };
-    }
-    barrier!("isb");
-    let found = read!("par_el1");
-    write!("par_el1", kept);
-    (found & 1 == 0).then_some(found & ADDRESS | address & (FRAME_SIZE - 1))
+    translated!("at s1e1r, {}", "at s1e1w, {}", address, writing)
 }

@@ -181,52 +181,14 @@ clear_frames:
     ret
 
 // Between guests' memory and ours while guests run. The vector registers are the guests': much is copied with eight
-// of them, which are put back; little without.
+// of them, which are put back; little, and what is left, without (`bytes.s`).
 // x0 = destination, x1 = source, x2 = bytes
 .balign 64
 .global copy_foreign
 copy_foreign:
     cmp     x2, #512
-    b.hs    9f
-copy_little:
-    subs    x2, x2, #64
-    b.lo    2f
-1:  ldp     x3, x4, [x1]
-    ldp     x5, x6, [x1, #16]
-    ldp     x7, x8, [x1, #32]
-    ldp     x9, x10, [x1, #48]
-    add     x1, x1, #64
-    stp     x3, x4, [x0]
-    stp     x5, x6, [x0, #16]
-    stp     x7, x8, [x0, #32]
-    stp     x9, x10, [x0, #48]
-    add     x0, x0, #64
-    subs    x2, x2, #64
-    b.hs    1b
-2:  ands    x2, x2, #63
-    b.eq    8f
-    tbz     x2, #5, 3f
-    ldp     x3, x4, [x1], #16
-    ldp     x5, x6, [x1], #16
-    stp     x3, x4, [x0], #16
-    stp     x5, x6, [x0], #16
-3:  tbz     x2, #4, 4f
-    ldp     x3, x4, [x1], #16
-    stp     x3, x4, [x0], #16
-4:  tbz     x2, #3, 5f
-    ldr     x3, [x1], #8
-    str     x3, [x0], #8
-5:  tbz     x2, #2, 6f
-    ldr     w3, [x1], #4
-    str     w3, [x0], #4
-6:  tbz     x2, #1, 7f
-    ldrh    w3, [x1], #2
-    strh    w3, [x0], #2
-7:  tbz     x2, #0, 8f
-    ldrb    w3, [x1]
-    strb    w3, [x0]
-8:  ret
-9:  stp     q0, q1, [sp, #-128]!
+    b.lo    memcpy
+    stp     q0, q1, [sp, #-128]!
     stp     q2, q3, [sp, #32]
     stp     q4, q5, [sp, #64]
     stp     q6, q7, [sp, #96]
@@ -256,7 +218,7 @@ copy_little:
     ldp     q4, q5, [sp, #64]
     ldp     q6, q7, [sp, #96]
     ldp     q0, q1, [sp], #128
-    cbnz    x2, copy_little
+    cbnz    x2, memcpy
     ret
 
 // x0 = a page

@@ -203,19 +203,14 @@ impl FrameTable {
         Some(GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
     }
 
-    /// One more handle of a frame that somebody holds, by its host address. The caller sees to it that it
-    /// is held meanwhile: by the lock on the map that shows it.
-    pub(crate) fn hold(&'static self, at: u64) -> Option<GuestFrame> {
+    /// One more handle of the frame at a host address, if somebody has one. Whoever wants to be sure that it is
+    /// still what was shown there has the map locked meanwhile.
+    pub fn hold(&'static self, at: u64) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
         let counted = self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |value| {
             (1..MOST).contains(&count_of(value)).then(|| value.wrapping_add(1))
         });
         counted.ok().map(|_| GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
-    }
-
-    /// One more handle of the frame at a host address, if somebody has one.
-    pub fn held(&'static self, at: u64) -> Option<GuestFrame> {
-        self.hold(at)
     }
 
     /// The handle that a shelf has of a frame, by [`GuestFrame::number_in`]; `None` for the number 0. Each

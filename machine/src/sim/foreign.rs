@@ -5,9 +5,7 @@ use model::arm64::Registers;
 
 use super::{GuestMap, Sim, spin};
 use crate::contract::Word;
-use crate::frames::GuestFrame;
-
-const FRAME: usize = 4096;
+use crate::frames::{FRAME_BYTES as FRAME, GuestFrame};
 
 impl Sim {
     /// The registers are those of the vCPU that is loaded on the calling processor, and the map is its.
@@ -61,12 +59,7 @@ impl Sim {
     }
 
     pub(super) fn frame_word(&self, frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> {
-        let bytes = match act {
-            Word::Swap8(_) => 1,
-            Word::Exchange16(..) | Word::Clear16(_) => 2,
-            Word::Load64 | Word::Store64(_) | Word::Set64(_) | Word::Clear64(_) | Word::Exchange64(..) => 8,
-            _ => 4,
-        };
+        let bytes = act.bytes();
         if !offset.is_multiple_of(bytes) || offset.checked_add(bytes)? > FRAME {
             return None;
         }

@@ -9,7 +9,7 @@ use super::interface::Interface;
 use super::processor::Loaded;
 use super::{Ended, FREQUENCY, GuestMap, POISON, Sim, spin};
 use crate::contract::{CacheAct, CpuIndex, Hidden, Interrupt, Machine, Showing, Ticks, Word};
-use crate::frames::{Block, FrameTable, GuestFrame};
+use crate::frames::{Block, FRAME_BYTES, FrameTable, GuestFrame};
 use crate::stage2::{Kind, MapError};
 
 impl Machine for Sim {
@@ -309,14 +309,14 @@ impl Machine for Sim {
     }
 
     fn copy_frame(&self, to: (&GuestFrame, usize), from: (&GuestFrame, usize), bytes: usize) -> bool {
-        let mut between = vec![0; bytes.min(4096)];
-        bytes <= 4096
+        let mut between = vec![0; bytes.min(FRAME_BYTES)];
+        bytes <= FRAME_BYTES
             && self.frame_read(from.0, from.1, &mut between)
             && self.frame_write(to.0, to.1, &between)
     }
 
     fn clear_frame(&self, frame: &GuestFrame) {
-        self.frame_write(frame, 0, &[0; 4096]);
+        self.frame_write(frame, 0, &[0; FRAME_BYTES]);
     }
 
     fn word(&self, frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> {
@@ -324,6 +324,6 @@ impl Machine for Sim {
     }
 
     fn maintain(&self, _: &GuestFrame, offset: usize, bytes: usize, _: CacheAct) -> bool {
-        offset.checked_add(bytes).is_some_and(|end| end <= 4096)
+        offset.checked_add(bytes).is_some_and(|end| end <= FRAME_BYTES)
     }
 }

@@ -4,9 +4,7 @@ use std::collections::HashMap;
 
 use plan::{Modules, Range};
 
-use crate::frames::FRAME_SIZE;
-
-const FRAME: usize = 4096;
+use crate::frames::{FRAME_BYTES as FRAME, FRAME_SIZE};
 
 /// What a byte holds that nobody has written: whoever forgets to clear memory sees it.
 pub const UNTOUCHED: u8 = 0xa5;

@@ -13,8 +13,8 @@ use crate::contract::{Hidden, Showing};
 use crate::frames::{Block, FrameTable};
 
 use super::{
-    ADDRESS, DEVICE, ENTRIES, Kind, LEAF_BLOCK, LEAF_PAGE, MapError, NORMAL, Stage2, TABLE, VALID, WRITABLE,
-    index, leaf_size,
+    ADDRESS, DEVICE, ENTRIES, Kind, MapError, NORMAL, Stage2, TABLE, VALID, WRITABLE, index, leaf_bits,
+    leaf_size,
 };
 
 /// What must leave the translation caches.
@@ -51,9 +51,8 @@ pub struct Removed {
 impl Leaf {
     fn entry(&self) -> u64 {
         let attributes = if self.kind == Kind::Device { DEVICE } else { NORMAL };
-        let kind = if self.level == 3 { LEAF_PAGE } else { LEAF_BLOCK };
         let access = if self.writable { attributes } else { attributes & !WRITABLE };
-        self.host | access | self.kind.bits() | kind
+        self.host | access | self.kind.bits() | leaf_bits(self.level)
     }
 }
 
@@ -138,9 +137,7 @@ impl Stage2 {
         let table = self.open(ipa, 2, end, flush).ok()?;
         let entry = self.entry(table, index(ipa, 2))?.swap(0, Ordering::AcqRel);
         flush(Flush::Everything);
-        if let Some(live) = self.live.get_mut(table) {
-            *live = live.saturating_sub(1);
-        }
+        self.count_down(table);
         self.ram = self.ram.saturating_sub(leaf_size(2));
         Some(entry & ADDRESS & !(leaf_size(2) - 1))
     }
@@ -194,10 +191,11 @@ impl Stage2 {
     fn part(&mut self, block: u64, level: u32, table: usize, ipa: u64) -> u64 {
         let below = level.wrapping_add(1);
         let size = leaf_size(below);
-        let kind = if below == 3 { LEAF_PAGE } else { LEAF_BLOCK };
         let host = block & ADDRESS & !(leaf_size(level) - 1);
         let attributes = block & !ADDRESS & !0b11;
-        let part = |number: usize| host.wrapping_add((number as u64).wrapping_mul(size)) | attributes | kind;
+        let part = |number: usize| {
+            host.wrapping_add((number as u64).wrapping_mul(size)) | attributes | leaf_bits(below)
+        };
         if let Some(entries) = self.tables.get(table) {
             for (number, entry) in entries.0.iter().enumerate() {
                 entry.store(part(number), Ordering::Release);
@@ -216,9 +214,7 @@ impl Stage2 {
             return None;
         }
         flush(Flush::Page(ipa & !(leaf_size(3) - 1)));
-        if let Some(live) = self.live.get_mut(table) {
-            *live = live.saturating_sub(1);
-        }
+        self.count_down(table);
         let kind = Kind::of(entry);
         if kind == Kind::Ram {
             self.ram = self.ram.saturating_sub(leaf_size(3));
@@ -241,9 +237,7 @@ impl Stage2 {
                 entry.store(0, Ordering::Release);
             }
             flush(Flush::Everything);
-            if let Some(live) = self.live.get_mut(end.table) {
-                *live = live.saturating_sub(1);
-            }
+            self.count_down(end.table);
             if let Ok(table) = u32::try_from(below) {
                 // It has room for all tables.
                 self.spare.push(table);

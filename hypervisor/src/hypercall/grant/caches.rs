@@ -34,7 +34,7 @@ pub(super) fn flush<M: Machine>(
     let act = if order.op & GNTTAB_CACHE_INVAL == 0 { CacheAct::Clean } else { CacheAct::CleanInvalidate };
     let (domain, host) = (current.domain, order.a & !PAGE.wrapping_sub(1));
     let frames = hypervisor.machine.frames();
-    let Some(frame) = frames.held(host) else {
+    let Some(frame) = frames.hold(host) else {
         let is_ram = frames.ranges().any(|range| host.wrapping_sub(range.base) < range.size);
         return Err(if is_ram { Errno::Perm } else { Errno::Inval });
     };
