@@ -11,7 +11,7 @@ mod track;
 use abi::grant_table::{GNTST_BAD_HANDLE, GNTST_BAD_PAGE, GNTST_GENERAL_ERROR, GNTST_NO_DEVICE_SPACE};
 use active::Table;
 use machine::contract::{Machine, Showing};
-use machine::frames::{FrameTable, GuestFrame};
+use machine::frames::{FRAME_SIZE as FRAME, FrameTable, GuestFrame};
 use machine::lock::{Lock, Rank};
 use machine::stage2::Kind;
 pub use track::{Mapping, Tracks};
@@ -29,7 +29,6 @@ const ENTRIES_PER_FRAME: usize = 512;
 pub const DOMAIN_MAPPINGS: usize = 1024;
 /// Mappings of dom0.
 pub const CONTROL_MAPPINGS: usize = 32768;
-const FRAME: u64 = 4096;
 
 /// What is done with a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -26,7 +26,7 @@ use abi::errno::Errno;
 use abi::hypercall as number;
 use machine::contract::Machine;
 
-use crate::cpu::Local;
+use crate::cpu::{Current, Local};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 
@@ -48,14 +48,30 @@ pub struct Call {
 impl Call {
     /// An argument of 32 bits; what the register holds beyond them does not count.
     pub fn word(&self, index: usize) -> u32 {
-        let [b0, b1, b2, b3, ..] = self.argument(index).to_le_bytes();
-        u32::from_le_bytes([b0, b1, b2, b3])
+        low_word(self.argument(index))
     }
 
     /// An argument.
     pub fn argument(&self, index: usize) -> u64 {
         self.arguments.get(index).copied().unwrap_or(0)
     }
+}
+
+impl<'h, M: Machine> Local<'h, M> {
+    /// The vCPU that calls.
+    ///
+    /// # Errors
+    /// `ENOSYS` where none is loaded, which a call excludes.
+    #[inline]
+    pub fn caller(&self) -> Result<&Current<'h, M>, Errno> {
+        self.current.as_ref().ok_or(Errno::NoSys)
+    }
+}
+
+/// The lower 32 bits.
+fn low_word(number: u64) -> u32 {
+    let [b0, b1, b2, b3, ..] = number.to_le_bytes();
+    u32::from_le_bytes([b0, b1, b2, b3])
 }
 
 /// Serves the hypercall of the loaded vCPU.
@@ -125,6 +141,22 @@ pub fn named<'h, M: Machine>(
         return Ok(caller);
     }
     hypervisor.domain_of(id).ok_or(Errno::Srch)
+}
+
+/// The domain that a caller names, if it is the caller's own or the caller controls it.
+///
+/// # Errors
+/// `ESRCH` where there is no such domain, `EPERM` where it is another one's business.
+pub fn own_or_controlled<'h, M: Machine>(
+    hypervisor: &'h Hypervisor<M>,
+    caller: &'h Domain<M>,
+    id: u16,
+) -> Result<&'h Domain<M>, Errno> {
+    let target = named(hypervisor, caller, id)?;
+    if target.index != caller.index {
+        control(caller, target)?;
+    }
+    Ok(target)
 }
 
 /// The right to control another domain: the control domain has it over all, and nobody else.

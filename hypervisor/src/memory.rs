@@ -19,7 +19,7 @@ use abi::errno::Errno;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use machine::contract::{CacheAct, Hidden, Machine, Showing};
-use machine::frames::{Block, GuestFrame, LARGEST_ORDER};
+use machine::frames::{Block, FRAME_BYTES, FRAME_SIZE as FRAME, GuestFrame, LARGEST_ORDER};
 use machine::stage2::{Kind, MapError};
 
 use crate::cpu::Local;
@@ -27,8 +27,6 @@ use crate::domain::Domain;
 use crate::hypervisor::{Hypervisor, Level};
 use crate::pv::Pv;
 
-/// Bytes of a frame.
-const FRAME: u64 = 4096;
 /// Frames between two looks at what else there is to do.
 const AT_A_STRETCH: u64 = 8;
 
@@ -212,7 +210,7 @@ impl<M: Machine> Hypervisor<M> {
     /// Makes a frame read as zero for whoever reads it, with caches or without.
     fn clear_out(&self, frame: &GuestFrame) {
         self.machine.clear_frame(frame);
-        self.machine.maintain(frame, 0, 4096, CacheAct::Clean);
+        self.machine.maintain(frame, 0, FRAME_BYTES, CacheAct::Clean);
     }
 
     /// Shows the next frame of an extent.

@@ -13,11 +13,8 @@ use abi::vcpu::{
 };
 use core::sync::atomic::{Ordering, fence};
 use machine::contract::{Machine, Word};
-use machine::frames::GuestFrame;
+use machine::frames::{FRAME_BYTES as FRAME, GuestFrame};
 
-const FRAME: usize = 4096;
-/// Bytes of `struct vcpu_runstate_info`.
-const BYTES: usize = 48;
 /// Offset of `state_entry_time`.
 const ENTRY_TIME: usize = 8;
 
@@ -154,4 +151,4 @@ impl Area {
 }
 
 /// Bytes that an area takes.
-pub const AREA_BYTES: usize = BYTES;
+pub const AREA_BYTES: usize = VcpuRunstateInfo::SIZE;

@@ -15,7 +15,7 @@ use crate::cpu::Local;
 /// `EINVAL` for another type, `ENOSYS` for another command.
 #[inline(never)]
 pub(super) fn vm_assist<M: Machine>(local: &mut Local<'_, M>, call: &mut Call) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let pv = current.domain.pv.as_ref().ok_or(Errno::NoSys)?;
     if call.argument(1) != u64::from(VMASST_TYPE_RUNSTATE_UPDATE_FLAG) {
         return Err(Errno::Inval);

@@ -15,8 +15,9 @@ use abi::errno::Errno;
 use abi::layout::{Field, Handle, Layout};
 use abi::xen::DOMID_FIRST_RESERVED;
 use machine::contract::{CacheAct, Machine};
+use machine::frames::FRAME_BYTES;
 
-use super::{Answer, Call};
+use super::{Answer, Call, control};
 use crate::cpu::{Current, Local};
 use crate::domain::{Controlled, Domain};
 use crate::hypervisor::Hypervisor;
@@ -38,14 +39,14 @@ pub(super) fn domctl<M: Machine>(
     call: &mut Call,
 ) -> Answer {
     let cpu = local.index;
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let handle: Handle<Domctl> = Handle::new(call.argument(0));
     let frame = hypervisor.read(current, handle)?;
     if frame.interface_version != operation::XEN_DOMCTL_INTERFACE_VERSION {
         return Err(Errno::Acces);
     }
     let target = target(hypervisor, current.domain, &frame)?;
-    let Some(controlled) = target.controlled_by(current.domain) else { return Err(Errno::Perm) };
+    let controlled = control(current.domain, target)?;
     let order = Order { frame: handle, words: frame.u, controlled };
     match frame.cmd {
         operation::XEN_DOMCTL_PAUSEDOMAIN => hypervisor.pause(controlled, cpu).map(|()| 0),
@@ -155,14 +156,13 @@ fn cache_flush<M: Machine>(
     current: &Current<'_, M>,
     order: &Order<'_, M>,
 ) -> Answer {
-    const PAGE: usize = 4096;
     let mut range: Cacheflush = Field::load(&order.words);
     range.start_pfn.checked_add(range.nr_pfns).filter(|end| *end < 1 << 36).ok_or(Errno::Inval)?;
     for _ in 0..range.nr_pfns.min(PAGES_AT_A_STRETCH) {
         if let Some((frame, ..)) =
             hypervisor.machine.frame_at(&order.controlled.domain.map, range.start_pfn << 12)
         {
-            hypervisor.machine.maintain(&frame, 0, PAGE, CacheAct::CleanInvalidate);
+            hypervisor.machine.maintain(&frame, 0, FRAME_BYTES, CacheAct::CleanInvalidate);
         }
         range.start_pfn = range.start_pfn.saturating_add(1);
         range.nr_pfns = range.nr_pfns.saturating_sub(1);

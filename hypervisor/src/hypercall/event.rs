@@ -5,12 +5,13 @@
 use abi::errno::Errno;
 use abi::event_channel::{
     self as event, EvtchnAllocUnbound, EvtchnBindInterdomain, EvtchnBindIpi, EvtchnBindVcpu, EvtchnBindVirq,
-    EvtchnClose, EvtchnExpandArray, EvtchnInitControl, EvtchnReset, EvtchnSend, EvtchnSetPriority,
-    EvtchnStatus, EvtchnUnmask,
+    EvtchnClose, EvtchnExpandArray, EvtchnFifoControlBlock, EvtchnInitControl, EvtchnReset, EvtchnSend,
+    EvtchnSetPriority, EvtchnStatus, EvtchnUnmask,
 };
 use abi::layout::{Handle, Layout};
 use abi::xen::{NR_VIRQS, VIRQ_DEBUG, VIRQ_TIMER, VIRQ_XENOPROF, VIRQ_XENPMU};
 use machine::contract::Machine;
+use machine::frames::FRAME_BYTES;
 
 use super::{Answer, Call};
 use crate::cpu::{Current, Local};
@@ -23,8 +24,6 @@ use crate::pv::Pv;
 const RESET_CONTINUED: u32 = 14;
 /// Ports that are closed before the guest is let in again.
 const CLOSED_AT_A_STRETCH: u32 = 32;
-/// Bytes of a control block.
-const CONTROL_BLOCK: u32 = 72;
 
 /// `HYPERVISOR_event_channel_op(cmd, argument)`.
 ///
@@ -37,7 +36,7 @@ pub(super) fn event_channel_op<M: Machine>(
     call: &mut Call,
 ) -> Answer {
     let cpu = local.index;
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let domain = current.domain;
     let pv = domain.pv.as_ref().ok_or(Errno::NoSys)?;
     let argument = call.argument(1);
@@ -82,7 +81,7 @@ fn making<M: Machine>(
     argument: u64,
 ) -> Answer {
     let cpu = local.index;
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let (domain, pv) = (current.domain, current.domain.pv.as_ref().ok_or(Errno::NoSys)?);
     match command {
         event::EVTCHNOP_ALLOC_UNBOUND => {
@@ -110,9 +109,10 @@ fn making<M: Machine>(
             let handle: Handle<EvtchnBindIpi> = Handle::new(argument);
             let mut order = hypervisor.read(current, handle)?;
             let vcpu = vcpu_number(domain, order.vcpu)?;
-            let _bindings = hypervisor.bindings.lock();
-            order.port = pv.events.lock().channels.take(Binding::Ipi, vcpu)?;
-            drop(_bindings);
+            order.port = {
+                let _bindings = hypervisor.bindings.lock();
+                pv.events.lock().channels.take(Binding::Ipi, vcpu)?
+            };
             made(hypervisor, current, (handle, &order), (domain, order.port))
         }
         // No physical interrupt is a domain's by this way.
@@ -151,10 +151,7 @@ fn alloc_unbound<'h, M: Machine>(
     caller: &'h Domain<M>,
     order: &EvtchnAllocUnbound,
 ) -> Result<(&'h Domain<M>, u32), Errno> {
-    let target = super::named(hypervisor, caller, order.dom)?;
-    if target.index != caller.index {
-        super::control(caller, target)?;
-    }
+    let target = super::own_or_controlled(hypervisor, caller, order.dom)?;
     let remote = super::named(hypervisor, caller, order.remote_dom)?;
     hypervisor.may_talk(target, remote)?;
     let pv = target.pv.as_ref().ok_or(Errno::Srch)?;
@@ -218,10 +215,7 @@ fn status<M: Machine>(
     handle: Handle<EvtchnStatus>,
 ) -> Answer {
     let mut answer = hypervisor.read(current, handle)?;
-    let target = super::named(hypervisor, current.domain, answer.dom)?;
-    if target.index != current.domain.index {
-        super::control(current.domain, target)?;
-    }
+    let target = super::own_or_controlled(hypervisor, current.domain, answer.dom)?;
     let pv = target.pv.as_ref().ok_or(Errno::Srch)?;
     let channel = {
         let state = pv.events.lock();
@@ -248,10 +242,7 @@ fn status<M: Machine>(
 /// what is left to do.
 fn reset<M: Machine>(hypervisor: &Hypervisor<M>, current: &Current<'_, M>, call: &mut Call) -> Answer {
     let EvtchnReset { dom } = hypervisor.read(current, Handle::new(call.argument(1)))?;
-    let target = super::named(hypervisor, current.domain, dom)?;
-    if target.index != current.domain.index {
-        super::control(current.domain, target)?;
-    }
+    let target = super::own_or_controlled(hypervisor, current.domain, dom)?;
     let pv = target.pv.as_ref().ok_or(Errno::Srch)?;
     for _ in 0..CLOSED_AT_A_STRETCH {
         let next = pv.events.lock().channels.next_used(0);
@@ -277,11 +268,11 @@ fn init_control<M: Machine>(
 ) -> Answer {
     let mut order = hypervisor.read(current, handle)?;
     let vcpu = usize::from(vcpu_number(current.domain, order.vcpu)?);
-    if order.offset > 4096_u32.saturating_sub(CONTROL_BLOCK) || !order.offset.is_multiple_of(8) {
+    let offset = usize::try_from(order.offset).map_err(|_| Errno::Inval)?;
+    if offset > FRAME_BYTES.saturating_sub(EvtchnFifoControlBlock::SIZE) || !offset.is_multiple_of(8) {
         return Err(Errno::Inval);
     }
     let frame = super::vcpu::own_page(hypervisor, current, order.control_gfn)?;
-    let offset = usize::try_from(order.offset).map_err(|_| Errno::Inval)?;
     pv.events.lock().init_control(&hypervisor.machine, vcpu, (frame, offset))?;
     order.link_bits = event::EVTCHN_FIFO_LINK_BITS.to_le_bytes()[0];
     hypervisor.write(current, handle, &order)?;

@@ -68,7 +68,7 @@ fn each<M: Machine, T: Layout>(
 ) -> Answer {
     let list: Handle<T> = Handle::new(call.argument(1));
     let count = call.word(2);
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     for done in 0..count {
         let place = list.element(u64::from(done)).ok_or(Errno::Fault)?;
         if done >= AT_A_STRETCH || (done > 0 && hypervisor.must_look(local)) {
@@ -99,7 +99,7 @@ fn one<M: Machine, T: Layout>(
     if call.word(2) != 1 {
         return Err(Errno::Inval);
     }
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let place: Handle<T> = Handle::new(call.argument(1));
     let mut order = hypervisor.read(current, place)?;
     serve(hypervisor, current, &mut order)?;
@@ -135,9 +135,8 @@ fn table_of<'h, M: Machine>(
     caller: &'h Domain<M>,
     id: u16,
 ) -> Result<&'h Domain<M>, i16> {
-    let domain = super::named(hypervisor, caller, id).map_err(|_| grant::GNTST_BAD_DOMAIN)?;
-    if domain.index != caller.index {
-        super::control(caller, domain).map_err(|_| grant::GNTST_PERMISSION_DENIED)?;
-    }
-    Ok(domain)
+    super::own_or_controlled(hypervisor, caller, id).map_err(|error| match error {
+        Errno::Perm => grant::GNTST_PERMISSION_DENIED,
+        _ => grant::GNTST_BAD_DOMAIN,
+    })
 }

@@ -25,7 +25,7 @@ pub(super) fn hvm_op<M: Machine>(
     local: &mut Local<'_, M>,
     call: &mut Call,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     if current.domain.pv.is_none() {
         return Err(Errno::NoSys);
     }
@@ -41,10 +41,7 @@ pub(super) fn hvm_op<M: Machine>(
         return Err(Errno::Inval);
     }
     let caller = current.domain;
-    let target = super::named(hypervisor, caller, parameter.domid)?;
-    if target.index != caller.index {
-        super::control(caller, target)?;
-    }
+    let target = super::own_or_controlled(hypervisor, caller, parameter.domid)?;
     if parameter.index == HVM_PARAM_MONITOR_RING_PFN && !caller.is_control() {
         return Err(Errno::Perm);
     }

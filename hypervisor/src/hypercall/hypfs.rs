@@ -73,7 +73,7 @@ pub(super) fn hypfs_op<M: Machine>(
     local: &mut Local<'_, M>,
     call: &mut Call,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     if !current.domain.is_control() {
         return Err(Errno::Perm);
     }

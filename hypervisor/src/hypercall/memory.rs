@@ -12,17 +12,16 @@ use abi::errno::Errno;
 use abi::layout::Handle;
 use abi::memory::{self as op, MemoryDomain, VnumaTopologyInfo};
 use machine::contract::Machine;
+use machine::frames::FRAME_SIZE as FRAME;
 
-use super::{Answer, Call};
+use super::{Answer, Call, own_or_controlled};
 use crate::cpu::{Current, Local};
-use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 
 /// Bits of the command that say what is to be done.
 const OPERATION_BITS: u32 = 6;
 /// `XENMEM_RDM_ALL`.
 const RDM_ALL: u32 = 1;
-const FRAME: u64 = 4096;
 
 /// `HYPERVISOR_memory_op(cmd, argument)`.
 ///
@@ -43,7 +42,7 @@ pub(super) fn memory_op<M: Machine>(
         }
         _ => {}
     }
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let argument = call.argument(1);
     match operation {
         op::XENMEM_MAXIMUM_RAM_PAGE
@@ -65,7 +64,7 @@ pub(super) fn memory_op<M: Machine>(
         op::XENMEM_GET_SHARING_FREED_PAGES | op::XENMEM_GET_SHARING_SHARED_PAGES => Ok(0),
         op::XENMEM_GET_VNUMAINFO => {
             let handle: Handle<VnumaTopologyInfo> = Handle::new(argument);
-            target(hypervisor, current, hypervisor.read(current, handle)?.domid)?;
+            own_or_controlled(hypervisor, current.domain, hypervisor.read(current, handle)?.domid)?;
             Err(Errno::OpNotSupp)
         }
         op::XENMEM_RESERVED_DEVICE_MEMORY_MAP => no_reserved_memory(hypervisor, current, argument),
@@ -73,20 +72,12 @@ pub(super) fn memory_op<M: Machine>(
     }
 }
 
-/// The domain that a caller names, if it may act on its memory.
-///
-/// # Errors
-/// `ESRCH` where there is no such domain, `EPERM` where it is another one's business.
-fn target<'h, M: Machine>(
-    hypervisor: &'h Hypervisor<M>,
-    current: &Current<'h, M>,
-    id: u16,
-) -> Result<&'h Domain<M>, Errno> {
-    let target = super::named(hypervisor, current.domain, id)?;
-    if target.index != current.domain.index {
-        super::control(current.domain, target)?;
+/// Comes back for the rest: `done` extents or items are done.
+fn again(call: &mut Call, operation: u32, done: u64) -> Answer {
+    if let Some(command) = call.arguments.first_mut() {
+        *command = done << OPERATION_BITS | u64::from(operation);
     }
-    Ok(target)
+    Err(Errno::Restart)
 }
 
 /// The sub-operations that answer a number.
@@ -101,7 +92,7 @@ fn number<M: Machine>(
         return Ok(hypervisor.machine.frames().ranges().map(end).max().unwrap_or(0));
     }
     let handle: Handle<MemoryDomain> = Handle::new(argument);
-    let domain = target(hypervisor, current, hypervisor.read(current, handle)?.domid)?;
+    let domain = own_or_controlled(hypervisor, current.domain, hypervisor.read(current, handle)?.domid)?;
     Ok(match operation {
         op::XENMEM_CURRENT_RESERVATION => domain.frames.current(),
         op::XENMEM_MAXIMUM_RESERVATION => domain.frames.most(),

@@ -52,7 +52,7 @@ fn one<M: Machine>(
     handle: Handle<MulticallEntry>,
 ) -> Result<(), Errno> {
     let mut bytes = MulticallEntry::zeroed();
-    hypervisor.read_bytes(local.current.as_ref().ok_or(Errno::NoSys)?, handle.address(), bytes.as_mut())?;
+    hypervisor.read_bytes(local.caller()?, handle.address(), bytes.as_mut())?;
     let mut entry = MulticallEntry::from_bytes(&bytes);
     let [a0, a1, a2, a3, a4, _] = entry.args;
     let mut inner = Call { arguments: [a0, a1, a2, a3, a4] };
@@ -61,7 +61,7 @@ fn one<M: Machine>(
     } else {
         super::serve(hypervisor, local, entry.op, &mut inner)
     };
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     match answer {
         Err(Errno::Restart) => {
             let [a0, a1, a2, a3, a4] = inner.arguments;

@@ -24,7 +24,7 @@ pub(super) fn platform_op<M: Machine>(
     local: &Local<'_, M>,
     call: &Call,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let handle: Handle<PlatformOp> = Handle::new(call.argument(0));
     let order = hypervisor.read(current, handle)?;
     if order.interface_version != XENPF_INTERFACE_VERSION {

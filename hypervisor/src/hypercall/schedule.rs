@@ -39,7 +39,7 @@ pub(super) fn sched_op<M: Machine>(
         sched::SCHEDOP_REMOTE_SHUTDOWN => remote_shutdown(hypervisor, local, Handle::new(argument)),
         sched::SCHEDOP_SHUTDOWN_CODE => {
             // Recorded for a toolstack, which reads it when the domain has ended.
-            let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+            let current = local.caller()?;
             let code: SchedShutdown = hypervisor.read(current, Handle::new(argument))?;
             current.domain.note_reason(code.reason);
             Ok(0)
@@ -52,7 +52,7 @@ pub(super) fn sched_op<M: Machine>(
 
 /// Waits until an event can be told; events are told from now on.
 fn block<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     if let Some(pv) = &current.domain.pv {
         let state = pv.events.lock();
         state.delivery.allow_upcalls(&hypervisor.machine, current.vcpu.index);
@@ -70,7 +70,7 @@ fn shutdown<M: Machine>(
     local: &mut Local<'_, M>,
     handle: Handle<SchedShutdown>,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let reason = hypervisor.read(current, handle)?.reason;
     hypervisor.finish(current.domain, End::of_reason(reason), local.index);
     local.leave(Leaving::Blocked);
@@ -82,7 +82,7 @@ fn remote_shutdown<M: Machine>(
     local: &mut Local<'_, M>,
     handle: Handle<SchedRemoteShutdown>,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let order = hypervisor.read(current, handle)?;
     let target = super::named(hypervisor, current.domain, order.domain_id)?;
     if order.domain_id == abi::xen::DOMID_SELF || target.index == current.domain.index {
@@ -153,7 +153,7 @@ fn watchdog<M: Machine>(
     local: &mut Local<'_, M>,
     handle: Handle<SchedWatchdog>,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let SchedWatchdog { id, timeout } = hypervisor.read(current, handle)?;
     let deadline =
         hypervisor.machine.now().saturating_add(hypervisor.ticks(u64::from(timeout).saturating_mul(1000)));

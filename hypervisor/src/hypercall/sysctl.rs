@@ -59,7 +59,7 @@ pub(super) fn sysctl<M: Machine>(
     local: &mut Local<'_, M>,
     call: &mut Call,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let handle: Handle<Sysctl> = Handle::new(call.argument(0));
     let frame = hypervisor.read(current, handle)?;
     if frame.interface_version != operation::XEN_SYSCTL_INTERFACE_VERSION {

@@ -2,6 +2,7 @@
 //!
 //! Source: `public/vcpu.h`; what is refused, and how, was seen on 4.17.
 
+use abi::arch_arm::VCPU_INFO_SIZE;
 use abi::errno::Errno;
 use abi::layout::Handle;
 use abi::vcpu::{
@@ -9,6 +10,7 @@ use abi::vcpu::{
     VcpuRegisterVcpuInfo,
 };
 use machine::contract::Machine;
+use machine::frames::{FRAME_BYTES, FRAME_SIZE as FRAME, GuestFrame};
 use machine::stage2::Kind;
 
 use super::{Answer, Call};
@@ -17,10 +19,6 @@ use crate::event::delivery::{InfoPlace, News};
 use crate::hypervisor::Hypervisor;
 use crate::runstate::{AREA_BYTES, Area};
 use crate::vcpu::{Power, Vcpu};
-
-const FRAME: u64 = 4096;
-/// Bytes of `struct vcpu_info`.
-const INFO: u32 = 48;
 
 /// `HYPERVISOR_vcpu_op(cmd, vcpu, argument)`.
 ///
@@ -34,7 +32,7 @@ pub(super) fn vcpu_op<M: Machine>(
     call: &mut Call,
 ) -> Answer {
     let cpu = local.index;
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let index = usize::try_from(call.word(1)).map_err(|_| Errno::NoEnt)?;
     let vcpu = hypervisor.vcpu_of(current.domain, index).ok_or(Errno::NoEnt)?;
     let argument = call.argument(2);
@@ -61,7 +59,8 @@ fn register_info<M: Machine>(
     let domain = current.domain;
     let pv = domain.pv.as_ref().ok_or(Errno::NoSys)?;
     let VcpuRegisterVcpuInfo { mfn, offset, .. } = hypervisor.read(current, handle)?;
-    if offset > 4096_u32.saturating_sub(INFO) || !offset.is_multiple_of(8) {
+    let offset = usize::try_from(offset).map_err(|_| Errno::NxIo)?;
+    if offset > FRAME_BYTES.saturating_sub(VCPU_INFO_SIZE) || !offset.is_multiple_of(8) {
         return Err(Errno::NxIo);
     }
     // A vCPU that runs chooses for itself.
@@ -69,7 +68,6 @@ fn register_info<M: Machine>(
         return Err(Errno::Inval);
     }
     let frame = own_page(hypervisor, current, mfn)?;
-    let offset = usize::try_from(offset).map_err(|_| Errno::NxIo)?;
     {
         let mut state = pv.events.lock();
         if state.delivery.is_placed(vcpu.index)
@@ -92,7 +90,7 @@ pub(super) fn own_page<M: Machine>(
     hypervisor: &Hypervisor<M>,
     current: &Current<'_, M>,
     number: u64,
-) -> Result<machine::frames::GuestFrame, Errno> {
+) -> Result<GuestFrame, Errno> {
     let ipa = number.checked_mul(FRAME).ok_or(Errno::Inval)?;
     match hypervisor.machine.frame_at(&current.domain.map, ipa) {
         Some((frame, Kind::Ram, true)) => Ok(frame),
@@ -128,10 +126,7 @@ fn area_at<M: Machine>(hypervisor: &Hypervisor<M>, current: &Current<'_, M>, add
     let page = |address: u64| {
         let map = &current.domain.map;
         let ipa = hypervisor.machine.guest_address(&current.state.registers, map, address, true)?;
-        match hypervisor.machine.frame_at(map, ipa)? {
-            (frame, Kind::Ram, true) => Some(frame),
-            _ => None,
-        }
+        own_page(hypervisor, current, ipa / FRAME).ok()
     };
     let offset = address % FRAME;
     let second = if offset.saturating_add(bytes) > FRAME {

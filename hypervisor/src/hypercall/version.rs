@@ -7,6 +7,7 @@ use abi::features as feature;
 use abi::layout::{Handle, Layout};
 use abi::version::{self, CompileInfo, FeatureInfo, PlatformParameters};
 use machine::contract::Machine;
+use machine::frames::FRAME_SIZE;
 
 use super::{Answer, Call};
 use crate::cpu::{Current, Local};
@@ -66,7 +67,7 @@ fn buffered<M: Machine>(
             write(&PlatformParameters { virt_start: VIRT_START }.to_bytes())?;
         }
         version::XENVER_GET_FEATURES => return features(hypervisor, current, Handle::new(buffer)),
-        version::XENVER_PAGESIZE => return Ok(4096),
+        version::XENVER_PAGESIZE => return Ok(FRAME_SIZE),
         // Domains that the device tree made have no name but zero.
         version::XENVER_GUEST_HANDLE => write(&[0; version::DOMAIN_HANDLE_LEN])?,
         version::XENVER_COMMANDLINE if current.domain.is_control() => {

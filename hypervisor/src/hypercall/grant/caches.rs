@@ -6,12 +6,10 @@
 use abi::errno::Errno;
 use abi::grant_table::{GNTTAB_CACHE_CLEAN, GNTTAB_CACHE_INVAL, GnttabCacheFlush};
 use machine::contract::{CacheAct, Machine};
+use machine::frames::{FRAME_BYTES, FRAME_SIZE};
 
 use crate::cpu::Current;
 use crate::hypervisor::Hypervisor;
-
-const FRAME: usize = 4096;
-const PAGE: u64 = 4096;
 
 /// `GNTTABOP_cache_flush`.
 ///
@@ -25,14 +23,14 @@ pub(super) fn flush<M: Machine>(
 ) -> Result<(), Errno> {
     let (offset, bytes) = (usize::from(order.offset), usize::from(order.length));
     let known = order.op & !(GNTTAB_CACHE_CLEAN | GNTTAB_CACHE_INVAL) == 0;
-    if !known || offset >= FRAME || offset.saturating_add(bytes) > FRAME {
+    if !known || offset >= FRAME_BYTES || offset.saturating_add(bytes) > FRAME_BYTES {
         return Err(Errno::Inval);
     }
     if order.op == 0 || bytes == 0 {
         return Ok(());
     }
     let act = if order.op & GNTTAB_CACHE_INVAL == 0 { CacheAct::Clean } else { CacheAct::CleanInvalidate };
-    let (domain, host) = (current.domain, order.a & !PAGE.wrapping_sub(1));
+    let (domain, host) = (current.domain, order.a & !FRAME_SIZE.wrapping_sub(1));
     let frames = hypervisor.machine.frames();
     let Some(frame) = frames.hold(host) else {
         let is_ram = frames.ranges().any(|range| host.wrapping_sub(range.base) < range.size);

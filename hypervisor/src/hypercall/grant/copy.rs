@@ -7,15 +7,14 @@ use abi::grant_table::{
 };
 use abi::xen::DOMID_SELF;
 use machine::contract::Machine;
-use machine::frames::GuestFrame;
+use machine::frames::{FRAME_BYTES as FRAME, GuestFrame};
 
+use super::super::low_word;
 use super::status;
 use crate::cpu::Current;
 use crate::domain::Domain;
 use crate::grant::{Pin, Use, Way};
 use crate::hypervisor::Hypervisor;
-
-const FRAME: usize = 4096;
 
 /// One end of a copy, with what lets the caller use it.
 enum End<'h, M: Machine> {
@@ -86,7 +85,5 @@ fn end<'h, M: Machine>(
     let Some(granter) = granter else {
         return hypervisor.own_frame(caller, what).map(End::Own).ok_or(GNTST_BAD_PAGE);
     };
-    let [b0, b1, b2, b3, ..] = what.to_le_bytes();
-    let reference = u32::from_le_bytes([b0, b1, b2, b3]);
-    hypervisor.pin(granter, reference, (caller, Use { way: Way::Copy, write })).map(End::Granted)
+    hypervisor.pin(granter, low_word(what), (caller, Use { way: Way::Copy, write })).map(End::Granted)
 }

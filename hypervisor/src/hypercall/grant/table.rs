@@ -8,7 +8,7 @@ use abi::grant_table::{
 use abi::layout::Handle;
 use machine::contract::Machine;
 
-use super::super::{Answer, Call};
+use super::super::{Answer, Call, own_or_controlled};
 use super::{status, table_of};
 use crate::cpu::{Current, Local};
 use crate::grant::FRAMES;
@@ -95,7 +95,7 @@ pub(super) fn set_version<M: Machine>(
     local: &Local<'_, M>,
     call: &Call,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let place: Handle<GnttabSetVersion> = Handle::new(call.argument(1));
     let asked = hypervisor.read(current, place)?.version;
     hypervisor.write(current, place, &GnttabSetVersion { version: 1 })?;
@@ -115,13 +115,10 @@ pub(super) fn get_version<M: Machine>(
     local: &Local<'_, M>,
     call: &Call,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let place: Handle<GnttabGetVersion> = Handle::new(call.argument(1));
     let mut order = hypervisor.read(current, place)?;
-    let domain = super::super::named(hypervisor, current.domain, order.dom)?;
-    if domain.index != current.domain.index {
-        super::super::control(current.domain, domain)?;
-    }
+    own_or_controlled(hypervisor, current.domain, order.dom)?;
     order.version = 1;
     hypervisor.write(current, place, &order)?;
     Ok(0)

@@ -10,20 +10,12 @@ use abi::xen::{DOMID_IO, DOMID_SELF, DOMID_XEN};
 use machine::contract::{Machine, Showing};
 use machine::stage2::Kind;
 
-use super::super::{Answer, Call, control};
-use super::{FRAME, OPERATION_BITS, target};
+use super::super::{Answer, Call, control, own_or_controlled};
+use super::{FRAME, again};
 use crate::cpu::{Current, Local};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::memory::SharedPage;
-
-/// Comes back for the rest of a list.
-fn again(call: &mut Call, operation: u32, done: u64) -> Answer {
-    if let Some(command) = call.arguments.first_mut() {
-        *command = done << OPERATION_BITS | u64::from(operation);
-    }
-    Err(Errno::Restart)
-}
 
 /// `XENMEM_add_to_physmap`.
 ///
@@ -35,10 +27,10 @@ pub(super) fn add<M: Machine>(
     call: &Call,
     start: u64,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let handle: Handle<AddToPhysmap> = Handle::new(call.argument(1));
     let order = hypervisor.read(current, handle)?;
-    let domain = target(hypervisor, current, order.domid)?;
+    let domain = own_or_controlled(hypervisor, current.domain, order.domid)?;
     match order.space {
         op::XENMAPSPACE_GMFN_RANGE if u64::from(order.size) == start => Ok(0),
         op::XENMAPSPACE_DEV_MMIO => Err(Errno::Acces),
@@ -79,10 +71,10 @@ pub(super) fn add_batch<M: Machine>(
     call: &mut Call,
     start: u64,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let handle: Handle<AddToPhysmapBatch> = Handle::new(call.argument(1));
     let order = hypervisor.read(current, handle)?;
-    let domain = target(hypervisor, current, order.domid)?;
+    let domain = own_or_controlled(hypervisor, current.domain, order.domid)?;
     let space = u32::from(order.space);
     match space {
         op::XENMAPSPACE_GMFN_RANGE => return Err(Errno::OpNotSupp),
@@ -151,7 +143,7 @@ pub(super) fn remove<M: Machine>(
         return Err(Errno::Inval);
     }
     let order = hypervisor.read(current, handle)?;
-    let domain = target(hypervisor, current, order.domid)?;
+    let domain = own_or_controlled(hypervisor, current.domain, order.domid)?;
     hypervisor.hide_in(domain, order.gpfn).map(|()| 0)
 }
 
@@ -165,7 +157,7 @@ pub(super) fn acquire_resource<M: Machine>(
     call: &mut Call,
     start: u64,
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let handle: Handle<MemAcquireResource> = Handle::new(call.argument(1));
     let order = hypervisor.read(current, handle)?;
     if order.pad != 0 {

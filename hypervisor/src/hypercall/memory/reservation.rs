@@ -10,8 +10,8 @@ use machine::contract::Machine;
 use machine::frames::LARGEST_ORDER;
 use machine::stage2::Kind;
 
-use super::super::{Answer, Call};
-use super::{FRAME, OPERATION_BITS, target};
+use super::super::{Answer, Call, control, own_or_controlled};
+use super::{FRAME, OPERATION_BITS, again};
 use crate::cpu::{Current, Local};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
@@ -31,14 +31,14 @@ pub(super) fn change<M: Machine>(
     call: &mut Call,
     (operation, start): (u32, u64),
 ) -> Answer {
-    let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+    let current = local.caller()?;
     let handle: Handle<MemoryReservation> = Handle::new(call.argument(1));
     let mut bytes = MemoryReservation::zeroed();
     if hypervisor.read_bytes(current, handle.address(), bytes.as_mut()).is_err() {
         return Ok(start);
     }
     let order = MemoryReservation::from_bytes(&bytes);
-    let Ok(domain) = target(hypervisor, current, order.domid) else { return Ok(start) };
+    let Ok(domain) = own_or_controlled(hypervisor, current.domain, order.domid) else { return Ok(start) };
     if order.nr_extents > MOST_EXTENTS || start >= order.nr_extents || order.extent_order > LARGEST_ORDER {
         return Ok(start);
     }
@@ -51,7 +51,7 @@ pub(super) fn change<M: Machine>(
         if index > start && hypervisor.must_look(local) {
             return again(call, operation, index);
         }
-        let current = local.current.as_ref().ok_or(Errno::NoSys)?;
+        let current = local.caller()?;
         let Ok(first) = hypervisor.read_element(current, order.extent_start, index) else {
             return Ok(index);
         };
@@ -66,14 +66,6 @@ pub(super) fn change<M: Machine>(
         }
     }
     Ok(order.nr_extents)
-}
-
-/// Comes back for the rest.
-fn again(call: &mut Call, operation: u32, index: u64) -> Answer {
-    if let Some(command) = call.arguments.first_mut() {
-        *command = index << OPERATION_BITS | u64::from(operation);
-    }
-    Err(Errno::Restart)
 }
 
 fn keep<M: Machine>(local: &Local<'_, M>, progress: Progress) {
@@ -152,7 +144,7 @@ pub(super) fn exchange<M: Machine>(
     {
         return Err(Errno::Inval);
     }
-    let domain = target(hypervisor, current, given.domid)?;
+    let domain = own_or_controlled(hypervisor, current.domain, given.domid)?;
     if given.nr_extents == order.nr_exchanged {
         return Ok(0);
     }
@@ -183,7 +175,7 @@ pub(super) fn claim<M: Machine>(
         return Err(Errno::Inval);
     }
     let domain = hypervisor.domain_of(order.domid).ok_or(Errno::Inval)?;
-    super::super::control(current.domain, domain)?;
+    control(current.domain, domain)?;
     let more = order.nr_extents.saturating_sub(domain.frames.current());
     if more > hypervisor.machine.frames().free_frames() { Err(Errno::NoMem) } else { Ok(0) }
 }
