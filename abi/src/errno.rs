@@ -7,7 +7,8 @@ macro_rules! errors {
     ($($(#[$about:meta])* $name:ident as $c:literal = $number:literal,)*) => {
         /// A hypercall's error.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-        #[repr(u8)]
+        // As wide as a result, so that a result or an error passes in two registers.
+        #[repr(u64)]
         pub enum Errno {
             $($(#[$about])* $name = $number,)*
         }

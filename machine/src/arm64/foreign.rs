@@ -22,6 +22,37 @@ unsafe extern "C" {
     fn clear_foreign(page: usize);
 }
 
+/// From so many bytes on a copy is worth a call, and vector registers.
+const MUCH: usize = 512;
+
+/// Copies; what is little, without a call: a structure of a hypercall is nearly always some words.
+///
+/// # Safety
+/// `from` is readable and `to` writable for `bytes`, and neither is behind a reference that sees the other.
+#[inline(always)]
+unsafe fn copy(to: usize, from: usize, bytes: usize) {
+    if bytes >= MUCH {
+        // SAFETY: the caller's promise.
+        unsafe { copy_foreign(to, from, bytes) };
+        return;
+    }
+    // SAFETY: the caller's promise; `bytes` are read and written, and nothing else.
+    unsafe {
+        asm!(
+            "subs {left}, {left}, #16", "b.lo 3f",
+            "2:", "ldp {a}, {b}, [{from}], #16", "stp {a}, {b}, [{to}], #16",
+            "subs {left}, {left}, #16", "b.hs 2b",
+            // Below zero, the low four bits still say what is left.
+            "3:", "tbz {left}, #3, 4f", "ldr {a}, [{from}], #8", "str {a}, [{to}], #8",
+            "4:", "tbz {left}, #2, 5f", "ldr {a:w}, [{from}], #4", "str {a:w}, [{to}], #4",
+            "5:", "ands {left}, {left}, #3", "b.eq 7f",
+            "6:", "ldrb {a:w}, [{from}], #1", "strb {a:w}, [{to}], #1", "subs {left}, {left}, #1", "b.ne 6b", "7:",
+            from = inout(reg) from => _, to = inout(reg) to => _, left = inout(reg) bytes => _,
+            a = out(reg) _, b = out(reg) _, options(nostack)
+        );
+    }
+}
+
 /// Where a physical address of RAM that is not ours is seen. All of them have a place (`translation`).
 #[inline]
 const fn seen_at(physical: u64) -> usize {
@@ -40,7 +71,7 @@ fn place(frame: &GuestFrame, offset: usize, bytes: usize) -> Option<usize> {
 pub(crate) fn read_frame(frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {
     let Some(from) = place(frame, offset, into.len()) else { return false };
     // SAFETY: the frame is held, so `from` is mapped RAM that is no object of ours; `into` is ours.
-    unsafe { copy_foreign(into.as_mut_ptr() as usize, from, into.len()) };
+    unsafe { copy(into.as_mut_ptr() as usize, from, into.len()) };
     true
 }
 
@@ -49,7 +80,7 @@ pub(crate) fn read_frame(frame: &GuestFrame, offset: usize, into: &mut [u8]) -> 
 pub(crate) fn write_frame(frame: &GuestFrame, offset: usize, from: &[u8]) -> bool {
     let Some(to) = place(frame, offset, from.len()) else { return false };
     // SAFETY: as in `read_frame`, the other way round.
-    unsafe { copy_foreign(to, from.as_ptr() as usize, from.len()) };
+    unsafe { copy(to, from.as_ptr() as usize, from.len()) };
     true
 }
 
@@ -59,7 +90,7 @@ pub(crate) fn copy_frame(to: (&GuestFrame, usize), from: (&GuestFrame, usize), b
         return false;
     };
     // SAFETY: both frames are held. If they are one and overlap, the guest gets some mixture of its bytes.
-    unsafe { copy_foreign(to, from, bytes) };
+    unsafe { copy(to, from, bytes) };
     true
 }
 
@@ -204,11 +235,9 @@ pub(crate) fn maintain(frame: &GuestFrame, offset: usize, bytes: usize, act: Cac
     true
 }
 
-/// What the processor answers to an address translation instruction (PAR_EL1), for reading or for writing;
-/// `None` where there is nothing.
+/// What the processor answers to an address translation instruction (PAR_EL1), for reading or for writing.
 macro_rules! translated {
     ($read:literal, $write:literal, $address:expr, $writing:expr) => {{
-        const FAULT: u64 = 1;
         let kept = read!("par_el1");
         if $writing {
             // SAFETY: a translation changes PAR_EL1 only, which is put back below.
@@ -220,32 +249,39 @@ macro_rules! translated {
         barrier!("isb");
         let found = read!("par_el1");
         write!("par_el1", kept);
-        (found & FAULT == 0).then_some(found & 0x000f_ffff_ffff_f000 | $address & (FRAME_SIZE - 1))
+        found
     }};
+}
+
+/// The address in an answer of the processor's; `None` where there is nothing.
+#[inline]
+fn output(answer: u64, address: u64) -> Option<u64> {
+    const FAULT: u64 = 1;
+    (answer & FAULT == 0).then_some(answer & 0x000f_ffff_ffff_f000 | address & (FRAME_SIZE - 1))
 }
 
 /// Where the loaded guest's kernel would read or write: the host address, if it is memory of a guest. To
 /// be believed for as long as `_map` is locked.
 #[inline]
 fn translate(table: &FrameTable, _map: &Stage2, address: u64, writing: bool) -> Option<usize> {
-    let found = translated!("at s12e1r, {}", "at s12e1w, {}", address, writing)?;
-    table.knows(found).then(|| seen_at(found))
+    /// Normal memory, write-back, that both stages say.
+    const CACHED: u64 = 0xff;
+    let answer = translated!("at s12e1r, {}", "at s12e1w, {}", address, writing);
+    let found = output(answer, address)?;
+    // A map shows devices as devices, and else only RAM that is not ours. What the guest itself takes for a device,
+    // or reaches with its MMU off, has to be looked up.
+    (answer >> 56 == CACHED || table.knows(found)).then(|| seen_at(found))
 }
 
 /// Calls `act` with the parts of `[address, address + bytes)` that lie in one page each: where it is seen,
 /// the offset in the whole, and its bytes.
-#[inline]
+#[cold]
+#[inline(never)]
 fn each_page(
     (table, map): (&FrameTable, &Stage2),
     (address, bytes, writing): (u64, usize, bool),
-    mut act: impl FnMut(usize, usize, usize),
+    act: &mut dyn FnMut(usize, usize, usize),
 ) -> bool {
-    // Nearly always one page has it all.
-    if bytes > 0 && bytes <= FRAME - (address as usize & (FRAME - 1)) {
-        let Some(place) = translate(table, map, address, writing) else { return false };
-        act(place, 0, bytes);
-        return true;
-    }
     let mut done = 0;
     while done < bytes {
         let at = address.wrapping_add(done as u64);
@@ -257,15 +293,25 @@ fn each_page(
     true
 }
 
+/// Are these bytes in one page? So they are nearly always.
+#[inline(always)]
+fn is_one_part(address: u64, bytes: usize) -> bool {
+    bytes > 0 && bytes <= FRAME - (address as usize & (FRAME - 1))
+}
+
 /// Copies from an address of the loaded guest's.
 #[inline]
 pub(crate) fn read_guest(table: &FrameTable, map: &Stage2, address: u64, into: &mut [u8]) -> bool {
     let (to, bytes) = (into.as_mut_ptr() as usize, into.len());
     // SAFETY: `place` is mapped RAM that the guest has for as long as its map is locked; `to + done` to its
     // end is in `into`.
-    each_page((table, map), (address, bytes, false), |place, done, part| unsafe {
-        copy_foreign(to.wrapping_add(done), place, part);
-    })
+    let mut act = |place, done, part| unsafe { copy(to.wrapping_add(done), place, part) };
+    if !is_one_part(address, bytes) {
+        return each_page((table, map), (address, bytes, false), &mut act);
+    }
+    let Some(place) = translate(table, map, address, false) else { return false };
+    act(place, 0, bytes);
+    true
 }
 
 /// Copies to an address of the loaded guest's.
@@ -273,12 +319,16 @@ pub(crate) fn read_guest(table: &FrameTable, map: &Stage2, address: u64, into: &
 pub(crate) fn write_guest(table: &FrameTable, map: &Stage2, address: u64, from: &[u8]) -> bool {
     let (source, bytes) = (from.as_ptr() as usize, from.len());
     // SAFETY: as in `read_guest`, the other way round.
-    each_page((table, map), (address, bytes, true), |place, done, part| unsafe {
-        copy_foreign(place, source.wrapping_add(done), part);
-    })
+    let mut act = |place, done, part| unsafe { copy(place, source.wrapping_add(done), part) };
+    if !is_one_part(address, bytes) {
+        return each_page((table, map), (address, bytes, true), &mut act);
+    }
+    let Some(place) = translate(table, map, address, true) else { return false };
+    act(place, 0, bytes);
+    true
 }
 
 /// The guest address behind an address of the loaded guest's.
 pub(crate) fn guest_address(address: u64, writing: bool) -> Option<u64> {
-    translated!("at s1e1r, {}", "at s1e1w, {}", address, writing)
+    output(translated!("at s1e1r, {}", "at s1e1w, {}", address, writing), address)
 }
