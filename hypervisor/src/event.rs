@@ -18,7 +18,9 @@ use delivery::{Delivery, News};
 use machine::contract::{CpuIndex, Machine};
 use machine::frames::GuestFrame;
 use machine::lock::{Lock, Rank};
+use model::arm64::gic::Raise;
 
+use crate::cpu::Local;
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
 use crate::vcpu::Vcpu;
@@ -257,6 +259,21 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
+    /// Tells a domain, on behalf of the loaded vCPU, that an event has come.
+    #[inline]
+    pub fn tell_from(&self, local: &mut Local<'_, M>, domain: &Domain<M>, news: News) {
+        let News::Upcall(vcpu) = news else { return };
+        match local.current.as_ref().map(|current| (current.domain, current.vcpu.index)) {
+            // A vCPU that runs has nothing to wake up from.
+            Some((own, index)) if own.index == domain.index && index == usize::from(vcpu) => {
+                if let Some(pv) = &own.pv {
+                    self.raise_here(local, Raise::Pulse(pv.event_interrupt));
+                }
+            }
+            _ => self.upcall(domain, usize::from(vcpu), local.index),
+        }
+    }
+
     /// Raises a vCPU's event interrupt.
     fn upcall(&self, domain: &Domain<M>, vcpu: usize, cpu: CpuIndex) {
         let Some(pv) = &domain.pv else { return };
@@ -277,6 +294,14 @@ impl<M: Machine> Hypervisor<M> {
 
     /// What follows once a port may have become pending: the vCPU is told, and those that poll for it wake.
     #[inline]
+    fn told_from(&self, local: &mut Local<'_, M>, domain: &Domain<M>, port: PortNumber, news: News) {
+        self.tell_from(local, domain, news);
+        if domain.pv.as_ref().is_some_and(|pv| pv.events.has_pollers()) {
+            self.wake_pollers(domain, port, local.index);
+        }
+    }
+
+    /// The same, whoever it is that makes it pending.
     fn told(&self, domain: &Domain<M>, port: PortNumber, news: News, cpu: CpuIndex) {
         self.tell(domain, news, cpu);
         if domain.pv.as_ref().is_some_and(|pv| pv.events.has_pollers()) {
@@ -303,12 +328,13 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    /// Sends an event from a port of `domain`.
+    /// Sends an event from a port of the loaded vCPU's domain.
     ///
     /// # Errors
     /// `EINVAL` for a port from which nothing can be sent.
     #[inline]
-    pub fn send(&self, domain: &Domain<M>, port: PortNumber, cpu: CpuIndex) -> Result<(), Errno> {
+    pub fn send(&self, local: &mut Local<'_, M>, port: PortNumber) -> Result<(), Errno> {
+        let domain = local.caller()?.domain;
         let pv = domain.pv.as_ref().ok_or(Errno::NoSys)?;
         let (news, remote) = {
             let mut state = pv.events.lock();
@@ -321,7 +347,7 @@ impl<M: Machine> Hypervisor<M> {
             }
         };
         let Some((index, remote_port)) = remote else {
-            self.told(domain, port, news, cpu);
+            self.told_from(local, domain, port, news);
             return Ok(());
         };
         let Some(remote) = self.domains.get(index) else { return Ok(()) };
@@ -335,7 +361,7 @@ impl<M: Machine> Hypervisor<M> {
             }
             state.set_pending(&self.machine, remote_port)
         };
-        self.told(remote, remote_port, news, cpu);
+        self.told_from(local, remote, remote_port, news);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use core::sync::atomic::Ordering;
 
 use machine::contract::{CpuIndex, Interrupt, Machine};
-use model::arm64::gic::Attention;
+use model::arm64::gic::{Attention, Raise};
 
 use crate::console::{DomainConsole, Focus, Typed};
 use crate::cpu::Local;
@@ -66,10 +66,27 @@ impl<M: Machine> Hypervisor<M> {
         };
         current.state.registers.timer.in_flight = true;
         let [intid, _] = current.domain.timers;
-        let index = current.vcpu.index;
-        let attention = current.domain.interrupts.lock().inject_physical(index, intid, self.virtual_timer);
-        if attention.contains(index) {
-            local.refill();
+        self.raise_here(local, Raise::Physical(intid, self.virtual_timer));
+    }
+
+    /// Raises an interrupt for, or by, the loaded vCPU: in a list register at once, where one can take it.
+    #[inline]
+    pub fn raise_here(&self, local: &mut Local<'_, M>, raise: Raise) {
+        let cpu = local.index;
+        let Some(current) = local.current.as_mut() else { return };
+        let (index, lists) = (current.vcpu.index, &mut current.state.registers.lists);
+        let read = |place| self.machine.read_list(cpu, place);
+        let raised = current.domain.interrupts.lock().raise_running(index, raise, lists, read);
+        if let Some(place) = raised.listed {
+            if let Some(entry) = lists.entries.get(place) {
+                self.machine.write_list(cpu, place, *entry);
+            }
+        } else {
+            let domain = current.domain;
+            if raised.attention.contains(index) {
+                local.refill();
+            }
+            self.notify(domain, raised.attention.without(index), cpu);
         }
     }
 

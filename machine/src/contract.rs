@@ -138,6 +138,10 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn read_lists(&self, registers: &mut Registers);
     /// Copies `registers.lists` into the hardware.
     fn write_lists(&self, registers: &Registers);
+    /// One of the list registers of the vCPU that is loaded on this processor, as the hardware has it.
+    fn read_list(&self, cpu: CpuIndex, place: usize) -> u64;
+    /// Writes one of them, which is in use from now on; the others stay.
+    fn write_list(&self, cpu: CpuIndex, place: usize, entry: u64);
 
     /// Copies what taking an exception to EL1 reads and writes (VBAR, ELR, SPSR, ESR, FAR, SCTLR of EL1)
     /// from this processor into `registers.system`, for the loaded vCPU.

@@ -35,16 +35,33 @@ pub(super) fn event_channel_op<M: Machine>(
     local: &mut Local<'_, M>,
     call: &mut Call,
 ) -> Answer {
+    if call.word(0) == event::EVTCHNOP_SEND {
+        send(hypervisor, local, call)
+    } else {
+        rarer(hypervisor, local, call)
+    }
+}
+
+/// What is done most, with as few registers saved as it needs.
+#[inline(never)]
+fn send<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, call: &Call) -> Answer {
+    let current = local.caller()?;
+    if current.domain.pv.is_none() {
+        return Err(Errno::NoSys);
+    }
+    let EvtchnSend { port } = hypervisor.read(current, Handle::new(call.argument(1)))?;
+    hypervisor.send(local, port).map(|()| 0)
+}
+
+/// All other sub-operations.
+#[inline(never)]
+fn rarer<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, call: &mut Call) -> Answer {
     let cpu = local.index;
     let current = local.caller()?;
     let domain = current.domain;
     let pv = domain.pv.as_ref().ok_or(Errno::NoSys)?;
     let argument = call.argument(1);
     match call.word(0) {
-        event::EVTCHNOP_SEND => {
-            let EvtchnSend { port } = hypervisor.read(current, Handle::new(argument))?;
-            hypervisor.send(domain, port, cpu).map(|()| 0)
-        }
         event::EVTCHNOP_UNMASK => {
             let EvtchnUnmask { port } = hypervisor.read(current, Handle::new(argument))?;
             let news = {
@@ -52,7 +69,7 @@ pub(super) fn event_channel_op<M: Machine>(
                 state.channels.get(port).or(state.channels.zeroth(port)).ok_or(Errno::Inval)?;
                 state.unmask(&hypervisor.machine, port)
             };
-            hypervisor.tell(domain, news, cpu);
+            hypervisor.tell_from(local, domain, news);
             Ok(0)
         }
         event::EVTCHNOP_CLOSE => {

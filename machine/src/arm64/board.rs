@@ -203,6 +203,16 @@ impl Machine for Board {
         self.gic.write_lists(&registers.lists);
     }
 
+    #[inline]
+    fn read_list(&self, _cpu: CpuIndex, place: usize) -> u64 {
+        self.gic.read_list(place)
+    }
+
+    #[inline]
+    fn write_list(&self, _cpu: CpuIndex, place: usize, entry: u64) {
+        self.gic.write_list(place, entry);
+    }
+
     fn read_exception_registers(&self, registers: &mut GuestRegisters) {
         processor::read_exception_registers(&mut registers.system);
     }

@@ -105,6 +105,18 @@ impl Gic {
         either!(self, gic => gic.write_lists(lists));
     }
 
+    /// One list register.
+    #[inline]
+    pub(crate) fn read_list(&self, place: usize) -> u64 {
+        either!(self, gic => gic.read_list(place))
+    }
+
+    /// Writes one list register.
+    #[inline]
+    pub(crate) fn write_list(&self, place: usize, entry: u64) {
+        either!(self, gic => gic.write_list(place, entry));
+    }
+
     /// Puts a vCPU's whole virtual interface on this processor.
     pub(crate) fn load(&self, lists: &Lists) {
         either!(self, gic => gic.load(lists));

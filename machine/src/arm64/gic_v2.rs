@@ -140,21 +140,30 @@ impl GicV2 {
         self.distributor.write(distributor::SOFTWARE, u32::from(target) << 16 | KICK);
     }
 
+    #[inline]
+    pub(crate) fn read_list(&self, place: usize) -> u64 {
+        ListRegister::from_gicv2(self.control.read(control::LIST + place * 4)).0
+    }
+
+    #[inline]
+    pub(crate) fn write_list(&self, place: usize, entry: u64) {
+        self.control.write(control::LIST + place * 4, ListRegister(entry).to_gicv2());
+    }
+
     pub(crate) fn read_lists(&self, lists: &mut Lists) {
         let mut used = lists.used;
         while used != 0 {
             let index = used.trailing_zeros() as usize;
             used &= used - 1;
-            let value = self.control.read(control::LIST + index * 4);
             if let Some(entry) = lists.entries.get_mut(index) {
-                *entry = ListRegister::from_gicv2(value).0;
+                *entry = self.read_list(index);
             }
         }
     }
 
     pub(crate) fn write_lists(&self, lists: &Lists) {
         for (index, entry) in lists.entries.iter().enumerate().take(self.list_registers()) {
-            self.control.write(control::LIST + index * 4, ListRegister(*entry).to_gicv2());
+            self.write_list(index, *entry);
         }
         let underflow = if lists.underflow { control::UNDERFLOW } else { 0 };
         self.control.write(control::CONTROL, control::ENABLE | underflow);

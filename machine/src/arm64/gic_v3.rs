@@ -217,6 +217,16 @@ impl GicV3 {
         barrier!("isb");
     }
 
+    #[inline]
+    pub(crate) fn read_list(&self, place: usize) -> u64 {
+        read_list(place)
+    }
+
+    #[inline]
+    pub(crate) fn write_list(&self, place: usize, entry: u64) {
+        write_list(place, entry);
+    }
+
     pub(crate) fn read_lists(&self, lists: &mut Lists) {
         let mut used = lists.used;
         while used != 0 {

@@ -12,6 +12,9 @@ use crate::contract::{CacheAct, CpuIndex, Hidden, Interrupt, Machine, Showing, T
 use crate::frames::{Block, FRAME_BYTES, FrameTable, GuestFrame};
 use crate::stage2::{Kind, MapError};
 
+/// Pending and active of a list register.
+const STATES: u64 = 3 << 62;
+
 impl Machine for Sim {
     type GuestMap = GuestMap;
 
@@ -120,10 +123,10 @@ impl Machine for Sim {
         own.loaded = Some(loaded);
         own.timer_active = timer_active;
         own.spent |= spent;
-        // The guest may have changed them: who wants to know reads them.
+        // The guest may have changed their states: who wants to know reads them.
         for (index, entry) in registers.lists.entries.iter_mut().enumerate() {
             if registers.lists.used >> index & 1 != 0 {
-                *entry = POISON;
+                *entry ^= STATES;
             }
         }
         trap
@@ -139,6 +142,16 @@ impl Machine for Sim {
     fn write_lists(&self, registers: &Registers) {
         let mut processor = self.processor(spin::processor());
         processor.loaded(registers).interface.write(&registers.lists);
+        self.check_links(&processor);
+    }
+
+    fn read_list(&self, cpu: CpuIndex, place: usize) -> u64 {
+        self.own(cpu).loaded.as_ref().expect("no vCPU is loaded").interface.read_one(place)
+    }
+
+    fn write_list(&self, cpu: CpuIndex, place: usize, entry: u64) {
+        let mut processor = self.own(cpu);
+        processor.loaded.as_mut().expect("no vCPU is loaded").interface.write_one(place, entry);
         self.check_links(&processor);
     }
 

@@ -53,27 +53,45 @@ impl Interface {
         self.underflow = lists.underflow;
     }
 
+    pub(super) fn read_one(&self, place: usize) -> u64 {
+        self.entries[place]
+    }
+
+    pub(super) fn write_one(&mut self, place: usize, entry: u64) {
+        assert!(!ListRegister(entry).is_empty(), "list register {place} is written empty: {entry:#x}");
+        self.entries[place] = entry;
+        self.check_entries(&self.entries);
+    }
+
     /// What the architecture, or the contract, forbids.
     fn check(&self, lists: &Lists) {
-        let mut virtual_intids = Vec::new();
-        let mut physical_intids = Vec::new();
         for (index, word) in lists.entries.iter().enumerate() {
-            let entry = ListRegister(*word);
             let used = lists.used >> index & 1 != 0;
             assert_eq!(
                 used,
                 *word != 0,
                 "list register {index} holds {word:#x} and is marked {used}: {lists:x?}"
             );
-            if !used {
+            let empty = ListRegister(*word).is_empty();
+            assert!(!used || !empty, "list register {index} is written empty: {word:#x}");
+        }
+        self.check_entries(&lists.entries);
+    }
+
+    /// What may not be in the list registers together; an entry that is neither pending nor active is in none.
+    fn check_entries(&self, entries: &[u64; LIST_REGISTERS]) {
+        let mut virtual_intids = Vec::new();
+        let mut physical_intids = Vec::new();
+        for (index, word) in entries.iter().enumerate() {
+            let entry = ListRegister(*word);
+            if entry.is_empty() {
                 continue;
             }
             assert!(index < self.count, "there is no list register {index}");
-            assert!(!entry.is_empty(), "list register {index} is written empty: {word:#x}");
             assert!(entry.intid() < 1020, "list register {index} has a strange INTID: {word:#x}");
             assert!(
                 !virtual_intids.contains(&entry.intid()),
-                "an INTID is in two list registers: {lists:x?}"
+                "an INTID is in two list registers: {entries:x?}"
             );
             virtual_intids.push(entry.intid());
             if entry.is_linked() {
@@ -81,7 +99,7 @@ impl Interface {
                 assert!(!both, "a linked entry is pending and active: {word:#x}");
                 assert!(
                     !physical_intids.contains(&entry.physical()),
-                    "a physical INTID is linked twice: {lists:x?}"
+                    "a physical INTID is linked twice: {entries:x?}"
                 );
                 physical_intids.push(entry.physical());
             }

@@ -3,7 +3,8 @@
 //! One [`Gic`] is shared by the vCPUs of a domain, under the domain's interrupt lock. Guests reach it by
 //! MMIO ([`Gic::read`], [`Gic::write`]) and by SGI registers ([`Gic::sgi`]); lines and physical interrupts
 //! come in by [`Gic::set_line`] and [`Gic::inject_physical`]; and interrupts go out through the list
-//! registers of a vCPU ([`Gic::fold`], [`Gic::refill`]). The CPU interface itself is the hardware's.
+//! registers of a vCPU ([`Gic::fold`], [`Gic::refill`], or [`Gic::raise_running`] for one at a time). The CPU
+//! interface itself is the hardware's.
 //!
 //! # Who owns the state
 //! What is in a list register belongs to the hardware: the guest acknowledges and ends it without a trap.
@@ -31,6 +32,7 @@
 mod attention;
 mod bank;
 mod deliver;
+mod direct;
 mod distributor;
 mod interrupt;
 mod owed;
@@ -42,6 +44,7 @@ use super::affinity;
 use super::system_register::SgiGroup;
 use crate::bits::index;
 pub use attention::{Attention, Iter as AttentionIter};
+pub use direct::{Raise, Raised};
 use interrupt::{Change, EDGE, ENABLED, Interrupt, LINK, LISTED, NOBODY, RELEASE, SOURCED};
 use owed::Owed;
 

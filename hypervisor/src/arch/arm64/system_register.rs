@@ -2,6 +2,7 @@
 
 use machine::contract::Machine;
 use model::arm64::exception;
+use model::arm64::gic::Raise;
 use model::arm64::system_register::{Emulation, SgiGroup, classify};
 use model::arm64::timer::TimerRegister;
 use model::arm64::{SystemRegisterAccess, Trap};
@@ -80,9 +81,7 @@ fn send<M: Machine>(
     access: SystemRegisterAccess,
     group: SgiGroup,
 ) {
-    let Some(current) = local.current.as_mut() else { return };
-    let (domain, index) = (current.domain, current.vcpu.index);
+    let Some(current) = local.current.as_ref() else { return };
     let value = current.state.registers.general(access.target);
-    let attention = domain.interrupts.lock().sgi(index, value, group);
-    hypervisor.notify(domain, attention, local.index);
+    hypervisor.raise_here(local, Raise::Sgi(value, group));
 }

@@ -24,9 +24,11 @@ enum Step {
     End,
     Kick,
     Sgi { targets: u64 },
+    SgiToOneself,
+    Pulse { of: usize, running: bool },
     Edge(usize),
     Line { of: usize, high: bool },
-    Inject(usize),
+    Inject { of: usize, running: bool },
     Bit { base: u64, of: usize },
     Priority { of: usize, priority: u8 },
     Route { of: usize, to: usize },
@@ -41,9 +43,11 @@ fn step() -> impl Strategy<Value = Step> {
         5 => Just(Step::End),
         3 => Just(Step::Kick),
         3 => any::<u64>().prop_map(|targets| Step::Sgi { targets }),
+        3 => Just(Step::SgiToOneself),
         4 => (0..EDGES.len()).prop_map(Step::Edge),
+        4 => (0..ALL.len(), any::<bool>()).prop_map(|(of, running)| Step::Pulse { of, running }),
         4 => (0_usize..3, any::<bool>()).prop_map(|(of, high)| Step::Line { of, high }),
-        4 => (0_usize..3).prop_map(Step::Inject),
+        4 => (0_usize..3, any::<bool>()).prop_map(|(of, running)| Step::Inject { of, running }),
         6 => (bit_register(), 0..ALL.len())
             .prop_map(|(base, of)| Step::Bit { base, of }),
         3 => (0..ALL.len(), any::<u8>()).prop_map(|(of, priority)| Step::Priority { of, priority }),
@@ -341,7 +345,11 @@ impl World {
             Step::Sgi { targets } => self.send(vcpu, targets),
             Step::Edge(of) => self.edge(vcpu, EDGES[of]),
             Step::Line { of, high } => self.line(vcpu, [LEVEL_PPI, LEVELS[0], LEVELS[1]][of], high),
-            Step::Inject(of) => self.inject(vcpu, [LINKED_PPI, LINKED_EDGE, LINKED_LEVEL][of]),
+            Step::SgiToOneself => self.send_to_oneself(vcpu),
+            Step::Pulse { of, running } => self.pulse(vcpu, ALL[of], running),
+            Step::Inject { of, running } => {
+                self.inject(vcpu, [LINKED_PPI, LINKED_EDGE, LINKED_LEVEL][of], running);
+            }
             Step::Bit { base, of } => self.bit(vcpu, base, ALL[of]),
             Step::Priority { of, priority } => {
                 self.priorities.insert(slot(ALL[of], vcpu), priority & 0xf8);
@@ -379,6 +387,50 @@ impl World {
         self.after(vcpu, attention);
     }
 
+    fn send_to_oneself(&mut self, vcpu: usize) {
+        if self.version == Version::V2 {
+            return self.send(vcpu, 1 << vcpu);
+        }
+        if self.group1.contains(&(SGI, vcpu)) {
+            self.latch((SGI, vcpu, 0));
+        }
+        self.raise(vcpu, Raise::Sgi(SGI << 24 | 1 << vcpu, SgiGroup::Group1));
+    }
+
+    /// Becomes pending, in a list register or by the long way.
+    fn pulse(&mut self, vcpu: usize, intid: u64, running: bool) {
+        if intid < 16 {
+            return;
+        }
+        let (place, owner) = slot(intid, vcpu);
+        self.latch((place, owner, 0));
+        if running {
+            self.raise(vcpu, Raise::Pulse(intid as u32));
+        } else {
+            let attention = self.gic.pulse(vcpu, intid as u32);
+            self.after(vcpu, attention);
+        }
+    }
+
+    fn raise(&mut self, vcpu: usize, raise: Raise) {
+        let Processor { lists, .. } = &mut self.processors[vcpu];
+        let hardware = lists.entries;
+        let raised = self.gic.raise_running(vcpu, raise, lists, |place| hardware[place]);
+        self.raised(vcpu, hardware, raised);
+    }
+
+    /// At most the one list register is to be written; the others stand as they are.
+    fn raised(&mut self, vcpu: usize, hardware: [u64; 16], raised: Raised) {
+        let lists = &self.processors[vcpu].lists;
+        assert!(lists.used.count_ones() as usize <= self.list_registers);
+        for (place, before) in hardware.into_iter().enumerate() {
+            // What the guest was done with may have been taken back without another in its place.
+            let taken_back = ListRegister(before).is_empty() && lists.used >> place & 1 == 0;
+            assert!(raised.listed == Some(place) || lists.entries[place] == before || taken_back);
+        }
+        self.after(vcpu, raised.attention);
+    }
+
     fn edge(&mut self, vcpu: usize, intid: u64) {
         self.latch((intid, 0, 0));
         let attention = self.gic.set_line(intid as u32, vcpu, true);
@@ -399,10 +451,13 @@ impl World {
         self.after(vcpu, attention);
     }
 
-    fn inject(&mut self, vcpu: usize, intid: u64) {
+    fn inject(&mut self, vcpu: usize, intid: u64, running: bool) {
         let (intid, owner) = slot(intid, vcpu);
         if self.physical.insert((intid, owner)) {
             self.latch((intid, owner, 0));
+            if running {
+                return self.raise(vcpu, Raise::Physical(intid as u32, intid as u32 + 100));
+            }
             let attention = self.gic.inject_physical(vcpu, intid as u32, intid as u32 + 100);
             self.after(vcpu, attention);
         }
