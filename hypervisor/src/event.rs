@@ -20,9 +20,10 @@ use machine::frames::GuestFrame;
 use machine::lock::{Lock, Rank};
 use model::arm64::gic::Raise;
 
-use crate::cpu::Local;
+use crate::cpu::{Current, Local};
 use crate::domain::Domain;
 use crate::hypervisor::Hypervisor;
+use crate::pv::Pv;
 use crate::vcpu::Vcpu;
 
 /// Ports of a domain that is not dom0, port 0 with them.
@@ -261,16 +262,16 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Tells a domain, on behalf of the loaded vCPU, that an event has come.
     #[inline]
-    pub fn tell_from(&self, local: &mut Local<'_, M>, domain: &Domain<M>, news: News) {
+    pub fn tell_from(&self, local: &mut Local<'_, M>, (domain, pv): (&Domain<M>, &Pv), news: News) {
         let News::Upcall(vcpu) = news else { return };
-        match local.current.as_ref().map(|current| (current.domain, current.vcpu.index)) {
+        let vcpu = usize::from(vcpu);
+        let own =
+            |current: &Current<'_, M>| current.domain.index == domain.index && current.vcpu.index == vcpu;
+        if local.current.as_ref().is_some_and(own) {
             // A vCPU that runs has nothing to wake up from.
-            Some((own, index)) if own.index == domain.index && index == usize::from(vcpu) => {
-                if let Some(pv) = &own.pv {
-                    self.raise_here(local, Raise::Pulse(pv.event_interrupt));
-                }
-            }
-            _ => self.upcall(domain, usize::from(vcpu), local.index),
+            self.raise_here(local, Raise::Pulse(pv.event_interrupt));
+        } else {
+            self.upcall(domain, vcpu, local.index);
         }
     }
 
@@ -294,9 +295,15 @@ impl<M: Machine> Hypervisor<M> {
 
     /// What follows once a port may have become pending: the vCPU is told, and those that poll for it wake.
     #[inline]
-    fn told_from(&self, local: &mut Local<'_, M>, domain: &Domain<M>, port: PortNumber, news: News) {
-        self.tell_from(local, domain, news);
-        if domain.pv.as_ref().is_some_and(|pv| pv.events.has_pollers()) {
+    fn told_from(
+        &self,
+        local: &mut Local<'_, M>,
+        (domain, pv): (&Domain<M>, &Pv),
+        port: PortNumber,
+        news: News,
+    ) {
+        self.tell_from(local, (domain, pv), news);
+        if pv.events.has_pollers() {
             self.wake_pollers(domain, port, local.index);
         }
     }
@@ -333,9 +340,12 @@ impl<M: Machine> Hypervisor<M> {
     /// # Errors
     /// `EINVAL` for a port from which nothing can be sent.
     #[inline]
-    pub fn send(&self, local: &mut Local<'_, M>, port: PortNumber) -> Result<(), Errno> {
-        let domain = local.caller()?.domain;
-        let pv = domain.pv.as_ref().ok_or(Errno::NoSys)?;
+    pub fn send(
+        &self,
+        local: &mut Local<'_, M>,
+        (domain, pv): (&Domain<M>, &Pv),
+        port: PortNumber,
+    ) -> Result<(), Errno> {
         let (news, remote) = {
             let mut state = pv.events.lock();
             match state.channels.used(port).ok_or(Errno::Inval)?.binding {
@@ -347,7 +357,7 @@ impl<M: Machine> Hypervisor<M> {
             }
         };
         let Some((index, remote_port)) = remote else {
-            self.told_from(local, domain, port, news);
+            self.told_from(local, (domain, pv), port, news);
             return Ok(());
         };
         let Some(remote) = self.domains.get(index) else { return Ok(()) };
@@ -361,7 +371,7 @@ impl<M: Machine> Hypervisor<M> {
             }
             state.set_pending(&self.machine, remote_port)
         };
-        self.told_from(local, remote, remote_port, news);
+        self.told_from(local, (remote, remote_pv), remote_port, news);
         Ok(())
     }
 

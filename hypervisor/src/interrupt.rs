@@ -76,18 +76,23 @@ impl<M: Machine> Hypervisor<M> {
         let Some(current) = local.current.as_mut() else { return };
         let (index, lists) = (current.vcpu.index, &mut current.state.registers.lists);
         let read = |place| self.machine.read_list(cpu, place);
-        let raised = current.domain.interrupts.lock().raise_running(index, raise, lists, read);
-        if let Some(place) = raised.listed {
-            if let Some(entry) = lists.entries.get(place) {
-                self.machine.write_list(cpu, place, *entry);
-            }
-        } else {
-            let domain = current.domain;
-            if raised.attention.contains(index) {
-                local.refill();
-            }
-            self.notify(domain, raised.attention.without(index), cpu);
+        let write = |place, entry| self.machine.write_list(cpu, place, entry);
+        let attention = current.domain.interrupts.lock().raise_running(index, raise, lists, (read, write));
+        if !attention.is_empty() {
+            self.raised_elsewhere(local, attention);
         }
+    }
+
+    /// What was raised has to be put into list registers, of the loaded vCPU or of others.
+    #[cold]
+    #[inline(never)]
+    fn raised_elsewhere(&self, local: &mut Local<'_, M>, attention: Attention) {
+        let Some(current) = local.current.as_ref() else { return };
+        let (domain, index) = (current.domain, current.vcpu.index);
+        if attention.contains(index) {
+            local.refill();
+        }
+        self.notify(domain, attention.without(index), local.index);
     }
 
     /// Brings the emulated timer's line to the guest, where it has changed.

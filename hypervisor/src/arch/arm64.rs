@@ -11,7 +11,7 @@ mod system_register;
 use machine::contract::Machine;
 use model::arm64::exception;
 use model::arm64::trap::{AbortReason, Exit};
-use model::arm64::{Registers, Trap, VirtualTimer};
+use model::arm64::{Cause, Registers, Trap, VirtualTimer};
 
 use crate::cpu::{Current, Local};
 use crate::domain::End;
@@ -26,6 +26,8 @@ const FIRST_PSTATE: u64 = 0x1c5;
 const FIRST_SCTLR: u64 = 0x00c5_0078;
 /// HVC's immediate for Xen's hypercalls (`public/arch-arm.h`).
 const XEN_HVC: u16 = 0xea1;
+/// The syndrome of such a call from AArch64: its class, a 32-bit instruction, the immediate.
+const XEN_HVC_SYNDROME: u64 = 0x16 << 26 | 1 << 25 | 0xea1;
 
 /// Registers of a vCPU that has never run.
 pub fn reset_registers(index: usize, timer_offset: u64) -> Registers {
@@ -50,6 +52,11 @@ pub fn start(registers: &mut Registers, start: Start) {
 /// Acts on a trap of the loaded vCPU.
 #[inline]
 pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: Trap) {
+    // What comes most, without looking at all that it could be.
+    if trap.syndrome == XEN_HVC_SYNDROME && trap.cause == Cause::Synchronous {
+        hypercall::handle(hypervisor, local);
+        return;
+    }
     let Some(current) = local.current.as_mut() else { return };
     match trap.decode() {
         Exit::Hypercall { immediate: XEN_HVC } => hypercall::handle(hypervisor, local),

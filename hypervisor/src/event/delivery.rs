@@ -28,6 +28,18 @@ pub struct InfoPlace {
     pub offset: usize,
 }
 
+impl InfoPlace {
+    /// Sets `evtchn_upcall_pending` of this vCPU; news if it was not.
+    #[inline]
+    fn mark<M: Machine>(&self, machine: &M, vcpu: u16) -> News {
+        let at = self.offset.wrapping_add(offset::VCPU_INFO_EVTCHN_UPCALL_PENDING);
+        match machine.word(&self.frame, at, Word::Swap8(1)) {
+            Some(0) => News::Upcall(vcpu),
+            _ => News::None,
+        }
+    }
+}
+
 /// What a vCPU has to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum News {
@@ -143,21 +155,17 @@ impl Delivery {
         let Some(place) = self.places.get(usize::from(vcpu)).and_then(Option::as_ref) else {
             return News::None;
         };
-        let at = place.offset.saturating_add(offset::VCPU_INFO_EVTCHN_PENDING_SEL);
+        let at = place.offset.wrapping_add(offset::VCPU_INFO_EVTCHN_PENDING_SEL);
         match machine.word(&place.frame, at, Word::Set64(selected)) {
-            Some(before) if before & selected == 0 => self.mark(machine, vcpu),
+            Some(before) if before & selected == 0 => place.mark(machine, vcpu),
             _ => News::None,
         }
     }
 
     /// Sets `evtchn_upcall_pending`; news if it was not.
     pub fn mark<M: Machine>(&self, machine: &M, vcpu: u16) -> News {
-        let Some(place) = self.places.get(usize::from(vcpu)).and_then(Option::as_ref) else {
-            return News::None;
-        };
-        let at = place.offset.saturating_add(offset::VCPU_INFO_EVTCHN_UPCALL_PENDING);
-        match machine.word(&place.frame, at, Word::Swap8(1)) {
-            Some(0) => News::Upcall(vcpu),
+        match self.places.get(usize::from(vcpu)) {
+            Some(Some(place)) => place.mark(machine, vcpu),
             _ => News::None,
         }
     }

@@ -46,11 +46,10 @@ pub(super) fn event_channel_op<M: Machine>(
 #[inline(never)]
 fn send<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, call: &Call) -> Answer {
     let current = local.caller()?;
-    if current.domain.pv.is_none() {
-        return Err(Errno::NoSys);
-    }
+    let domain = current.domain;
+    let pv = domain.pv.as_ref().ok_or(Errno::NoSys)?;
     let EvtchnSend { port } = hypervisor.read(current, Handle::new(call.argument(1)))?;
-    hypervisor.send(local, port).map(|()| 0)
+    hypervisor.send(local, (domain, pv), port).map(|()| 0)
 }
 
 /// All other sub-operations.
@@ -69,7 +68,7 @@ fn rarer<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, call:
                 state.channels.get(port).or(state.channels.zeroth(port)).ok_or(Errno::Inval)?;
                 state.unmask(&hypervisor.machine, port)
             };
-            hypervisor.tell_from(local, domain, news);
+            hypervisor.tell_from(local, (domain, pv), news);
             Ok(0)
         }
         event::EVTCHNOP_CLOSE => {

@@ -36,6 +36,13 @@ unsafe fn copy(to: usize, from: usize, bytes: usize) {
         unsafe { copy_foreign(to, from, bytes) };
         return;
     }
+    if bytes == 4 {
+        // SAFETY: the caller's promise.
+        unsafe {
+            asm!("ldr {0:w}, [{1}]", "str {0:w}, [{2}]", out(reg) _, in(reg) from, in(reg) to, options(nostack))
+        };
+        return;
+    }
     // SAFETY: the caller's promise; `bytes` are read and written, and nothing else.
     unsafe {
         asm!(
@@ -157,7 +164,7 @@ pub(crate) fn word(frame: &GuestFrame, offset: usize, act: Word) -> Option<u64> 
 }
 
 /// The acts that write only where the word is as expected, and those on small words.
-#[inline]
+#[inline(always)]
 fn exchange(at: usize, act: Word) -> u64 {
     match act {
         Word::Exchange32(before, after) => update!(
@@ -273,59 +280,77 @@ fn translate(table: &FrameTable, _map: &Stage2, address: u64, writing: bool) -> 
     (answer >> 56 == CACHED || table.knows(found)).then(|| seen_at(found))
 }
 
-/// Calls `act` with the parts of `[address, address + bytes)` that lie in one page each: where it is seen,
-/// the offset in the whole, and its bytes.
-#[cold]
-#[inline(never)]
-fn each_page(
-    (table, map): (&FrameTable, &Stage2),
-    (address, bytes, writing): (u64, usize, bool),
-    act: &mut dyn FnMut(usize, usize, usize),
+/// Which way bytes go between the loaded guest and us.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    FromGuest,
+    ToGuest,
+}
+
+/// Copies between an address of the loaded guest's and bytes of ours.
+///
+/// # Safety
+/// `ours` is readable, and writable if they come from the guest, for `bytes`.
+#[inline(always)]
+unsafe fn exchange_guest(
+    tables: (&FrameTable, &Stage2),
+    way: Way,
+    address: u64,
+    ours: (usize, usize),
 ) -> bool {
-    let mut done = 0;
-    while done < bytes {
-        let at = address.wrapping_add(done as u64);
-        let part = FRAME.wrapping_sub(at as usize & (FRAME - 1)).min(bytes.wrapping_sub(done));
-        let Some(place) = translate(table, map, at, writing) else { return false };
-        act(place, done, part);
-        done = done.wrapping_add(part);
+    let (at, bytes) = ours;
+    if bytes == 0 || bytes > FRAME - (address as usize & (FRAME - 1)) {
+        // SAFETY: the caller's promise.
+        return unsafe { exchange_pages(tables, way, address, ours) };
     }
+    // One page has it all, as nearly always.
+    let Some(place) = translate(tables.0, tables.1, address, way == Way::ToGuest) else { return false };
+    let (to, from) = if way == Way::FromGuest { (at, place) } else { (place, at) };
+    // SAFETY: `place` is mapped RAM that the guest has for as long as its map is locked; the rest is the caller's
+    // promise.
+    unsafe { copy(to, from, bytes) };
     true
 }
 
-/// Are these bytes in one page? So they are nearly always.
-#[inline(always)]
-fn is_one_part(address: u64, bytes: usize) -> bool {
-    bytes > 0 && bytes <= FRAME - (address as usize & (FRAME - 1))
+/// The same, page by page.
+///
+/// # Safety
+/// As for [`exchange_guest`].
+#[cold]
+#[inline(never)]
+unsafe fn exchange_pages(
+    tables: (&FrameTable, &Stage2),
+    way: Way,
+    address: u64,
+    ours: (usize, usize),
+) -> bool {
+    let (mut at, mut left, mut address) = (ours.0, ours.1, address);
+    while left > 0 {
+        let part = FRAME.wrapping_sub(address as usize & (FRAME - 1)).min(left);
+        // SAFETY: the caller's promise; this part lies in one page.
+        if !unsafe { exchange_guest(tables, way, address, (at, part)) } {
+            return false;
+        }
+        (at, left, address) =
+            (at.wrapping_add(part), left.wrapping_sub(part), address.wrapping_add(part as u64));
+    }
+    true
 }
 
 /// Copies from an address of the loaded guest's.
 #[inline]
 pub(crate) fn read_guest(table: &FrameTable, map: &Stage2, address: u64, into: &mut [u8]) -> bool {
-    let (to, bytes) = (into.as_mut_ptr() as usize, into.len());
-    // SAFETY: `place` is mapped RAM that the guest has for as long as its map is locked; `to + done` to its
-    // end is in `into`.
-    let mut act = |place, done, part| unsafe { copy(to.wrapping_add(done), place, part) };
-    if !is_one_part(address, bytes) {
-        return each_page((table, map), (address, bytes, false), &mut act);
-    }
-    let Some(place) = translate(table, map, address, false) else { return false };
-    act(place, 0, bytes);
-    true
+    let ours = (into.as_mut_ptr() as usize, into.len());
+    // SAFETY: `into` is ours to write.
+    unsafe { exchange_guest((table, map), Way::FromGuest, address, ours) }
 }
 
 /// Copies to an address of the loaded guest's.
 #[inline]
 pub(crate) fn write_guest(table: &FrameTable, map: &Stage2, address: u64, from: &[u8]) -> bool {
-    let (source, bytes) = (from.as_ptr() as usize, from.len());
-    // SAFETY: as in `read_guest`, the other way round.
-    let mut act = |place, done, part| unsafe { copy(place, source.wrapping_add(done), part) };
-    if !is_one_part(address, bytes) {
-        return each_page((table, map), (address, bytes, true), &mut act);
-    }
-    let Some(place) = translate(table, map, address, true) else { return false };
-    act(place, 0, bytes);
-    true
+    let ours = (from.as_ptr() as usize, from.len());
+    // SAFETY: `from` is ours to read.
+    unsafe { exchange_guest((table, map), Way::ToGuest, address, ours) }
 }
 
 /// The guest address behind an address of the loaded guest's.

@@ -44,7 +44,7 @@ use super::affinity;
 use super::system_register::SgiGroup;
 use crate::bits::index;
 pub use attention::{Attention, Iter as AttentionIter};
-pub use direct::{Raise, Raised};
+pub use direct::Raise;
 use interrupt::{Change, EDGE, ENABLED, Interrupt, LINK, LISTED, NOBODY, RELEASE, SOURCED};
 use owed::Owed;
 
@@ -177,6 +177,7 @@ impl Gic {
 
     /// An SGI, from a write of ICC_SGI1R_EL1 (group 1), ICC_SGI0R_EL1 or ICC_ASGI1R_EL1 (group 0) by
     /// vCPU `from`. Only for a GICv3. Targets that do not exist are ignored.
+    #[inline(never)]
     pub fn sgi(&mut self, from: usize, value: u64, group: SgiGroup) -> Attention {
         let everybody = self.everybody;
         let targets =

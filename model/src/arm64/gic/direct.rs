@@ -8,7 +8,7 @@
 use super::super::Lists;
 use super::super::list_register::ListRegister;
 use super::interrupt::{ACTIVE, Change, GROUP1, Interrupt, LISTED, NOBODY, SOURCED, Turn};
-use super::{Attention, Gic, SgiGroup, sgi_targets};
+use super::{Attention, Gic, PRIVATE, SGIS, SgiGroup, sgi_targets};
 use crate::bits::{Ones, index, low_u32};
 
 /// What raises an interrupt.
@@ -22,96 +22,75 @@ pub enum Raise {
     Sgi(u64, SgiGroup),
 }
 
-/// Where a raised interrupt has gone.
-#[must_use = "a list register has to be written, or vCPUs have to be refilled"]
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Raised {
-    /// Into this list register, which is to be written from the vCPU's [`Lists`].
-    pub listed: Option<usize>,
-    /// What these vCPUs are owed; as for any other change.
-    pub attention: Attention,
-}
-
-impl Raised {
-    const NOTHING: Self = Self { listed: None, attention: Attention::NONE };
-}
-
 impl Gic {
-    /// Raises an interrupt for, or by, a vCPU that is loaded; `lists` are its own, and `read` reads one of the
-    /// hardware's list registers.
+    /// Raises an interrupt for, or by, a vCPU that is loaded. `lists` are its own, `read` reads one of the hardware's
+    /// list registers, `write` writes one. The returned vCPUs are owed something; none where a list register has the
+    /// interrupt now.
     #[inline]
     pub fn raise_running(
         &mut self,
         vcpu: usize,
         raise: Raise,
         lists: &mut Lists,
-        read: impl FnOnce(usize) -> u64,
-    ) -> Raised {
+        (read, write): (impl FnOnce(usize) -> u64, impl FnOnce(usize, u64)),
+    ) -> Attention {
         let intid = match raise {
-            Raise::Pulse(intid) => {
-                let intid = index(intid);
-                let interrupt = self.line_mut(vcpu, intid);
-                if interrupt.is_none_or(|interrupt| interrupt.set_pending() == Change::None) {
-                    return Raised::NOTHING;
-                }
-                intid
+            Raise::Pulse(intid) | Raise::Physical(intid, _) if index(intid) < SGIS => return Attention::NONE,
+            Raise::Pulse(intid) | Raise::Physical(intid, _) => index(intid),
+            Raise::Sgi(value, group) if value >> 40 & 1 != 0 || sgi_targets(value) != Attention::of(vcpu) => {
+                return self.sgi(vcpu, value, group);
             }
-            Raise::Physical(intid, physical) => {
-                let intid = index(intid);
-                let (Some(interrupt), Ok(physical)) = (self.line_mut(vcpu, intid), u16::try_from(physical))
-                else {
-                    return Raised::NOTHING;
-                };
-                interrupt.inject(physical);
-                intid
-            }
-            Raise::Sgi(value, group) => {
-                if value >> 40 & 1 != 0 || sgi_targets(value) != Attention::of(vcpu) {
-                    return Raised { listed: None, attention: self.sgi(vcpu, value, group) };
-                }
-                let intid = index(low_u32(value >> 24 & 0xf));
-                let group1 = group == SgiGroup::Group1;
-                match self.interrupt_mut(vcpu, intid).filter(|sgi| sgi.is(GROUP1) == group1) {
-                    Some(sgi) => sgi.signal(0),
-                    None => return Raised::NOTHING,
-                }
-                intid
-            }
+            Raise::Sgi(value, _) => index(low_u32(value >> 24 & 0xf)),
         };
-        self.place(vcpu, intid, lists, read)
+        let Some(cpu) = self.vcpus.get_mut(vcpu) else { return Attention::NONE };
+        // Otherwise something else is to change in the list registers, or waits for one.
+        let alone = !cpu.dirty && cpu.owed.is_empty();
+        let interrupt = match intid.checked_sub(PRIVATE) {
+            None => cpu.private.get_mut(intid),
+            Some(spi) => self.shared.get_mut(spi),
+        };
+        let Some(interrupt) = interrupt else { return Attention::NONE };
+        if !interrupt.raise(raise) {
+            return Attention::NONE;
+        }
+        let turn = Turn { vcpu: u8::try_from(vcpu).unwrap_or(NOBODY), groups: self.groups, noticed: false };
+        let place = free_place(interrupt, intid, turn.vcpu, (lists, self.list_registers)).filter(|_| alone);
+        let change = place.map_or(Some(Change::Settle), |place| take_back(interrupt, place, lists, read));
+        if let Some(place) = place
+            && change == Some(Change::Settle)
+            && is_deliverable(interrupt, turn)
+            && let Some(entry) = lists.entries.get_mut(place)
+        {
+            let listed = interrupt.list(u32::try_from(intid).unwrap_or(0), turn).0;
+            *entry = listed;
+            lists.used |= bit_of(place);
+            write(place, listed);
+            return Attention::NONE;
+        }
+        self.long_way(vcpu, intid, change.unwrap_or(Change::Settle))
     }
 
-    /// Puts an interrupt that has just become pending where it belongs.
+    #[cold]
+    #[inline(never)]
+    fn long_way(&mut self, vcpu: usize, intid: usize, change: Change) -> Attention {
+        self.follow(vcpu, intid, change)
+    }
+}
+
+impl Interrupt {
+    /// Becomes pending as asked; false where that changes nothing.
     #[inline]
-    fn place(
-        &mut self,
-        vcpu: usize,
-        intid: usize,
-        lists: &mut Lists,
-        read: impl FnOnce(usize) -> u64,
-    ) -> Raised {
-        let settled = self.vcpus.get(vcpu).is_some_and(|cpu| !cpu.dirty && cpu.owed.is_empty());
-        let (groups, room) = (self.groups, self.list_registers);
-        let number = u8::try_from(vcpu).unwrap_or(NOBODY);
-        let turn = Turn { vcpu: number, groups, noticed: false };
-        if let Some(interrupt) = self.interrupt_mut(vcpu, intid)
-            && settled
-            && let Some(place) = free_place(interrupt, intid, number, (lists, room))
-        {
-            let change = take_back(interrupt, place, lists, read);
-            if change == Some(Change::Settle) && is_deliverable(interrupt, turn) {
-                let name = u32::try_from(intid).unwrap_or(0);
-                if let Some(entry) = lists.entries.get_mut(place) {
-                    *entry = interrupt.list(name, turn).0;
-                    lists.used |= 1_u16.wrapping_shl(u32::try_from(place).unwrap_or(0));
-                }
-                return Raised { listed: Some(place), attention: Attention::NONE };
-            }
-            if let Some(change) = change {
-                return Raised { listed: None, attention: self.follow(vcpu, intid, change) };
-            }
+    fn raise(&mut self, raise: Raise) -> bool {
+        match raise {
+            Raise::Pulse(_) => return self.set_pending() != Change::None,
+            Raise::Physical(_, physical) => match u16::try_from(physical) {
+                Ok(physical) => self.inject(physical),
+                Err(_) => return false,
+            },
+            Raise::Sgi(_, group) if self.is(GROUP1) == (group == SgiGroup::Group1) => self.signal(0),
+            Raise::Sgi(..) => return false,
         }
-        Raised { listed: None, attention: self.settle(vcpu, intid) }
+        true
     }
 }
 
@@ -154,7 +133,7 @@ fn take_back(
     }
     if let Some(old) = lists.entries.get_mut(place) {
         *old = 0;
-        lists.used &= !1_u16.wrapping_shl(u32::try_from(place).unwrap_or(0));
+        lists.used &= !bit_of(place);
     }
     Some(interrupt.fold(entry))
 }
@@ -165,4 +144,10 @@ fn is_deliverable(interrupt: &Interrupt, turn: Turn) -> bool {
     !interrupt.is(ACTIVE | SOURCED)
         && interrupt.wanted_by() == turn.vcpu
         && interrupt.is_forwarded(turn.groups)
+}
+
+/// A list register's bit in [`Lists::used`].
+#[inline]
+fn bit_of(place: usize) -> u16 {
+    1_u16.wrapping_shl(u32::try_from(place).unwrap_or(0))
 }

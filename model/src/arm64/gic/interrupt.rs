@@ -42,6 +42,8 @@ const DROP_PENDING: u16 = 1 << 12;
 const DROP_ACTIVE: u16 = 1 << 13;
 /// The link is newer than the list register.
 const FRESH: u16 = 1 << 14;
+/// The end of the list register is noticed.
+const NOTICED: u16 = 1 << 15;
 
 /// One interrupt.
 #[derive(Clone, Copy, Debug)]
@@ -191,8 +193,8 @@ impl Interrupt {
                 return Change::None;
             }
             self.set(PENDING);
-        } else if high && self.flags & (LISTED | LINK) == LISTED {
-            // Its end will be noticed, and the level looked at then.
+        } else if high && self.flags & (LISTED | LINK | NOTICED) == LISTED | NOTICED {
+            // The level is looked at then.
             return Change::None;
         }
         Change::Settle
@@ -352,7 +354,7 @@ impl Interrupt {
         if entry.is_empty() && entry.is_linked() && !self.is(FRESH) {
             self.clear(LINK);
         }
-        self.clear(LISTED | LATCHED | DROP_PENDING | DROP_ACTIVE);
+        self.clear(LISTED | LATCHED | DROP_PENDING | DROP_ACTIVE | NOTICED);
         self.unlink_if_gone()
     }
 
@@ -363,7 +365,7 @@ impl Interrupt {
         let entry = ListRegister::new(intid, self.urgency()).group1_if(self.is(GROUP1));
         let entry = match self.flags & (LINK | SOURCED | EDGE) {
             EDGE => self.list_edge(entry, turn),
-            0 => self.list_level(entry),
+            0 => self.list_level(entry, turn.noticed),
             flags if flags & LINK != 0 => self.list_linked(entry, turn.noticed),
             _ => self.list_sourced(entry, turn.noticed),
         };
@@ -389,14 +391,17 @@ impl Interrupt {
         entry.active_if(active).pending_if(pending).notify_end_if(turn.noticed || self.is(PENDING))
     }
 
-    /// A level is looked at again at the end, so pending and active are never both set.
+    /// A level is looked at again at the end, so pending and active are never both set. What was pending for once,
+    /// without a level, has no need of that.
     #[inline]
-    fn list_level(&mut self, entry: ListRegister) -> ListRegister {
+    fn list_level(&mut self, entry: ListRegister, noticed: bool) -> ListRegister {
         let active = self.is(ACTIVE);
         if !active {
             self.latch();
         }
-        entry.active_if(active).pending_if(!active).notify_end_if(true)
+        let noticed = noticed || self.is_pending();
+        self.put(NOTICED, noticed);
+        entry.active_if(active).pending_if(!active).notify_end_if(noticed)
     }
 
     /// The list register takes over the latched pending state, if there is one.

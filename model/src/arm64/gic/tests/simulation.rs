@@ -412,23 +412,22 @@ impl World {
         }
     }
 
+    /// At most one list register is written; the others stand as they are.
     fn raise(&mut self, vcpu: usize, raise: Raise) {
         let Processor { lists, .. } = &mut self.processors[vcpu];
         let hardware = lists.entries;
-        let raised = self.gic.raise_running(vcpu, raise, lists, |place| hardware[place]);
-        self.raised(vcpu, hardware, raised);
-    }
-
-    /// At most the one list register is to be written; the others stand as they are.
-    fn raised(&mut self, vcpu: usize, hardware: [u64; 16], raised: Raised) {
-        let lists = &self.processors[vcpu].lists;
+        let mut written = None;
+        let write = |place, entry| written = Some((place, entry));
+        let attention = self.gic.raise_running(vcpu, raise, lists, (|place: usize| hardware[place], write));
+        assert!(written.is_none() || attention.is_empty());
         assert!(lists.used.count_ones() as usize <= self.list_registers);
         for (place, before) in hardware.into_iter().enumerate() {
+            let now = lists.entries[place];
             // What the guest was done with may have been taken back without another in its place.
             let taken_back = ListRegister(before).is_empty() && lists.used >> place & 1 == 0;
-            assert!(raised.listed == Some(place) || lists.entries[place] == before || taken_back);
+            assert!(written == Some((place, now)) || now == before || taken_back);
         }
-        self.after(vcpu, raised.attention);
+        self.after(vcpu, attention);
     }
 
     fn edge(&mut self, vcpu: usize, intid: u64) {
