@@ -173,6 +173,8 @@ pub trait Machine: Sync + core::fmt::Debug {
     /// Copies to where the loaded vCPU wants something. False where not all of it is there, is memory, and
     /// may be written by the guest's kernel; some may have been written.
     fn write_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64, from: &[u8]) -> bool;
+    /// A handle of the frame of RAM where the loaded guest's kernel would write at this address.
+    fn hold_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64) -> Option<GuestFrame>;
     /// The guest address behind an address of the loaded vCPU's, for its own reading or writing.
     fn guest_address(
         &self,

@@ -1,6 +1,7 @@
 //! multicall: a list of calls for one entry into the hypervisor.
 //!
-//! Each entry is read, served, and given its result before the next. An entry that has more to do writes
+//! Each entry is read, served, and given its result before the next. The page that it lies in is looked up once, and
+//! held until the list leaves it or an entry may have changed the caller's map. An entry that has more to do writes
 //! back its changed arguments; the list then goes on with it when the guest comes again.
 
 use abi::errno::Errno;
@@ -8,11 +9,18 @@ use abi::hypercall as number;
 use abi::layout::{Handle, Layout};
 use abi::xen::MulticallEntry;
 use machine::contract::Machine;
+use machine::frames::{FRAME_BYTES, FRAME_SIZE, GuestFrame};
 
 use super::{Answer, Call};
-use crate::cpu::Local;
+use crate::cpu::{Current, Local};
 use crate::hypervisor::Hypervisor;
 
+/// The last place in a page where an entry is not in two.
+const LAST: usize = FRAME_BYTES.saturating_sub(MulticallEntry::SIZE);
+/// Where the result is in an entry.
+const RESULT: usize = 8;
+/// The same, as a distance of addresses.
+const RESULT_BYTES: u64 = 8;
 /// Entries between two looks at what else there is to do.
 const AT_A_STRETCH: u32 = 16;
 
@@ -27,52 +35,115 @@ pub(super) fn multicall<M: Machine>(
     call: &mut Call,
 ) -> Answer {
     let list: Handle<MulticallEntry> = Handle::new(call.argument(0));
-    let count = call.word(1);
-    for done in 0..count {
+    let (count, mut done) = (call.word(1), 0);
+    while done < count {
         let entry = list.element(u64::from(done)).ok_or(Errno::Fault)?;
-        if done >= AT_A_STRETCH || (done > 0 && hypervisor.must_look(local)) {
-            let left = u64::from(count.saturating_sub(done));
-            call.arguments = [entry.address(), left, call.argument(2), call.argument(3), call.argument(4)];
+        let served = match hold(hypervisor, local.caller()?, entry.address()) {
+            Some(page) => in_page(hypervisor, local, page, (&mut done, count)),
+            None => one(hypervisor, local, entry).map(|()| done = done.saturating_add(1)),
+        };
+        if served == Err(Errno::Restart)
+            || served.is_ok() && done < count && is_to_pause(hypervisor, local, done)
+        {
+            let next = list.element(u64::from(done)).ok_or(Errno::Fault)?;
+            let [_, _, c, d, e] = call.arguments;
+            call.arguments = [next.address(), u64::from(count.saturating_sub(done)), c, d, e];
             return Err(Errno::Restart);
         }
-        one(hypervisor, local, entry).inspect_err(|error| {
-            if *error == Errno::Restart {
-                let left = u64::from(count.saturating_sub(done));
-                call.arguments = [entry.address(), left, 0, 0, 0];
-            }
-        })?;
+        served?;
     }
     Ok(0)
 }
 
-/// Serves one entry.
+/// Whether the caller has to come again for what is left.
+#[inline]
+fn is_to_pause<M: Machine>(hypervisor: &Hypervisor<M>, local: &Local<'_, M>, done: u32) -> bool {
+    done >= AT_A_STRETCH || hypervisor.must_look(local)
+}
+
+/// The page of an entry, and where in it the entry is; `None` where two pages have it, or none does that the caller
+/// could write.
+fn hold<M: Machine>(
+    hypervisor: &Hypervisor<M>,
+    current: &Current<'_, M>,
+    address: u64,
+) -> Option<(GuestFrame, usize)> {
+    let offset = usize::try_from(address & (FRAME_SIZE - 1)).ok().filter(|offset| *offset <= LAST)?;
+    let frame = hypervisor.machine.hold_guest(&current.state.registers, &current.domain.map, address)?;
+    Some((frame, offset))
+}
+
+/// Serves the entries that a page has, until it has no more, or until one may have taken it from the caller, or it is
+/// time to look what else there is to do.
+#[inline]
+fn in_page<M: Machine>(
+    hypervisor: &Hypervisor<M>,
+    local: &mut Local<'_, M>,
+    (frame, mut at): (GuestFrame, usize),
+    (done, count): (&mut u32, u32),
+) -> Result<(), Errno> {
+    let machine = &hypervisor.machine;
+    loop {
+        let mut bytes = MulticallEntry::zeroed();
+        machine.read_frame(&frame, at, &mut bytes);
+        let mut entry = MulticallEntry::from_bytes(&bytes);
+        if serve(hypervisor, local, &mut entry) == Err(Errno::Restart) {
+            machine.write_frame(&frame, at, &entry.to_bytes());
+            return Err(Errno::Restart);
+        }
+        machine.write_frame(&frame, at.wrapping_add(RESULT), &entry.result.to_le_bytes());
+        *done = done.saturating_add(1);
+        at = at.wrapping_add(MulticallEntry::SIZE);
+        // Memory and grant operations change the caller's map.
+        let is_last =
+            *done >= count || at > LAST || matches!(entry.op, number::MEMORY_OP | number::GRANT_TABLE_OP);
+        if is_last || is_to_pause(hypervisor, local, *done) {
+            return Ok(());
+        }
+    }
+}
+
+/// Serves an entry that two pages have.
+#[cold]
+#[inline(never)]
 fn one<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
     handle: Handle<MulticallEntry>,
 ) -> Result<(), Errno> {
-    let mut bytes = MulticallEntry::zeroed();
-    hypervisor.read_bytes(local.caller()?, handle.address(), bytes.as_mut())?;
-    let mut entry = MulticallEntry::from_bytes(&bytes);
-    let [a0, a1, a2, a3, a4, _] = entry.args;
+    let mut entry = hypervisor.read(local.caller()?, handle)?;
+    if serve(hypervisor, local, &mut entry) == Err(Errno::Restart) {
+        hypervisor.write(local.caller()?, handle, &entry)?;
+        return Err(Errno::Restart);
+    }
+    let result: Handle<u64> = Handle::new(handle.address().wrapping_add(RESULT_BYTES));
+    hypervisor.write(local.caller()?, result, &entry.result)
+}
+
+/// Serves an entry, which then has its result: only that is for the guest, who finds its arguments as they were.
+///
+/// # Errors
+/// `ERESTART` for one that has more to do: its arguments say what.
+#[inline]
+fn serve<M: Machine>(
+    hypervisor: &Hypervisor<M>,
+    local: &mut Local<'_, M>,
+    entry: &mut MulticallEntry,
+) -> Result<(), Errno> {
+    let [a0, a1, a2, a3, a4, last] = entry.args;
     let mut inner = Call { arguments: [a0, a1, a2, a3, a4] };
-    let answer = if entry.op == number::MULTICALL {
-        Err(Errno::Inval)
-    } else {
-        super::serve(hypervisor, local, entry.op, &mut inner)
+    let answer = match entry.op {
+        number::MULTICALL => Err(Errno::Inval),
+        op => super::serve(hypervisor, local, op, &mut inner),
     };
-    let current = local.caller()?;
-    match answer {
+    entry.result = match answer {
+        Ok(value) => value,
         Err(Errno::Restart) => {
             let [a0, a1, a2, a3, a4] = inner.arguments;
-            entry.args = [a0, a1, a2, a3, a4, entry.args.last().copied().unwrap_or(0)];
-            hypervisor.write(current, handle, &entry)?;
+            entry.args = [a0, a1, a2, a3, a4, last];
             return Err(Errno::Restart);
         }
-        Ok(value) => entry.result = value,
-        Err(error) => entry.result = error.result(),
-    }
-    // Only the result: the guest finds its arguments as they were.
-    let result: Handle<u64> = Handle::new(handle.address().wrapping_add(8));
-    hypervisor.write(current, result, &entry.result)
+        Err(error) => error.result(),
+    };
+    Ok(())
 }

@@ -299,6 +299,10 @@ impl Machine for Board {
         foreign::write_guest(self.frames, &map.tables.lock(), address, from)
     }
 
+    fn hold_guest(&self, _: &GuestRegisters, map: &GuestMap, address: u64) -> Option<GuestFrame> {
+        foreign::hold_guest(self.frames, &map.tables.lock(), address)
+    }
+
     fn guest_address(&self, _: &GuestRegisters, _: &GuestMap, address: u64, write: bool) -> Option<u64> {
         foreign::guest_address(address, write)
     }

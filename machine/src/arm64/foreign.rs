@@ -36,12 +36,39 @@ unsafe fn copy(to: usize, from: usize, bytes: usize) {
         unsafe { copy_foreign(to, from, bytes) };
         return;
     }
-    if bytes == 4 {
-        // SAFETY: the caller's promise.
-        unsafe {
-            asm!("ldr {0:w}, [{1}]", "str {0:w}, [{2}]", out(reg) _, in(reg) from, in(reg) to, options(nostack))
+    // Sizes that come most, and are known where this is called.
+    macro_rules! exactly {
+        ($($line:literal),*) => {
+            // SAFETY: the caller's promise.
+            unsafe {
+                asm!($($line,)* from = in(reg) from, to = in(reg) to, a = out(reg) _, b = out(reg) _, options(nostack))
+            }
         };
-        return;
+    }
+    match bytes {
+        4 => return exactly!("ldr {a:w}, [{from}]", "str {a:w}, [{to}]", "/* {b} */"),
+        8 => return exactly!("ldr {a}, [{from}]", "str {a}, [{to}]", "/* {b} */"),
+        24 => {
+            return exactly!(
+                "ldp {a}, {b}, [{from}]",
+                "stp {a}, {b}, [{to}]",
+                "ldr {a}, [{from}, #16]",
+                "str {a}, [{to}, #16]"
+            );
+        }
+        64 => {
+            return exactly!(
+                "ldp {a}, {b}, [{from}]",
+                "stp {a}, {b}, [{to}]",
+                "ldp {a}, {b}, [{from}, #16]",
+                "stp {a}, {b}, [{to}, #16]",
+                "ldp {a}, {b}, [{from}, #32]",
+                "stp {a}, {b}, [{to}, #32]",
+                "ldp {a}, {b}, [{from}, #48]",
+                "stp {a}, {b}, [{to}, #48]"
+            );
+        }
+        _ => {}
     }
     // SAFETY: the caller's promise; `bytes` are read and written, and nothing else.
     unsafe {
@@ -351,6 +378,12 @@ pub(crate) fn write_guest(table: &FrameTable, map: &Stage2, address: u64, from: 
     let ours = (from.as_ptr() as usize, from.len());
     // SAFETY: `from` is ours to read.
     unsafe { exchange_guest((table, map), Way::ToGuest, address, ours) }
+}
+
+/// The frame where the loaded guest's kernel would write, held.
+pub(crate) fn hold_guest(table: &'static FrameTable, _map: &Stage2, address: u64) -> Option<GuestFrame> {
+    // The table has no record of what is no RAM.
+    table.hold(output(translated!("at s12e1r, {}", "at s12e1w, {}", address, true), address)?)
 }
 
 /// The guest address behind an address of the loaded guest's.

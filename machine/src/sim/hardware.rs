@@ -268,6 +268,11 @@ impl Machine for Sim {
         self.foreign_write(map, address, from)
     }
 
+    fn hold_guest(&self, registers: &Registers, map: &GuestMap, address: u64) -> Option<GuestFrame> {
+        self.check_loaded(registers, map);
+        self.frame_at(map, address).filter(|(.., writable)| *writable).map(|(frame, ..)| frame)
+    }
+
     fn guest_address(&self, registers: &Registers, map: &GuestMap, address: u64, _: bool) -> Option<u64> {
         self.check_loaded(registers, map);
         Some(address)
