@@ -18,8 +18,8 @@
 use abi::errno::Errno;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use machine::contract::{CacheAct, Hidden, Machine, Showing};
-use machine::frames::{Block, FRAME_BYTES, FRAME_SIZE as FRAME, GuestFrame, LARGEST_ORDER};
+use machine::contract::{Hidden, Machine, Showing};
+use machine::frames::{Block, FRAME_SIZE as FRAME, GuestFrame, LARGEST_ORDER};
 use machine::stage2::{Kind, MapError};
 
 use crate::cpu::Local;
@@ -29,6 +29,8 @@ use crate::pv::Pv;
 
 /// Frames between two looks at what else there is to do.
 const AT_A_STRETCH: u64 = 8;
+/// The same, of a block that is given back.
+const GIVEN_AT_A_STRETCH: u32 = 64;
 
 /// What happens to an extent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -117,7 +119,7 @@ impl Progress {
 
     /// Gives some of its frames back, which are the domain's; true when it has none.
     pub fn give_some_back<M: Machine>(&mut self, domain: &Domain<M>) -> bool {
-        (0..AT_A_STRETCH).any(|_| matches!(give_back_next(domain, self, false), Step::Ended(_)))
+        matches!(give_back_next(domain, self, false), Step::Ended(_))
     }
 }
 
@@ -157,15 +159,50 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
+    /// Works on an extent of one page, in one go. True when it is done.
+    pub fn change_page(&self, extent: Extent, limit: u64) -> bool {
+        let Some(domain) = self.domains.get(extent.domain).filter(|domain| domain.lives()) else {
+            return false;
+        };
+        match extent.change {
+            Change::Decrease => self.hide_ram(domain, extent.first),
+            Change::Populate if domain.direct_map => self.show_kept(domain, extent.first),
+            Change::Populate => self.account_for(domain, 1) && self.populate(domain, extent.first, limit),
+        }
+    }
+
+    /// Makes a page that the domain has accounted for RAM.
+    fn populate(&self, domain: &Domain<M>, number: u64, limit: u64) -> bool {
+        let ends_below = |frame: &GuestFrame| frame.address().saturating_add(FRAME) <= limit;
+        let frame =
+            self.machine.frames().take(domain.id, 0).and_then(|mut block| block.next()).filter(ends_below);
+        let populated = frame.is_some_and(|frame| {
+            self.machine.clear_frame(&frame);
+            self.show_in(domain, number, Showing::Ram(frame), true).is_ok()
+        });
+        if !populated {
+            domain.frames.subtract(1);
+        }
+        populated
+    }
+
+    /// Counts frames that a domain is to get; false, and a line that says so, where it may not have as many.
+    fn account_for(&self, domain: &Domain<M>, pages: u64) -> bool {
+        let added = domain.frames.add(pages);
+        if !added {
+            let (all, most) = (domain.frames.current().saturating_add(pages), domain.frames.most());
+            self.say_of(domain, Level::Info, format_args!("Over-allocation: {all} > {most}"));
+        }
+        added
+    }
+
     /// Takes frames for an extent that becomes RAM.
     fn take(&self, domain: &Domain<M>, progress: &mut Progress, limit: u64) -> Step {
         let pages = progress.extent.pages();
         if domain.direct_map {
             return Stage::Changing.begin(progress);
         }
-        if !domain.frames.add(pages) {
-            let (all, most) = (domain.frames.current().saturating_add(pages), domain.frames.most());
-            self.say_of(domain, Level::Info, format_args!("Over-allocation: {all} > {most}"));
+        if !self.account_for(domain, pages) {
             return Step::Ended(Outcome::Failed);
         }
         let end = |block: &Block| block.address().saturating_add(pages.saturating_mul(FRAME));
@@ -188,7 +225,7 @@ impl<M: Machine> Hypervisor<M> {
     /// Clears the next frame, or shows them all once that is done and they can be shown as one.
     fn clear(&self, domain: &Domain<M>, progress: &mut Progress, cleared: u32) -> Step {
         let Some(block) = &progress.block else { return Step::Ended(Outcome::Failed) };
-        if block.lend(cleared, |frame| self.clear_out(frame)).is_some() {
+        if block.lend(cleared, |frame| self.machine.clear_frame(frame)).is_some() {
             return Stage::Clearing(cleared.saturating_add(1)).begin(progress);
         }
         let extent = progress.extent;
@@ -205,12 +242,6 @@ impl<M: Machine> Hypervisor<M> {
         }
         progress.block = whole;
         Stage::Changing.begin(progress)
-    }
-
-    /// Makes a frame read as zero for whoever reads it, with caches or without.
-    fn clear_out(&self, frame: &GuestFrame) {
-        self.machine.clear_frame(frame);
-        self.machine.maintain(frame, 0, FRAME_BYTES, CacheAct::Clean);
     }
 
     /// Shows the next frame of an extent.
@@ -244,7 +275,7 @@ impl<M: Machine> Hypervisor<M> {
             let shown = self.machine.frame_at(&domain.map, at);
             return matches!(shown, Some((frame, Kind::Ram, _)) if frame.address() == at);
         };
-        self.clear_out(&frame);
+        self.machine.clear_frame(&frame);
         let Some(spare) = frame.try_clone() else {
             self.machine.frames().keep(frame);
             return false;
@@ -262,18 +293,23 @@ impl<M: Machine> Hypervisor<M> {
             return Step::Ended(Outcome::Done);
         }
         let number = progress.extent.first.checked_add(progress.done);
-        let Some(ipa) = number.and_then(|number| number.checked_mul(FRAME)) else {
+        if !number.is_some_and(|number| self.hide_ram(domain, number)) {
             return Step::Ended(Outcome::Failed);
-        };
-        // What others lend, and devices, are not the domain's to give.
+        }
+        progress.done = progress.done.saturating_add(1);
+        Step::More
+    }
+
+    /// Takes a page that is a domain's to give away from it. What others lend, and devices, are not.
+    fn hide_ram(&self, domain: &Domain<M>, number: u64) -> bool {
+        let Some(ipa) = number.checked_mul(FRAME) else { return false };
         let hidden = self.machine.hide_if(&domain.map, ipa, &[Kind::Ram, Kind::Shared]);
-        let Ok(Some(hidden)) = hidden else { return Step::Ended(Outcome::Failed) };
+        let Ok(Some(hidden)) = hidden else { return false };
         if hidden.kind == Kind::Ram && !domain.direct_map {
             domain.frames.subtract(1);
         }
         self.part_with(domain, hidden);
-        progress.done = progress.done.saturating_add(1);
-        Step::More
+        true
     }
 
     /// Lets go of what a domain was shown; where its address matters it is kept.
@@ -367,18 +403,11 @@ fn hide_whole<M: Machine>(machine: &M, domain: &Domain<M>, progress: &mut Progre
 
 /// Gives the next frames of a block back.
 fn give_back_next<M: Machine>(domain: &Domain<M>, progress: &mut Progress, done: bool) -> Step {
-    let mut count = 0_u64;
-    if let Some(block) = &mut progress.block {
-        for _ in 0..AT_A_STRETCH {
-            let Some(frame) = block.next() else { break };
-            drop(frame);
-            count = count.saturating_add(1);
-        }
-    }
+    let count = progress.block.as_mut().map_or(0, |block| block.give_back(GIVEN_AT_A_STRETCH));
     if count == 0 {
         return Step::Ended(if done { Outcome::Done } else { Outcome::Failed });
     }
-    domain.frames.subtract(count);
+    domain.frames.subtract(u64::from(count));
     Step::More
 }
 

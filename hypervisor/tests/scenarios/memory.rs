@@ -275,9 +275,10 @@ fn a_large_extent_makes_way_often_and_goes_on_where_it_was() {
     let free = system.hypervisor.machine.frames().free_frames();
     let extent = |change, first| Extent { change, domain: 0, first, order: 9 };
     for (change, first, at_least) in [
-        (Change::Decrease, OWN, 63),
+        // One after the other they are cleared and shown; frames of one block are given back many at a time.
+        (Change::Decrease, OWN, 7),
         (Change::Populate, OWN, 63),
-        (Change::Decrease, OWN, 63),
+        (Change::Decrease, OWN, 7),
         // Not as one block.
         (Change::Populate, HOLE + 1, 127),
         (Change::Decrease, HOLE + 1, 63),

@@ -128,7 +128,7 @@ pub(crate) fn copy_frame(to: (&GuestFrame, usize), from: (&GuestFrame, usize), b
     true
 }
 
-/// Makes a frame read as zero.
+/// Makes a frame read as zero, with caches or without.
 pub(crate) fn clear_frame(frame: &GuestFrame) {
     // SAFETY: the frame is held; its whole page is cleared.
     unsafe { clear_foreign(seen_at(frame.address())) };

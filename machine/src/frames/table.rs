@@ -129,13 +129,18 @@ impl FrameTable {
     /// What a pool still has is free from now on.
     pub fn set_free(&self, pool: FramePool) {
         for range in &pool.free {
-            let (mut frame, end) = (range.base / FRAME_SIZE, (range.base + range.size) / FRAME_SIZE);
-            // In blocks as large as they come: one by one it would be most of a boot.
-            while frame < end {
-                let order = frame.trailing_zeros().min((end - frame).ilog2()).min(LARGEST_ORDER);
-                self.give(frame, order);
-                frame += 1 << order;
-            }
+            self.give_run(range.base / FRAME_SIZE, range.size / FRAME_SIZE);
+        }
+    }
+
+    /// Frames that follow one another are free from now on: in blocks as large as they come, since one by one they
+    /// would be most of a boot.
+    fn give_run(&self, mut frame: u64, mut frames: u64) {
+        while frames > 0 {
+            let order = frame.trailing_zeros().min(frames.ilog2()).min(LARGEST_ORDER);
+            self.give(frame, order);
+            frame += 1 << order;
+            frames -= 1 << order;
         }
     }
 
@@ -260,6 +265,22 @@ impl FrameTable {
 }
 
 impl GuestFrame {
+    /// Ends the last handle of a frame, which is nobody's then and not in the free sets yet. Another one comes back as
+    /// it was.
+    #[inline]
+    fn end(self) -> Result<(), GuestFrame> {
+        let Some(record) = self.table.records.get(self.record) else { return Err(self) };
+        let now = record.load(Ordering::Relaxed);
+        // Not one that the owner keeps, nor one of others.
+        let last = now & (MOST | KEPT) == 1;
+        let nobody = NOBODY << OWNER_SHIFT;
+        if !last || record.compare_exchange(now, nobody, Ordering::AcqRel, Ordering::Relaxed).is_err() {
+            return Err(self);
+        }
+        core::mem::forget(self);
+        Ok(())
+    }
+
     /// Host-physical address of its first byte.
     #[inline]
     pub fn address(&self) -> u64 {
@@ -351,10 +372,29 @@ impl Iterator for Block {
     }
 }
 
+impl Block {
+    /// Gives at most so many of its next frames back, and says how many. Those that nobody else holds are free from
+    /// then on, and what lies together is set free as one.
+    pub fn give_back(&mut self, most: u32) -> u32 {
+        let count = self.left.min(most);
+        let (mut first, mut run) = (self.at / FRAME_SIZE, 0);
+        for frame in self.by_ref().take(count as usize) {
+            match frame.end() {
+                Ok(()) => run += 1,
+                Err(held) => {
+                    let next = held.at / FRAME_SIZE + 1;
+                    held.table.give_run(first, run);
+                    (first, run) = (next, 0);
+                }
+            }
+        }
+        self.table.give_run(first, run);
+        count
+    }
+}
+
 impl Drop for Block {
     fn drop(&mut self) {
-        for frame in self.by_ref() {
-            drop(frame);
-        }
+        self.give_back(u32::MAX);
     }
 }

@@ -121,6 +121,28 @@ fn frames_of_a_block_that_were_not_handed_out_are_free_again() {
 }
 
 #[test]
+fn what_is_given_back_of_a_block_is_free_but_for_what_others_hold() {
+    let table = table(512);
+    let mut block = table.take(1, 9).unwrap();
+    let others: Vec<_> =
+        [3, 64, 65, 511].map(|frame| table.hold(0x4000_0000 + frame * FRAME_SIZE).unwrap()).into();
+    assert_eq!((block.give_back(64), block.left(), table.free_frames()), (64, 448, 63));
+    assert_eq!((block.give_back(2), table.free_frames()), (2, 63));
+    assert_eq!((block.give_back(1000), block.give_back(1), table.free_frames()), (446, 0, 508));
+    let mut taken: Vec<_> = std::iter::from_fn(|| table.take(2, 0)).flatten().collect();
+    assert_eq!(taken.len(), 508);
+    assert!(
+        taken
+            .iter()
+            .all(|frame| frame.count() == 1 && others.iter().all(|held| held.address() != frame.address()))
+    );
+    drop(others);
+    assert_eq!(table.free_frames(), 4);
+    taken.clear();
+    assert!(table.take(3, 9).is_some(), "all is one block again");
+}
+
+#[test]
 fn a_free_frame_cannot_be_held() {
     let table = table(1);
     assert!(table.hold(0x4000_0000).is_none());

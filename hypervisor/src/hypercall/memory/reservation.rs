@@ -92,6 +92,10 @@ fn work<M: Machine>(
             }
             Progress::new(extent)
         }
+        None if extent.order == 0 => {
+            let done = hypervisor.change_page(extent, limit);
+            return Ok(if done { Outcome::Done } else { Outcome::Failed });
+        }
         None => Progress::new(extent),
     };
     Ok(hypervisor.work_on(local, progress, limit))
