@@ -132,7 +132,10 @@ pub(crate) fn cpus(tree: &mut Writer, guest: &Guest<'_>) {
 
 fn memory(tree: &mut Writer, guest: &Guest<'_>) {
     let base = guest.banks.first().map_or(BANK_0.base, |bank| bank.base);
-    let numbers: Vec<u64> = guest.banks.iter().flat_map(|bank| [bank.base, bank.size]).collect();
+    let mut numbers = Vec::with_capacity(guest.banks.len().saturating_mul(2));
+    for bank in guest.banks {
+        numbers.extend_from_slice(&[bank.base, bank.size]);
+    }
     tree.begin(&format!("memory@{base:x}"));
     tree.property_text("device_type", "memory");
     tree.property_u64s("reg", &numbers);
