@@ -37,6 +37,8 @@ pub struct Local<'h, M: Machine> {
     rearm: bool,
     /// The loaded vCPU's list registers are out of date.
     refill: bool,
+    /// One of the two is.
+    stale: bool,
 }
 
 /// The vCPU that is loaded on a processor.
@@ -63,23 +65,24 @@ impl<'h, M: Machine> Local<'h, M> {
             armed: None,
             rearm: true,
             refill: false,
+            stale: true,
         })
     }
 
     /// The loaded vCPU's interrupts have changed.
     pub fn refill(&mut self) {
-        self.refill = true;
+        (self.refill, self.stale) = (true, true);
     }
 
     /// The timer has fired and is off.
     pub fn deadline_has_passed(&mut self) {
         self.armed = None;
-        self.rearm = true;
+        self.rearm();
     }
 
     /// A deadline has changed.
     pub fn rearm(&mut self) {
-        self.rearm = true;
+        (self.rearm, self.stale) = (true, true);
     }
 
     /// The loaded vCPU stops running, in this way.
@@ -106,30 +109,43 @@ impl<M: Machine> Hypervisor<M> {
     /// One turn: enters the guest once, sleeps once, or brings something up to date.
     #[inline]
     pub fn turn<'h>(&'h self, local: &mut Local<'h, M>) {
-        if local.processor.reschedule.load(Ordering::SeqCst) {
+        // Whoever sets it from elsewhere interrupts, and then it is seen.
+        if local.processor.reschedule.load(Ordering::Relaxed) {
             local.processor.reschedule.store(false, Ordering::SeqCst);
             self.switch(local);
             // Putting one vCPU to sleep may have woken it, or another: look again before going on.
             return;
         }
-        if local.rearm {
-            self.arm(local);
+        let called = local.current.as_ref().is_some_and(|current| current.vcpu.is_called());
+        if local.stale || called {
+            self.bring_up_to_date(local);
+            return;
         }
         let Some(current) = local.current.as_mut() else {
             self.machine.idle(local.index);
             self.interrupt(local);
             return;
         };
-        if current.vcpu.called() || local.refill {
-            local.refill = false;
-            self.refresh_lists(local.index, current);
-            return;
-        }
         let trap = self.machine.run(local.index, &mut current.state.registers);
         if trap.cause == Cause::Interrupt {
             self.interrupt(local);
         } else {
             arch::handle(self, local, trap);
+        }
+    }
+
+    /// Sets the timer and fills the list registers anew, where that is needed.
+    #[inline(never)]
+    fn bring_up_to_date(&self, local: &mut Local<'_, M>) {
+        local.stale = false;
+        if local.rearm {
+            self.arm(local);
+        }
+        let refill = core::mem::take(&mut local.refill);
+        if let Some(current) = local.current.as_mut()
+            && (current.vcpu.called() || refill)
+        {
+            self.refresh_lists(local.index, current);
         }
     }
 
@@ -191,7 +207,7 @@ impl<M: Machine> Hypervisor<M> {
         }
         let Choice { vcpu, until, call } = self.scheduler.lock().choose(local.index, leaving, now);
         local.limit = until;
-        local.rearm = true;
+        local.rearm();
         if let Some(other) = call {
             self.call(other, local.index);
         }

@@ -30,6 +30,17 @@ pub const DOMAIN_MAPPINGS: usize = 1024;
 /// Mappings of dom0.
 pub const CONTROL_MAPPINGS: usize = 32768;
 
+/// Why a use of a grant was refused: `GNTST_*`. As wide as a word, so that a result does not end in the middle of one.
+#[derive(Clone, Copy, Debug)]
+#[repr(align(8))]
+pub struct Refused(pub i16);
+
+impl From<i16> for Refused {
+    fn from(status: i16) -> Self {
+        Refused(status)
+    }
+}
+
 /// What is done with a grant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Way {
@@ -116,8 +127,8 @@ pub struct Pin<'h, M: Machine> {
 }
 
 impl<M: Machine> Pin<'_, M> {
-    /// The use goes on without this.
-    fn keep(mut self) {
+    /// The use goes on when this is dropped.
+    fn keep(&mut self) {
         self.granter = None;
     }
 }
@@ -149,6 +160,7 @@ pub struct Wanted {
 
 impl<M: Machine> Hypervisor<M> {
     /// A frame of a domain's own, by its guest frame number.
+    #[inline]
     pub fn own_frame(&self, domain: &Domain<M>, number: u64) -> Option<GuestFrame> {
         let (frame, kind, _) = self.machine.frame_at(&domain.map, number.checked_mul(FRAME)?)?;
         // What it has granted to itself is its own, too.
@@ -160,13 +172,13 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// `GNTST_*`.
-    #[inline]
+    #[inline(always)]
     pub fn pin<'h>(
         &'h self,
         granter: &'h Domain<M>,
         reference: u32,
         (by, how): (&Domain<M>, Use),
-    ) -> Result<Pin<'h, M>, i16> {
+    ) -> Result<Pin<'h, M>, Refused> {
         let pv = granter.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
         let frame = pv.grants.table.lock().begin(
             &self.machine,
@@ -189,8 +201,10 @@ impl<M: Machine> Hypervisor<M> {
     ) -> Result<(u32, u64), i16> {
         let pv = domain.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
         let how = Use { way: Way::Map, write: wanted.writable };
-        let pin =
-            self.pin(granter, wanted.reference, (domain, how)).inspect_err(|_| self.pass_handle(domain))?;
+        let mut pin = self.pin(granter, wanted.reference, (domain, how)).map_err(|refused| {
+            self.pass_handle(domain);
+            refused.0
+        })?;
         let mapping = Mapping {
             granter: u16::try_from(granter.index).map_err(|_| GNTST_GENERAL_ERROR)?,
             reference: wanted.reference,
@@ -198,23 +212,18 @@ impl<M: Machine> Hypervisor<M> {
             host: pin.frame.address(),
             writable: wanted.writable,
         };
-        let (handle, former) = {
-            let mut tracks = pv.grants.tracks.lock();
-            let handle = tracks.take(&mapping).ok_or(GNTST_NO_DEVICE_SPACE)?;
-            let shown =
-                self.machine.show(&domain.map, mapping.at, Showing::Granted(&pin.frame), wanted.writable);
-            match shown {
-                Ok(former) => (handle, former),
-                Err(_) => {
-                    tracks.free(handle);
-                    return Err(GNTST_GENERAL_ERROR);
-                }
+        let mut tracks = pv.grants.tracks.lock();
+        let handle = tracks.take(&mapping).ok_or(GNTST_NO_DEVICE_SPACE)?;
+        match self.machine.show(&domain.map, mapping.at, Showing::Granted(&pin.frame), wanted.writable) {
+            Ok(None) => {}
+            Ok(Some(former)) => self.part_with(domain, former),
+            Err(_) => {
+                tracks.free(handle);
+                return Err(GNTST_GENERAL_ERROR);
             }
-        };
-        domain.note_top(Some(mapping.at / FRAME));
-        if let Some(former) = former {
-            self.part_with(domain, former);
         }
+        drop(tracks);
+        domain.note_top(Some(mapping.at / FRAME));
         pin.keep();
         Ok((handle, mapping.host))
     }

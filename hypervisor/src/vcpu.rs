@@ -135,6 +135,12 @@ impl Vcpu {
         restored(self.running_on.load(Ordering::SeqCst))
     }
 
+    /// Is there news? What comes from another processor in this moment comes with an interrupt.
+    #[inline]
+    pub fn is_called(&self) -> bool {
+        self.attention.load(Ordering::Relaxed)
+    }
+
     /// Is there news? Forgets it.
     #[inline]
     pub fn called(&self) -> bool {

@@ -128,6 +128,9 @@ pub struct Stage2 {
     live: Vec<u16>,
     /// Tables that were used and are empty again.
     spare: Vec<u32>,
+    /// Where a table of level 3 has become empty last. It stays in the map, since the next page is likely to come
+    /// there, until another one is empty or tables are short.
+    bare: Option<u64>,
     ram: u64,
 }
 
@@ -162,6 +165,7 @@ impl Stage2 {
             root_tables,
             live,
             spare,
+            bare: None,
             ram: 0,
         })
     }
@@ -274,6 +278,7 @@ impl Stage2 {
     }
 
     /// One more valid entry in this table.
+    #[inline]
     fn count_up(&mut self, table: usize) {
         if let Some(live) = self.live.get_mut(table) {
             *live = live.saturating_add(1);
@@ -281,6 +286,7 @@ impl Stage2 {
     }
 
     /// One valid entry less.
+    #[inline]
     fn count_down(&mut self, table: usize) {
         if let Some(live) = self.live.get_mut(table) {
             *live = live.saturating_sub(1);
@@ -316,11 +322,18 @@ impl Stage2 {
         })
     }
 
-    /// Tables that can still be taken.
+    /// Tables that can still be taken, with the empty one that is still in the map.
     pub fn tables_left(&self) -> usize {
+        let bare = self.bare.is_some_and(|ipa| self.is_bare(ipa));
+        self.tables_at_hand().saturating_add(usize::from(bare))
+    }
+
+    /// Tables that are not in the map.
+    fn tables_at_hand(&self) -> usize {
         self.tables.len().saturating_sub(self.used).saturating_add(self.spare.len())
     }
 
+    #[inline]
     fn entry(&self, table: usize, index: usize) -> Option<&AtomicU64> {
         self.tables.get(table)?.0.get(index)
     }
@@ -329,6 +342,7 @@ impl Stage2 {
         self.tables_at.wrapping_add((index as u64).wrapping_mul(FRAME_SIZE))
     }
 
+    #[inline]
     fn table_index(&self, entry: u64) -> Option<usize> {
         usize::try_from((entry & ADDRESS).checked_sub(self.tables_at)? / FRAME_SIZE).ok()
     }

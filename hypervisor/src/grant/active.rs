@@ -14,7 +14,7 @@ use machine::contract::{Machine, Word};
 use machine::frames::shelf::Shelf;
 use machine::frames::{FrameTable, GuestFrame};
 
-use super::{ENTRIES_PER_FRAME, Use, Way};
+use super::{ENTRIES_PER_FRAME, Refused, Use, Way};
 
 /// Users of one kind that a grant may have.
 const MOST_USERS: u8 = 128;
@@ -91,12 +91,13 @@ pub(super) struct Table {
     pub(super) used: usize,
 }
 
-/// The marks in an entry, as they get in and go.
+/// Marks an entry as used, if it permits that: the number of its frame, as the granting domain has it.
+#[inline]
 fn mark<M: Machine>(
     machine: &M,
     (page, offset): (&GuestFrame, usize),
     (by, how): (u16, Use),
-) -> Result<Entry, i16> {
+) -> Result<u32, i16> {
     let bits = if how.write { GTF_READING | GTF_WRITING } else { GTF_READING };
     for _ in 0..TRIES {
         let entry = Entry::of(machine.word(page, offset, Word::Load64).ok_or(GNTST_BAD_GNTREF)?);
@@ -105,7 +106,7 @@ fn mark<M: Machine>(
         }
         let marked = entry.word | u64::from(bits);
         if machine.word(page, offset, Word::Exchange64(entry.word, marked)) == Some(entry.word) {
-            return Ok(entry);
+            return Ok(entry.frame);
         }
     }
     Err(GNTST_GENERAL_ERROR)
@@ -144,28 +145,25 @@ impl Table {
     ///
     /// # Errors
     /// `GNTST_*`; nothing has changed.
-    #[inline]
+    #[inline(never)]
     pub(super) fn begin<M: Machine>(
         &mut self,
         machine: &M,
         pages: &[GuestFrame],
         (reference, by, how): (u32, u16, Use),
         find: impl FnOnce(u64) -> Option<GuestFrame>,
-    ) -> Result<GuestFrame, i16> {
+    ) -> Result<GuestFrame, Refused> {
         let number = self.number(reference)?;
         let at = place(pages, number).ok_or(GNTST_BAD_GNTREF)?;
         let active = self.active.get_mut(number).ok_or(GNTST_BAD_GNTREF)?;
         if !active.is_used() {
-            let entry = mark(machine, at, (by, how))?;
-            let found = find(u64::from(entry.frame));
-            let kept = found.and_then(|frame| {
-                let more = frame.try_clone()?;
-                self.shelf.put(number, frame).ok()?;
-                Some(more)
-            });
-            let Some(frame) = kept else {
+            let frame = mark(machine, at, (by, how))?;
+            let found = find(u64::from(frame));
+            let more = found.as_ref().and_then(GuestFrame::try_clone);
+            let kept = found.is_some_and(|frame| more.is_some() && self.shelf.put(number, frame).is_ok());
+            let Some(frame) = more.filter(|_| kept) else {
                 machine.word(at.0, at.1, Word::Clear16(GTF_READING | GTF_WRITING));
-                return Err(GNTST_BAD_PAGE);
+                return Err(GNTST_BAD_PAGE.into());
             };
             active.by = by;
             *active.count(how) = 1;
@@ -173,7 +171,7 @@ impl Table {
             return Ok(frame);
         }
         if active.by != by || *active.count(how) >= MOST_USERS {
-            return Err(GNTST_GENERAL_ERROR);
+            return Err(GNTST_GENERAL_ERROR.into());
         }
         let frame = self.shelf.get(number).and_then(|frame| frame.try_clone()).ok_or(GNTST_GENERAL_ERROR)?;
         if how.write && !active.is_written() {

@@ -29,7 +29,7 @@ const CLOSED_AT_A_STRETCH: u32 = 32;
 ///
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation; others where the sub-operation says so.
-#[inline(never)]
+#[inline]
 pub(super) fn event_channel_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,

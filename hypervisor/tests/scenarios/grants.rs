@@ -120,7 +120,7 @@ fn a_reader_does_not_become_a_writer_of_what_is_read_only() {
     let (one, two, three) = (domain(&system, 1), domain(&system, 2), domain(&system, 3));
     let hypervisor = system.hypervisor;
     write_entry(&system, (one, 8), (2, FIRST, READ_ONLY));
-    let refused = |domain, how| hypervisor.pin(one, 8, (domain, how)).map(|_| ()).unwrap_err();
+    let refused = |domain, how| hypervisor.pin(one, 8, (domain, how)).map(|_| ()).unwrap_err().0;
     assert_eq!(refused(two, MAP_WRITE), grant::GNTST_GENERAL_ERROR);
     let reader = hypervisor.pin(one, 8, (two, COPY_READ)).unwrap();
     assert_eq!(refused(two, MAP_WRITE), grant::GNTST_GENERAL_ERROR);
@@ -139,7 +139,7 @@ fn a_grant_has_so_many_users_and_no_more() {
     let error = loop {
         match system.hypervisor.pin(one, 8, (two, COPY_READ)) {
             Ok(pin) => pins.push(pin),
-            Err(error) => break error,
+            Err(refused) => break refused.0,
         }
     };
     assert_eq!((pins.len(), error), (128, grant::GNTST_GENERAL_ERROR));
@@ -162,7 +162,7 @@ fn a_domain_has_as_many_mappings_as_it_may_and_all_come_back() {
         let at = HOLE + number * PAGE;
         match hypervisor.map_grant(two, one, wanted(number as u32 % 16, at)) {
             Ok((handle, _)) => handles.push((handle, at)),
-            Err(error) => break error,
+            Err(refused) => break refused,
         }
     };
     assert_eq!((handles.len(), error), (1024, grant::GNTST_NO_DEVICE_SPACE));

@@ -56,6 +56,14 @@ unsafe fn copy(to: usize, from: usize, bytes: usize) {
                 "str {a}, [{to}, #16]"
             );
         }
+        32 => {
+            return exactly!(
+                "ldp {a}, {b}, [{from}]",
+                "stp {a}, {b}, [{to}]",
+                "ldp {a}, {b}, [{from}, #16]",
+                "stp {a}, {b}, [{to}, #16]"
+            );
+        }
         64 => {
             return exactly!(
                 "ldp {a}, {b}, [{from}]",

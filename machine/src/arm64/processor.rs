@@ -135,13 +135,25 @@ pub(crate) fn physical_bits() -> u8 {
     }
 }
 
+/// The mode in PSTATE.
+const MODE: u64 = 0x1f;
+/// EL1 with its own stack pointer: where kernels are.
+const EL1H: u64 = 5;
+
+/// Only EL0 and EL1, AArch64 or AArch32 at EL0: nothing that safe code stores there may come back as EL2, or make
+/// the return itself illegal.
+#[inline(never)]
+fn check_mode(registers: &mut Registers) {
+    if !matches!(registers.pstate & MODE, 0 | 4 | EL1H | 0x10) {
+        registers.pstate = registers.pstate & !MODE | EL1H;
+    }
+}
+
 /// Enters the loaded guest until it traps.
 #[inline]
 pub(crate) fn run(registers: &mut Registers) -> Trap {
-    // Only EL0 and EL1, AArch64 or AArch32 at EL0: nothing that safe code stores there may come back as
-    // EL2, or make the return itself illegal.
-    if !matches!(registers.pstate & 0x1f, 0 | 4 | 5 | 0x10) {
-        registers.pstate = registers.pstate & !0x1f | 5;
+    if registers.pstate & MODE != EL1H {
+        check_mode(registers);
     }
     // SAFETY: the guest's stage 2 map is loaded, so it reaches its own memory only; `registers` is
     // exclusively borrowed until it is back.

@@ -69,7 +69,28 @@ impl Stage2 {
     /// # Errors
     /// [`MapError::Occupied`] where a leaf of 2 MiB would replace what is there, or what a grant shows would be
     /// replaced by something else; nothing has changed.
+    #[inline(always)]
     pub fn insert(
+        &mut self,
+        ipa: u64,
+        leaf: Leaf,
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<Option<Removed>, MapError> {
+        // As nearly always: a page where there is nothing, in a table that is there.
+        if leaf.level == 3
+            && (ipa | leaf.host).is_multiple_of(leaf_size(3))
+            && let Some(End { table, level: 3, entry }) = self.end_of(ipa, 3)
+            && entry & VALID == 0
+        {
+            self.put(table, ipa, leaf)?;
+            return Ok(None);
+        }
+        self.insert_anyhow(ipa, leaf, flush)
+    }
+
+    /// The same, whatever is on the way.
+    #[inline(never)]
+    fn insert_anyhow(
         &mut self,
         ipa: u64,
         leaf: Leaf,
@@ -79,11 +100,12 @@ impl Stage2 {
         if !(ipa | leaf.host).is_multiple_of(size) || !(2..=3).contains(&leaf.level) {
             return Err(MapError::Unaligned);
         }
-        let end = self.end_of(ipa, leaf.level).ok_or(MapError::OutOfRange)?;
-        // What is left of the way is made of new tables; a block on it is taken apart into them.
-        if leaf.level.saturating_sub(end.level) as usize > self.tables_left() {
-            return Err(MapError::OutOfTables);
+        if leaf.level == 2 && self.bare == Some(ipa) {
+            self.bare = None;
+            self.prune(ipa, flush);
         }
+        // What is left of the way is made of new tables; a block on it is taken apart into them.
+        let end = self.way_to(ipa, leaf.level, flush)?;
         let occupied = end.entry & VALID != 0;
         // What a grant shows goes with the grant alone.
         let granted = Kind::of(end.entry) == Kind::Granted && leaf.kind != Kind::Granted;
@@ -92,13 +114,20 @@ impl Stage2 {
         }
         let table = self.open(ipa, leaf.level, end, flush)?;
         let removed = if occupied { self.clear(table, ipa, flush) } else { None };
+        self.put(table, ipa, leaf)?;
+        Ok(removed)
+    }
+
+    /// Puts a leaf where nothing is in its table.
+    #[inline]
+    fn put(&mut self, table: usize, ipa: u64, leaf: Leaf) -> Result<(), MapError> {
         let entry = self.entry(table, index(ipa, leaf.level)).ok_or(MapError::OutOfRange)?;
         entry.store(leaf.entry(), Ordering::Release);
         self.count_up(table);
         if leaf.kind == Kind::Ram {
-            self.ram = self.ram.saturating_add(size);
+            self.ram = self.ram.saturating_add(leaf_size(leaf.level));
         }
-        Ok(removed)
+        Ok(())
     }
 
     /// Takes the 4 KiB at `ipa` away if they are of such a kind; a block that they are part of is taken apart.
@@ -113,12 +142,10 @@ impl Stage2 {
     ) -> Result<Option<Removed>, MapError> {
         let is_it = |end: &End| end.entry & VALID != 0 && kinds.contains(&Kind::of(end.entry));
         let Some(end) = self.end_of(ipa, 3).filter(is_it) else { return Ok(None) };
-        if 3_u32.saturating_sub(end.level) as usize > self.tables_left() {
-            return Err(MapError::OutOfTables);
-        }
+        let end = if end.level < 3 { self.way_to(ipa, 3, flush)? } else { end };
         let table = self.open(ipa, 3, end, flush)?;
         let removed = self.clear(table, ipa, flush);
-        self.prune(ipa, flush);
+        self.note_bare(table, ipa, flush);
         Ok(removed)
     }
 
@@ -129,11 +156,8 @@ impl Stage2 {
             let whole = end.entry & VALID != 0 && end.entry & 0b10 == 0;
             whole && Kind::of(end.entry) == Kind::Ram
         };
-        let end = self.end_of(ipa, 2).filter(is_it)?;
-        if !ipa.is_multiple_of(leaf_size(2)) || 2_u32.saturating_sub(end.level) as usize > self.tables_left()
-        {
-            return None;
-        }
+        self.end_of(ipa, 2).filter(is_it).filter(|_| ipa.is_multiple_of(leaf_size(2)))?;
+        let end = self.way_to(ipa, 2, flush).ok()?;
         let table = self.open(ipa, 2, end, flush).ok()?;
         let entry = self.entry(table, index(ipa, 2))?.swap(0, Ordering::AcqRel);
         flush(Flush::Everything);
@@ -142,7 +166,42 @@ impl Stage2 {
         Some(entry & ADDRESS & !(leaf_size(2) - 1))
     }
 
+    /// The end of the way to `ipa` on `level` or above, with tables enough to make the rest of it.
+    #[inline]
+    fn way_to(&mut self, ipa: u64, level: u32, flush: &mut dyn FnMut(Flush)) -> Result<End, MapError> {
+        let end = self.end_of(ipa, level).ok_or(MapError::OutOfRange)?;
+        if end.level == level || level.saturating_sub(end.level) as usize <= self.tables_at_hand() {
+            return Ok(end);
+        }
+        // An empty table that was left where it is may help. The way may have led through it.
+        if let Some(bare) = self.bare.take() {
+            self.prune(bare, flush);
+        }
+        let end = self.end_of(ipa, level).ok_or(MapError::OutOfRange)?;
+        let enough = level.saturating_sub(end.level) as usize <= self.tables_at_hand();
+        if enough { Ok(end) } else { Err(MapError::OutOfTables) }
+    }
+
+    /// Is there an empty table for pages on the way to `ipa`?
+    pub(super) fn is_bare(&self, ipa: u64) -> bool {
+        let end = self.end_of(ipa, 3).filter(|end| end.level == 3);
+        end.is_some_and(|end| self.live.get(end.table) == Some(&0))
+    }
+
+    /// A page of this table is gone: if it was the last, the table may go when the next one is empty.
+    #[inline]
+    fn note_bare(&mut self, table: usize, ipa: u64, flush: &mut dyn FnMut(Flush)) {
+        if self.live.get(table).is_none_or(|live| *live != 0) {
+            return;
+        }
+        let here = ipa & !(leaf_size(2) - 1);
+        if let Some(before) = self.bare.replace(here).filter(|before| *before != here) {
+            self.prune(before, flush);
+        }
+    }
+
     /// Follows the way to `ipa` down to `deepest`, or to where it ends.
+    #[inline]
     fn end_of(&self, ipa: u64, deepest: u32) -> Option<End> {
         let mut table = self.root.checked_add(usize::try_from(ipa >> 39).ok()?)?;
         if table >= self.root.checked_add(self.root_tables)? {
@@ -223,6 +282,8 @@ impl Stage2 {
     }
 
     /// Gives tables on the way to `ipa` back that are empty.
+    #[cold]
+    #[inline(never)]
     fn prune(&mut self, ipa: u64, flush: &mut dyn FnMut(Flush)) {
         for deepest in [2, 1] {
             let Some(end) = self.end_of(ipa, deepest) else { return };
@@ -325,7 +386,7 @@ impl Stage2 {
             return false;
         }
         let removed = self.clear(end.table, ipa, flush);
-        self.prune(ipa, flush);
+        self.note_bare(end.table, ipa, flush);
         removed.is_some()
     }
 }

@@ -85,5 +85,8 @@ fn end<'h, M: Machine>(
     let Some(granter) = granter else {
         return hypervisor.own_frame(caller, what).map(End::Own).ok_or(GNTST_BAD_PAGE);
     };
-    hypervisor.pin(granter, low_word(what), (caller, Use { way: Way::Copy, write })).map(End::Granted)
+    hypervisor
+        .pin(granter, low_word(what), (caller, Use { way: Way::Copy, write }))
+        .map(End::Granted)
+        .map_err(|refused| refused.0)
 }
