@@ -8,6 +8,13 @@
 
 mod desk;
 mod picture;
+mod plan_command;
+mod plan_desk;
+mod plan_devices;
+mod plan_ledger;
+mod plan_memory;
+mod plan_text;
+mod svg;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -28,8 +35,13 @@ struct Command {
 enum Action {
     /// Say what is wrong or odd about a system
     Check(System),
-    /// Show who gets which memory
-    Plan(System),
+    /// Show what boot will do: as text, as JSON, or as a picture
+    Plan {
+        #[command(flatten)]
+        system: System,
+        #[command(flatten)]
+        form: plan_command::Form,
+    },
 }
 
 /// A system: a host device tree with domains in /chosen.
@@ -43,12 +55,14 @@ struct System {
     /// Where the device tree will lie [default: nowhere that matters]
     #[arg(long, value_name = "ADDRESS", value_parser = desk::number)]
     tree_at: Option<u64>,
+    #[command(flatten)]
+    known: plan_desk::Known,
 }
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    let (Action::Check(system) | Action::Plan(system)) = &command.action;
-    let desk = match Desk::load(&system.system, system.image_at, system.tree_at) {
+    let (Action::Check(system) | Action::Plan { system, .. }) = &command.action;
+    let desk = match Desk::load(&system.system, system.image_at, system.tree_at, &system.known) {
         Ok(desk) => desk,
         Err(error) => {
             eprintln!("xenite: {}: {error}", system.system.display());
@@ -56,21 +70,30 @@ fn main() -> ExitCode {
         }
     };
     let findings = plan::examine(&desk.input());
-    for refusal in &findings.refusals {
-        println!("refused: {refusal}");
-    }
-    for warning in &findings.warnings {
-        println!("warning: {warning}");
-    }
+    let say = |line: String| {
+        if matches!(&command.action, Action::Plan { form, .. } if form.is_for_programs()) {
+            eprintln!("{line}");
+        } else {
+            println!("{line}");
+        }
+    };
+    findings.refusals.iter().for_each(|refusal| say(format!("refused: {refusal}")));
+    findings.warnings.iter().for_each(|warning| say(format!("warning: {warning}")));
     let Some(plan) = &findings.plan else {
-        println!("refused: {} faults, {} warnings", findings.refusals.len(), findings.warnings.len());
+        let (refusals, warnings) = (findings.refusals.len(), findings.warnings.len());
+        say(format!("refused: {refusals} faults, {warnings} warnings"));
         return ExitCode::FAILURE;
     };
     match command.action {
         Action::Check(_) => {
             println!("good: {} domains, {} warnings", plan.domains.len(), plan.warnings.len());
         }
-        Action::Plan(_) => print!("{}", picture::draw(plan, &desk)),
+        Action::Plan { ref form, .. } => {
+            if let Err(error) = form.tell(plan, &desk, &system.system) {
+                eprintln!("xenite: {error}");
+                return ExitCode::from(2);
+            }
+        }
     }
     ExitCode::SUCCESS
 }

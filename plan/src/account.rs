@@ -72,6 +72,8 @@ impl Hasher for Fnv {
         self.0
     }
 
+    // Once in the image, and not once for each field.
+    #[inline(never)]
     fn write(&mut self, bytes: &[u8]) {
         for byte in bytes {
             self.0 = (self.0 ^ u64::from(*byte)).wrapping_mul(0x100_0000_01b3);

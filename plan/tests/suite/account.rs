@@ -30,7 +30,10 @@ fn an_account_has_warnings_sums_domains_and_the_fingerprint() {
     assert_eq!(said[2], kept);
     let host = plan.domains[0].memory[0].host;
     assert!(said[3].starts_with("d1: /chosen/domU1: "), "{said:?}");
-    assert!(said[3].contains(&format!(" in 1 pieces from {host:#x}, kernel at 0x40000000, tree at ")), "{said:?}");
+    assert!(
+        said[3].contains(&format!(" in 1 pieces from {host:#x}, kernel at 0x40000000, tree at ")),
+        "{said:?}"
+    );
     assert_eq!(said[4], format!("the plan's fingerprint is {:016x}", fingerprint(&plan, IMAGE)));
     assert_eq!(said.len(), 5);
 }
