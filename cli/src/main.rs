@@ -7,6 +7,8 @@
 //! Exit status: 0 good, 1 refused, 2 wrong usage or a file that cannot be read.
 
 mod desk;
+mod guest_tree;
+mod manual;
 mod picture;
 mod plan_command;
 mod plan_desk;
@@ -19,13 +21,13 @@ mod svg;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, CommandFactory as _, Parser, Subcommand};
 
 use desk::Desk;
 
 /// The owner's tool for Xenite systems.
 #[derive(Debug, Parser)]
-#[command(version)]
+#[command(version, after_help = manual::EXAMPLES)]
 struct Command {
     #[command(subcommand)]
     action: Action,
@@ -34,14 +36,33 @@ struct Command {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Say what is wrong or odd about a system
+    #[command(after_help = manual::CHECK)]
     Check(System),
     /// Show what boot will do: as text, as JSON, or as a picture
+    #[command(after_help = manual::PLAN)]
     Plan {
         #[command(flatten)]
         system: System,
         #[command(flatten)]
         form: plan_command::Form,
     },
+    /// Write the device tree that a domain will get
+    #[command(after_help = manual::GUEST_TREE)]
+    GuestTree {
+        #[command(flatten)]
+        system: System,
+        #[command(flatten)]
+        wanted: guest_tree::Wanted,
+    },
+    /// Print what a shell needs to complete this tool's words
+    #[command(after_help = manual::COMPLETIONS)]
+    Completions {
+        /// The shell
+        shell: clap_complete::Shell,
+    },
+    /// Write this tool's manual pages
+    #[command(after_help = manual::MANUAL)]
+    Manual(manual::Pages),
 }
 
 /// A system: a host device tree with domains in /chosen.
@@ -61,7 +82,14 @@ struct System {
 
 fn main() -> ExitCode {
     let command = Command::parse();
-    let (Action::Check(system) | Action::Plan { system, .. }) = &command.action;
+    let system = match &command.action {
+        Action::Check(system) | Action::Plan { system, .. } | Action::GuestTree { system, .. } => system,
+        Action::Completions { shell } => {
+            manual::complete(*shell, Command::command());
+            return ExitCode::SUCCESS;
+        }
+        Action::Manual(pages) => return ended(pages.write(Command::command())),
+    };
     let desk = match Desk::load(&system.system, system.image_at, system.tree_at, &system.known) {
         Ok(desk) => desk,
         Err(error) => {
@@ -70,12 +98,10 @@ fn main() -> ExitCode {
         }
     };
     let findings = plan::examine(&desk.input());
-    let say = |line: String| {
-        if matches!(&command.action, Action::Plan { form, .. } if form.is_for_programs()) {
-            eprintln!("{line}");
-        } else {
-            println!("{line}");
-        }
+    let say = |line: String| match &command.action {
+        Action::GuestTree { .. } => eprintln!("{line}"),
+        Action::Plan { form, .. } if form.is_for_programs() => eprintln!("{line}"),
+        _ => println!("{line}"),
     };
     findings.refusals.iter().for_each(|refusal| say(format!("refused: {refusal}")));
     findings.warnings.iter().for_each(|warning| say(format!("warning: {warning}")));
@@ -84,16 +110,21 @@ fn main() -> ExitCode {
         say(format!("refused: {refusals} faults, {warnings} warnings"));
         return ExitCode::FAILURE;
     };
-    match command.action {
-        Action::Check(_) => {
-            println!("good: {} domains, {} warnings", plan.domains.len(), plan.warnings.len());
-        }
-        Action::Plan { ref form, .. } => {
-            if let Err(error) = form.tell(plan, &desk, &system.system) {
-                eprintln!("xenite: {error}");
-                return ExitCode::from(2);
-            }
-        }
+    match &command.action {
+        Action::Plan { form, .. } => return ended(form.tell(plan, &desk, &system.system)),
+        Action::GuestTree { wanted, .. } => return ended(wanted.write(plan)),
+        _ => println!("good: {} domains, {} warnings", plan.domains.len(), plan.warnings.len()),
     }
     ExitCode::SUCCESS
+}
+
+/// The end of a command that may not be able to write.
+fn ended(result: Result<(), String>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xenite: {error}");
+            ExitCode::from(2)
+        }
+    }
 }

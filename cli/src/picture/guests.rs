@@ -10,7 +10,7 @@ use crate::plan_memory::Use;
 use crate::svg::{Area, Face, GREY, INK, Svg, cut, lines};
 
 /// Width of a card.
-pub(crate) const WIDTH: f64 = 350.0;
+pub(crate) const WIDTH: f64 = 358.0;
 const HEADER: f64 = 38.0;
 const LINE: f64 = 14.0;
 /// Height of a device.
@@ -23,7 +23,7 @@ const COLUMN: (f64, f64) = (92.0, 52.0);
 /// Where texts begin.
 const TEXT: f64 = 164.0;
 /// Places of one kind that are drawn one by one where more follow one another.
-const MOST: usize = 4;
+const MOST: usize = 10;
 
 /// What is drawn in one piece.
 struct Row<'g> {
@@ -31,8 +31,8 @@ struct Row<'g> {
     end: u64,
     kind: PlaceKind,
     host: Option<u64>,
-    /// The first of the host's devices that it has.
-    device: Option<&'g str>,
+    /// The host's devices that it has.
+    devices: &'g [String],
     /// How many places it stands for.
     count: usize,
     /// What lies in it.
@@ -58,7 +58,7 @@ fn rows<'g>(domain: &'g Guest) -> Vec<Row<'g>> {
             let end = places.last()?.end();
             Some(Row {
                 base: first.base,
-                device: first.devices.first().map(String::as_str),
+                devices: &first.devices,
                 end,
                 kind: first.kind,
                 host: first.host,
@@ -157,12 +157,15 @@ fn draw_row(svg: &mut Svg, domain: &Guest, row: &Row<'_>, (x, top): (f64, f64)) 
     let text = match (row.count, row.host) {
         (2.., _) if row.kind == PlaceKind::Ram => format!("RAM in {} more pieces, {bytes}", row.count),
         (2.., _) => format!("{} more: {words}", row.count),
-        _ if row.device.is_some() => format!("{}, {bytes}", row.device.unwrap_or_default()),
         (_, Some(host)) if row.kind == PlaceKind::Ram && host == row.base => {
             format!("{bytes} RAM, at the host's")
         }
         (_, Some(host)) if row.kind == PlaceKind::Ram => format!("{bytes} RAM: host {host:#x}"),
-        _ => format!("{words}, {bytes}"),
+        _ => match row.devices {
+            [] => format!("{words}, {bytes}"),
+            [one] => format!("{}, {bytes}", last(one)),
+            [one, rest @ ..] => format!("{} and {} more, {bytes}", last(one), rest.len()),
+        },
     };
     let mut wanted = vec![top + 8.5];
     let length = row.end.saturating_sub(row.base).max(1) as f64;
@@ -184,6 +187,11 @@ fn draw_row(svg: &mut Svg, domain: &Guest, row: &Row<'_>, (x, top): (f64, f64)) 
             svg.rect(area, "url(#grain)", "");
         }
     }
+}
+
+/// The last name of a path.
+fn last(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
 }
 
 /// What lies in RAM, in words.
