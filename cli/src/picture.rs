@@ -26,32 +26,41 @@ const MOST_WARNINGS: usize = 6;
 pub(crate) fn draw(ledger: &Ledger) -> String {
     let mut svg = Svg::default();
     let across = across(ledger.domains.len());
-    let cards = across as f64 * (guests::WIDTH + GAP) - GAP;
-    let width = MARGIN * 2.0 + (host::WIDTH + GAP + cards).max(ladder::width(ledger));
-    let mut y = title(&mut svg, ledger, width);
-    y = panel(&mut svg, (MARGIN, y), "Host memory, to scale");
+    let cards_width = across as f64 * (guests::WIDTH + GAP) - GAP;
+    let width = MARGIN * 2.0 + (host::WIDTH + GAP + cards_width).max(ladder::width(ledger));
+    let top = title(&mut svg, ledger, width);
+    let left = panel(&mut svg, (MARGIN, top), "Host memory, to scale");
     let right = MARGIN + host::WIDTH + GAP;
-    panel(&mut svg, (right, y - 26.0), "What each domain sees");
-    let (places, cards) = places(&ledger.domains, across);
-    let wanted = (cards - 40.0).clamp(LOWEST_BAR, HIGHEST_BAR);
-    let bar = host::draw(&mut svg, ledger, (MARGIN, y), wanted);
-    for (domain, (column, top)) in ledger.domains.iter().zip(places) {
-        guests::draw(&mut svg, domain, (right + column as f64 * (guests::WIDTH + GAP), y + top));
+    let (places, cards_height) = places(&ledger.domains, across);
+    panel(&mut svg, (right, top), "What each domain sees");
+    for (domain, (column, height)) in ledger.domains.iter().zip(places) {
+        guests::draw(&mut svg, domain, (right + column as f64 * (guests::WIDTH + GAP), left + height));
     }
-    y += bar.max(cards) + GAP;
-    y = panel(&mut svg, (MARGIN, y), "Who has what");
-    ladder::explain(&mut svg, (MARGIN + 130.0, y - 14.0));
-    y += ladder::draw(&mut svg, ledger, (MARGIN, y)) + GAP;
-    let (image, heap) = (ledger.assumed.image.size, ledger.heap.size);
-    y = panel(
-        &mut svg,
-        (MARGIN, y),
-        &format!("What the hypervisor keeps: image {}, heap {}", about(image), about(heap)),
-    );
+    let mut below = left + cards_height;
+    // Where there are few domains, there is room for the ladder below their cards.
+    let is_beside = ladder::width(ledger) <= cards_width;
+    if is_beside {
+        below = links(&mut svg, ledger, (right, below));
+    }
+    let wanted = (below - left - 40.0).clamp(LOWEST_BAR, HIGHEST_BAR);
+    let bar = host::draw(&mut svg, ledger, (MARGIN, left), wanted);
+    let mut y = below.max(left + bar + GAP);
+    if !is_beside {
+        y = links(&mut svg, ledger, (MARGIN, y));
+    }
+    let (image, heap) = (about(ledger.assumed.image.size), about(ledger.heap.size));
+    y = panel(&mut svg, (MARGIN, y), &format!("What the hypervisor keeps: image {image}, heap {heap}"));
     y += heap::draw(&mut svg, ledger, (MARGIN, y), width - MARGIN * 2.0) + GAP;
     y = legend(&mut svg, (MARGIN, y), width);
     y = footer(&mut svg, ledger, (MARGIN, y), width);
     svg.finish((width, y + MARGIN / 2.0), colours::DEFINITIONS, &format!("Plan of {}", ledger.system))
+}
+
+/// Draws the panel of links at a place and gives the height at which it ends.
+fn links(svg: &mut Svg, ledger: &Ledger, (x, y): (f64, f64)) -> f64 {
+    let top = panel(svg, (x, y), "Who has what");
+    ladder::explain(svg, (x + 130.0, top - 14.0));
+    top + ladder::draw(svg, ledger, (x, top)) + GAP
 }
 
 /// How many cards stand side by side.

@@ -10,7 +10,7 @@ use crate::svg::{Area, Face, GREY, INK, Svg, cut};
 /// Height of a rung.
 const RUNG: f64 = 17.0;
 /// Width of the texts before the columns.
-const TEXTS: f64 = 520.0;
+const TEXTS: f64 = 434.0;
 const HEADER: f64 = 26.0;
 
 /// A rung: its texts, and the columns that it ends in, with what stands there.
