@@ -34,31 +34,39 @@ pub(crate) fn number(text: &str) -> Result<u64, String> {
 
 impl Desk {
     /// Reads a tree from a file; a `.dts` is compiled first.
-    pub(crate) fn load(
-        path: &Path,
-        image_at: Option<u64>,
-        tree_at: Option<u64>,
-        known: &Known,
-    ) -> Result<Self, String> {
+    pub(crate) fn load(path: &Path, image_at: Option<u64>, tree_at: Option<u64>) -> Result<Self, String> {
         let blob = if path.extension().is_some_and(|extension| extension == "dts") {
             compile(path)?
         } else {
             std::fs::read(path).map_err(|error| error.to_string())?
         };
+        Self::of(blob, image_at, tree_at)
+    }
+
+    /// A tree, and what is assumed where nothing is said.
+    pub(crate) fn of(blob: Vec<u8>, image_at: Option<u64>, tree_at: Option<u64>) -> Result<Self, String> {
         let image_at = image_at.unwrap_or_else(|| first_ram(&blob).saturating_add(IMAGE_OFFSET));
-        let image = Range::new(image_at, known.image_bytes()?.unwrap_or(IMAGE_BYTES))
-            .ok_or("the image's address is too high")?;
+        let image = Range::new(image_at, IMAGE_BYTES).ok_or("the image's address is too high")?;
         let size = u64::try_from(blob.len()).unwrap_or(u64::MAX).max(1);
         // Without a word about it the tree shares the image's place, and so is in nobody's way.
         let tree_at =
             Range::new(tree_at.unwrap_or(image_at), size).ok_or("the tree's address is too high")?;
-        let facts = Facts {
-            boot_mpidr: first_cpu(&blob),
-            physical_bits: known.physical_bits.unwrap_or(40),
-            spis: known.spis.unwrap_or(256),
-            sizes: Sizes::BUILT,
+        let facts = Facts { boot_mpidr: first_cpu(&blob), physical_bits: 40, spis: 256, sizes: Sizes::BUILT };
+        Ok(Self { blob, image, tree_at, facts, modules: ModuleFiles::default() })
+    }
+
+    /// The same with what is known of the board in place of what was assumed.
+    pub(crate) fn knowing(self, known: &Known) -> Result<Self, String> {
+        let image = match known.image_bytes()? {
+            Some(size) => Range::new(self.image.base, size).ok_or("the image's address is too high")?,
+            None => self.image,
         };
-        Ok(Self { blob, image, tree_at, facts, modules: ModuleFiles::open(&known.modules)? })
+        let facts = Facts {
+            physical_bits: known.physical_bits.unwrap_or(self.facts.physical_bits),
+            spis: known.spis.unwrap_or(self.facts.spis),
+            ..self.facts
+        };
+        Ok(Self { image, facts, modules: ModuleFiles::open(&known.modules)?, ..self })
     }
 
     /// What the plan is made from.

@@ -90,7 +90,8 @@ fn main() -> ExitCode {
         }
         Action::Manual(pages) => return ended(pages.write(Command::command())),
     };
-    let desk = match Desk::load(&system.system, system.image_at, system.tree_at, &system.known) {
+    let desk = Desk::load(&system.system, system.image_at, system.tree_at);
+    let desk = match desk.and_then(|desk| desk.knowing(&system.known)) {
         Ok(desk) => desk,
         Err(error) => {
             eprintln!("xenite: {}: {error}", system.system.display());
