@@ -7,7 +7,7 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 use xtask::command;
 use xtask::qemu::{Prepared, Qemu};
-use xtask::system::{Dom0, Domain, Entry, System};
+use xtask::system::{Dom0, Domain, Entry, Gic, System};
 use xtask::tree;
 
 use crate::boot::TINY;
@@ -16,10 +16,14 @@ use crate::{Scenario, Setup};
 /// The scenarios.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
-    vec![
-        Scenario::new("plan: the desk says what boot says, and the trees that domains find", domains),
-        Scenario::new("plan: the desk writes the tree that dom0 finds", dom0),
-    ]
+    let on = |gic: Gic| {
+        let name = format!(
+            "plan: the desk says what boot says with GICv{}, and the trees that domains find",
+            gic.version()
+        );
+        Scenario::new(name, move |setup| domains(setup, gic))
+    };
+    vec![on(Gic::V2), on(Gic::V3), Scenario::new("plan: the desk writes the tree that dom0 finds", dom0)]
 }
 
 /// `xenite` on the desk with all that is known of a machine.
@@ -98,8 +102,9 @@ fn system(setup: &Setup) -> System {
 }
 
 /// A domain without PV interfaces, one with a channel to the third, and that one directly mapped in static memory.
-fn domains(setup: &Setup) -> Result<()> {
+fn domains(setup: &Setup, gic: Gic) -> Result<()> {
     let mut system = system(setup);
+    system.machine.gic = gic;
     let guest = setup.guest("tree")?;
     let nodes = [
         "",
