@@ -44,9 +44,10 @@ fn one_tree_has_one_fingerprint_and_another_has_another() {
     assert_eq!(fingerprint(&plan, IMAGE), fingerprint(&World::with_a_domain().plan(), IMAGE));
     let elsewhere = Range { base: IMAGE.base + 2 * MIB, ..IMAGE };
     assert_ne!(fingerprint(&plan, IMAGE), fingerprint(&plan, elsewhere));
-    let changes: [fn(&mut Plan); 5] = [
+    let changes: [fn(&mut Plan); 6] = [
         |plan| plan.heap.base += 2 * MIB,
         |plan| plan.domains[0].tree[40] ^= 1,
+        |plan| [47, 55].iter().for_each(|at| plan.domains[0].tree[*at] ^= 0x80),
         |plan| plan.domains[0].memory[0].host += 2 * MIB,
         |plan| plan.domains[0].vcpus += 1,
         |plan| plan.options.noreboot = true,
