@@ -4,12 +4,13 @@
 //! there are whole ones, and bytes else; `dtc` makes the same values of it again.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use plan::fdt::{Fdt, Node};
 use plan::{Domain, Plan};
+
+use crate::plan_command::print;
 
 /// Which tree, and where it goes.
 #[derive(Debug, Args)]
@@ -31,7 +32,7 @@ impl Wanted {
         let bytes = if self.dtb { domain.tree.clone() } else { source(domain)?.into_bytes() };
         match &self.output {
             Some(file) => std::fs::write(file, bytes).map_err(|error| format!("{}: {error}", file.display())),
-            None => std::io::stdout().write_all(&bytes).map_err(|error| error.to_string()),
+            None => print(&bytes),
         }
     }
 }

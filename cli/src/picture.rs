@@ -160,8 +160,9 @@ fn legend(svg: &mut Svg, (x, y): (f64, f64), width: f64) -> f64 {
 fn footer(svg: &mut Svg, ledger: &Ledger, (x, y): (f64, f64), width: f64) -> f64 {
     let assumed = &ledger.assumed;
     let mut text = vec![format!(
-        "Two strokes across a column: addresses are left out there, or memory in the host's bar. What is too small to be seen is one unit high. Sizes are rounded to a tenth. Assumed: image at \
-         {:#x}..{:#x}, boot processor {:#x}, {} bits of physical address, {} shared interrupts.",
+        "Two strokes across a column: addresses are left out there, or memory in the host's bar. \
+         What is too small to be seen is one unit high. Sizes are rounded to a tenth. \
+         Assumed: image at {:#x}..{:#x}, boot processor {:#x}, {} bits of physical address, {} shared interrupts.",
         assumed.image.base,
         assumed.image.end(),
         assumed.boot_mpidr,

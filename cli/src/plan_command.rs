@@ -1,5 +1,6 @@
 //! `xenite plan`: what boot will do, as text, as JSON, and as a picture.
 
+use std::io::{ErrorKind, Write as _};
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -37,11 +38,18 @@ impl Form {
         }
         if self.json {
             let text = serde_json::to_string_pretty(&ledger).map_err(|error| error.to_string())?;
-            println!("{text}");
+            print(format!("{text}\n").as_bytes())
         } else {
-            print!("{}", plan_text::write(&ledger));
+            print(plan_text::write(&ledger).as_bytes())
         }
-        Ok(())
+    }
+}
+
+/// Writes to standard output; a reader that has seen enough and is gone is no fault.
+pub(crate) fn print(bytes: &[u8]) -> Result<(), String> {
+    match std::io::stdout().write_all(bytes) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => Err(error.to_string()),
+        _ => Ok(()),
     }
 }
 

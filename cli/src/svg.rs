@@ -152,7 +152,8 @@ impl Svg {
     /// The whole file: so wide and high, with a title and a description for those who do not see it.
     pub(crate) fn finish(self, (width, height): (f64, f64), definitions: &str, title: &str) -> String {
         format!(
-            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}" role="img" font-family="{SANS}" fill="{INK}">
+            r##"<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0}" height="{height:.0}" viewBox="0 0 {width:.0} {height:.0}"
+ role="img" font-family="{SANS}" fill="{INK}">
 <title>{}</title>
 <style>.mono {{ font-family: {MONO}; }}</style>
 <defs>

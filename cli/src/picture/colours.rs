@@ -21,12 +21,18 @@ const DOMAINS: [(&str, bool); 7] = [
 const PATTERNS: [&str; 3] = ["url(#stripes)", "url(#dots)", "url(#grid)"];
 
 /// What the patterns are.
-pub(crate) const DEFINITIONS: &str = r##"<pattern id="stripes" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0,6 L6,0" stroke="#000000" stroke-opacity="0.45" stroke-width="1"/></pattern>
-<pattern id="dots" width="6" height="6" patternUnits="userSpaceOnUse"><circle cx="3" cy="3" r="1" fill="#000000" fill-opacity="0.5"/></pattern>
-<pattern id="grid" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0,3 H6 M3,0 V6" stroke="#000000" stroke-opacity="0.35" stroke-width="0.8"/></pattern>
-<pattern id="cross" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0,0 L6,6 M0,6 L6,0" stroke="#444444" stroke-width="0.8"/></pattern>
-<pattern id="grain" width="5" height="5" patternUnits="userSpaceOnUse"><circle cx="1.5" cy="1.5" r="0.8" fill="#333333"/></pattern>
-<pattern id="back" width="6" height="6" patternUnits="userSpaceOnUse"><path d="M0,0 L6,6" stroke="#000000" stroke-opacity="0.55" stroke-width="1.2"/></pattern>
+pub(crate) const DEFINITIONS: &str = r##"<pattern id="stripes" width="6" height="6" patternUnits="userSpaceOnUse">
+<path d="M0,6 L6,0" stroke="#000000" stroke-opacity="0.45" stroke-width="1"/></pattern>
+<pattern id="dots" width="6" height="6" patternUnits="userSpaceOnUse">
+<circle cx="3" cy="3" r="1" fill="#000000" fill-opacity="0.5"/></pattern>
+<pattern id="grid" width="6" height="6" patternUnits="userSpaceOnUse">
+<path d="M0,3 H6 M3,0 V6" stroke="#000000" stroke-opacity="0.35" stroke-width="0.8"/></pattern>
+<pattern id="cross" width="6" height="6" patternUnits="userSpaceOnUse">
+<path d="M0,0 L6,6 M0,6 L6,0" stroke="#444444" stroke-width="0.8"/></pattern>
+<pattern id="grain" width="5" height="5" patternUnits="userSpaceOnUse">
+<circle cx="1.5" cy="1.5" r="0.8" fill="#333333"/></pattern>
+<pattern id="back" width="6" height="6" patternUnits="userSpaceOnUse">
+<path d="M0,0 L6,6" stroke="#000000" stroke-opacity="0.55" stroke-width="1.2"/></pattern>
 "##;
 
 /// Colour of the hypervisor's image.
