@@ -164,7 +164,7 @@ fn draw_row(svg: &mut Svg, domain: &Guest, row: &Row<'_>, (x, top): (f64, f64)) 
         _ => match row.devices {
             [] => format!("{words}, {bytes}"),
             [one] => format!("{}, {bytes}", last(one)),
-            [one, rest @ ..] => format!("{} and {} more, {bytes}", last(one), rest.len()),
+            [one, rest @ ..] => format!("{} + {}, {bytes}", last(one), rest.len()),
         },
     };
     let mut wanted = vec![top + 8.5];
