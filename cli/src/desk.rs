@@ -4,7 +4,9 @@ use std::path::Path;
 use std::process::Command;
 
 use plan::fdt::{Cells, Fdt};
-use plan::{Facts, Input, Modules, Range, Sizes};
+use plan::{Facts, Input, Range, Sizes};
+
+use crate::plan_desk::{Known, ModuleFiles};
 
 /// Bytes that the image is assumed to take, with all that it zeroes for itself.
 const IMAGE_BYTES: u64 = 2 << 20;
@@ -14,19 +16,11 @@ const IMAGE_OFFSET: u64 = 2 << 20;
 /// A tree, and the assumptions that go with it.
 #[derive(Debug)]
 pub(crate) struct Desk {
-    blob: Vec<u8>,
+    pub(crate) blob: Vec<u8>,
     pub(crate) image: Range,
     tree_at: Range,
-    facts: Facts,
-}
-
-/// On the desk there is no memory to look into.
-struct NoModules;
-
-impl Modules for NoModules {
-    fn read(&self, _: u64, _: &mut [u8]) -> bool {
-        false
-    }
+    pub(crate) facts: Facts,
+    modules: ModuleFiles,
 }
 
 /// A number as the command line has it: decimal, or hexadecimal behind `0x`.
@@ -46,6 +40,11 @@ impl Desk {
         } else {
             std::fs::read(path).map_err(|error| error.to_string())?
         };
+        Self::of(blob, image_at, tree_at)
+    }
+
+    /// A tree, and what is assumed where nothing is said.
+    pub(crate) fn of(blob: Vec<u8>, image_at: Option<u64>, tree_at: Option<u64>) -> Result<Self, String> {
         let image_at = image_at.unwrap_or_else(|| first_ram(&blob).saturating_add(IMAGE_OFFSET));
         let image = Range::new(image_at, IMAGE_BYTES).ok_or("the image's address is too high")?;
         let size = u64::try_from(blob.len()).unwrap_or(u64::MAX).max(1);
@@ -53,7 +52,21 @@ impl Desk {
         let tree_at =
             Range::new(tree_at.unwrap_or(image_at), size).ok_or("the tree's address is too high")?;
         let facts = Facts { boot_mpidr: first_cpu(&blob), physical_bits: 40, spis: 256, sizes: Sizes::BUILT };
-        Ok(Self { blob, image, tree_at, facts })
+        Ok(Self { blob, image, tree_at, facts, modules: ModuleFiles::default() })
+    }
+
+    /// The same with what is known of the board in place of what was assumed.
+    pub(crate) fn knowing(self, known: &Known) -> Result<Self, String> {
+        let image = match known.image_bytes()? {
+            Some(size) => Range::new(self.image.base, size).ok_or("the image's address is too high")?,
+            None => self.image,
+        };
+        let facts = Facts {
+            physical_bits: known.physical_bits.unwrap_or(self.facts.physical_bits),
+            spis: known.spis.unwrap_or(self.facts.spis),
+            ..self.facts
+        };
+        Ok(Self { image, facts, modules: ModuleFiles::open(&known.modules)?, ..self })
     }
 
     /// What the plan is made from.
@@ -62,17 +75,14 @@ impl Desk {
             tree: &self.blob,
             tree_at: self.tree_at,
             image: self.image,
-            modules: &NoModules,
+            modules: &self.modules,
             facts: self.facts,
         }
     }
 
-    /// The assumptions, in a line.
-    pub(crate) fn assumptions(&self) -> String {
-        format!(
-            "assumed: image at {}, boot processor {:#x}, {} bits of physical address, {} host SPIs",
-            self.image, self.facts.boot_mpidr, self.facts.physical_bits, self.facts.spis
-        )
+    /// Where the tree lies, if anything was said about it.
+    pub(crate) fn tree_at(&self) -> Option<Range> {
+        Some(self.tree_at).filter(|tree| tree.base != self.image.base)
     }
 }
 

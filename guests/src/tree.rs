@@ -80,6 +80,15 @@ impl Tree {
     /// The tree at `address`, if there is one.
     #[must_use]
     pub fn at(address: usize) -> Option<Self> {
+        let all = Self::bytes(address)?;
+        let structure = all.get(word(all, 8)? as usize..)?;
+        let strings = all.get(word(all, 12)? as usize..)?;
+        Some(Self { structure, strings })
+    }
+
+    /// All bytes of the tree at `address`, if there is one.
+    #[must_use]
+    pub fn bytes(address: usize) -> Option<&'static [u8]> {
         if address == 0 || !address.is_multiple_of(8) {
             return None;
         }
@@ -90,10 +99,7 @@ impl Tree {
         }
         let size = word(header, 4)? as usize;
         // SAFETY: the tree itself says that it is this long, and nobody writes to it.
-        let all = unsafe { core::slice::from_raw_parts(address as *const u8, size) };
-        let structure = all.get(word(header, 8)? as usize..)?;
-        let strings = all.get(word(header, 12)? as usize..)?;
-        Some(Self { structure, strings })
+        Some(unsafe { core::slice::from_raw_parts(address as *const u8, size) })
     }
 
     /// Calls `visit` for every property.

@@ -7,7 +7,6 @@ use alloc::boxed::Box;
 
 use hypervisor::construct::{self, construct};
 use hypervisor::hypervisor::{Hypervisor, Level};
-use hypervisor::{VERSION, report};
 use machine::arm64::{self, Board, Boot, Taken};
 use machine::contract::Machine;
 use plan::{Input, Plan, Sizes};
@@ -26,7 +25,7 @@ fn xenite_start(boot: Boot) -> ! {
     if let Some(uart) = plan::console(tree) {
         boot.open_console(uart);
     }
-    boot.say(format_args!("(XEN) Xenite {VERSION}: Xen 4.17's interfaces, arm64"));
+    boot.say(format_args!("(XEN) {}", plan::BANNER));
     if boot.level() != 2 {
         boot.say(format_args!("(XEN) entered at EL{}, but a hypervisor needs EL2", boot.level()));
         boot.say(format_args!("(XEN)   hint: with QEMU, -machine virt,virtualization=on"));
@@ -38,11 +37,8 @@ fn xenite_start(boot: Boot) -> ! {
         Ok(plan) => plan,
         Err(refusals) => refuse(&boot, &refusals),
     };
-    for warning in &plan.warnings {
-        boot.say(format_args!("(XEN) warning: {warning}"));
-    }
     arm64::set_noreboot(plan.options.noreboot);
-    report::describe(&plan, image, |line| boot.say(format_args!("(XEN) {line}")));
+    plan::account(&plan, image, |line| boot.say(format_args!("(XEN) {line}")));
     match boot.take(&plan, tree_at) {
         Ok(taken) => run(taken, &plan, image),
         Err(words) => arm64::stop(format_args!("(XEN) Boot stops: {words}")),
@@ -60,11 +56,8 @@ fn refuse(boot: &Boot, refusals: &[plan::Refusal]) -> ! {
 /// Says again what boot has said, for those who read the console's history.
 fn remember(hypervisor: &Hypervisor<Board>, plan: &Plan, image: plan::Range) {
     let mut console = hypervisor.console();
-    console.remember(format_args!("Xenite {VERSION}: Xen 4.17's interfaces, arm64"));
-    for warning in &plan.warnings {
-        console.remember(format_args!("warning: {warning}"));
-    }
-    report::describe(plan, image, |line| console.remember(line));
+    console.remember(format_args!("{}", plan::BANNER));
+    plan::account(plan, image, |line| console.remember(line));
 }
 
 fn run(taken: Taken, plan: &Plan, image: plan::Range) -> ! {

@@ -36,7 +36,6 @@ pub mod interrupt;
 pub mod keys;
 pub mod memory;
 pub mod pv;
-pub mod report;
 pub mod runstate;
 pub mod schedule;
 pub mod timer;

@@ -7,7 +7,7 @@
 //! The steps, each in its module: [`fdt`] checks the blob; `board` reads the hardware and `options` the
 //! command line; `domains`, `modules` and `channels` read what the owner wants; `claims` finds overlaps; `layout`,
 //! `pv`, `kernel` and `guest_tree` decide what a guest sees, `host_tree` what dom0 sees; `placement`, [`stage2`] and `tables` decide where
-//! it lies, and `budget` what that costs.
+//! it lies, and `budget` what that costs. `account` puts the plan into the words that boot says.
 //!
 //! # How much memory a reading takes
 //! All lists are bounded: 256 RAM banks, 256 reserved ranges, 256 ranges of static memory, 128 processors,
@@ -37,6 +37,7 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+mod account;
 mod assemble;
 mod board;
 mod budget;
@@ -61,6 +62,7 @@ pub mod stage2;
 mod tables;
 mod text;
 
+pub use account::{BANNER, account, fingerprint};
 pub use assemble::{Findings, examine, read};
 pub use board::{
     GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES, MOST_BANKS, MOST_PROCESSORS, console, distributor,

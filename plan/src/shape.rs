@@ -8,7 +8,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 /// A range of host-physical addresses in bytes; never empty, never wraps.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Range {
     /// First byte.
     pub base: u64,
@@ -17,7 +17,7 @@ pub struct Range {
 }
 
 /// All that boot will do, decided before anything is touched.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Plan {
     /// What the board has.
     pub board: Board,
@@ -45,7 +45,7 @@ pub struct Plan {
 }
 
 /// The hardware that the hypervisor drives, as the host device tree describes it.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Board {
     /// RAM banks, sorted, merged, in whole 4 KiB frames.
     pub memory: Vec<Range>,
@@ -75,14 +75,14 @@ pub struct Board {
 }
 
 /// One physical processor.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Processor {
     /// Affinity bits of MPIDR_EL1, as `reg` of the cpu node gives them.
     pub mpidr: u64,
 }
 
 /// The host's interrupt controller, by architecture version.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub enum GicRegions {
     /// GICv2 with virtualization extensions: `reg` entries 0 to 3.
     V2 {
@@ -111,7 +111,7 @@ pub enum GicRegions {
 }
 
 /// An Arm PL011 UART.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Pl011 {
     /// Its registers.
     pub registers: Range,
@@ -120,7 +120,7 @@ pub struct Pl011 {
 }
 
 /// The hypervisor's command line, parsed. Names are those of Xen 4.17.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Options {
     /// All its words, as they stand in the tree.
     pub words: String,
@@ -153,7 +153,7 @@ pub struct Options {
 }
 
 /// How domains are kept apart (Xen's security modules).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Xsm {
     /// `silo`, the default: a domain shares memory and events with dom0 and the hypervisor only.
     Silo,
@@ -162,7 +162,7 @@ pub enum Xsm {
 }
 
 /// How vCPUs share processors.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub enum Scheduler {
     /// `credit2` (also `credit`, the default): preemptive and fair by weight.
     Fair,
@@ -171,7 +171,7 @@ pub enum Scheduler {
 }
 
 /// One guest, down to the last address.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Domain {
     /// Domain id: 0 for dom0, from 1 on for the others.
     pub id: u16,
@@ -210,7 +210,7 @@ pub struct Domain {
 }
 
 /// Devices of the host that a domain drives itself.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Hardware {
     /// Host addresses that the domain sees at the same guest addresses: whole frames, sorted, merged. Nothing in
     /// them is the hypervisor's or another domain's. Beside registers there is RAM that `/reserved-memory` keeps for
@@ -221,7 +221,7 @@ pub struct Hardware {
 }
 
 /// A shared interrupt of a device.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DeviceInterrupt {
     /// Its INTID, 32 and more.
     pub intid: u32,
@@ -230,7 +230,7 @@ pub struct DeviceInterrupt {
 }
 
 /// What a domain with PV interfaces has beside memory and processors.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Pv {
     /// It talks to xenstore.
     pub xenstore: bool,
@@ -246,14 +246,14 @@ pub struct Pv {
 }
 
 /// A static event channel (`xen,evtchn-v1`): two ports that are bound to each other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Channel {
     /// Its ends, in the order of the tree; both may be of one domain, but are never the same port.
     pub ends: [ChannelEnd; 2],
 }
 
 /// One end of a static event channel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct ChannelEnd {
     /// The domain, as its index in `Plan::domains`; it has PV interfaces.
     pub domain: usize,
@@ -262,7 +262,7 @@ pub struct ChannelEnd {
 }
 
 /// A piece of guest RAM.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct GuestMemory {
     /// Guest address (IPA) of its first byte, 4 KiB aligned.
     pub guest: u64,
@@ -273,7 +273,7 @@ pub struct GuestMemory {
 }
 
 /// Guest addresses of the virtual devices (`public/arch-arm.h`, or the host's for a direct map).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Layout {
     /// GICD.
     pub distributor: u64,
@@ -288,7 +288,7 @@ pub struct Layout {
 }
 
 /// A module's bytes and their place in the guest.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Placed {
     /// Where boot finds them, host-physical.
     pub module: Range,
@@ -299,7 +299,7 @@ pub struct Placed {
 }
 
 /// A kernel's place, and how to unpack it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Kernel {
     /// Source and destination; `size` is the unpacked size.
     pub placed: Placed,
@@ -310,14 +310,14 @@ pub struct Kernel {
 }
 
 /// A remark that does not stop boot.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Warning {
     /// One line, without a full stop.
     pub text: String,
 }
 
 /// One line of the hypervisor's memory budget.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct BudgetLine {
     /// What it is for, for example `stage 2 tables of domain 1`.
     pub what: String,

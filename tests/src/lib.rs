@@ -20,6 +20,7 @@ pub mod hammer;
 pub mod life;
 pub mod linux;
 pub mod own;
+pub mod plan;
 pub mod refusals;
 pub mod runner;
 pub mod services;
@@ -103,6 +104,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     let mut scenarios = boot::scenarios();
     scenarios.extend(refusals::scenarios());
     scenarios.extend(own::scenarios(setup));
+    scenarios.extend(plan::scenarios());
     scenarios.extend(boards::scenarios());
     scenarios.extend(linux::scenarios());
     scenarios.extend(life::scenarios());

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 
 use crate::system::{Entry, System};
+use crate::tree::Tree;
 use crate::{paths, tools, tree, uboot};
 
 /// How many of the last lines an error shows.
@@ -25,6 +26,7 @@ const STREAMS: u32 = 2;
 pub struct Prepared {
     command: Command,
     folder: PathBuf,
+    tree: Tree,
 }
 
 impl Prepared {
@@ -66,7 +68,13 @@ impl Prepared {
                 command.args(["-device", &load(&module.file, module.address)]);
             }
         }
-        Ok(Self { command, folder })
+        Ok(Self { command, folder, tree })
+    }
+
+    /// The system's device tree and the places of its modules. The file lives as long as the machine.
+    #[must_use]
+    pub const fn tree(&self) -> &Tree {
+        &self.tree
     }
 
     /// The command as one would type it.

@@ -1,5 +1,6 @@
 //! Tests of the crate from outside: real trees with domains added, read as boot reads them.
 
+mod account;
 mod board;
 mod channels;
 mod dom0;

@@ -1,0 +1,134 @@
+//! The owner's tool against the running hypervisor: what `xenite plan` says of a boot, boot says, to the byte; and what
+//! `xenite guest-tree` writes, a guest finds, to the byte.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+use xtask::command;
+use xtask::qemu::{Prepared, Qemu};
+use xtask::system::{Dom0, Domain, Entry, Gic, System};
+use xtask::tree;
+
+use crate::boot::TINY;
+use crate::{Scenario, Setup};
+
+/// The scenarios.
+#[must_use]
+pub fn scenarios() -> Vec<Scenario> {
+    let on = |gic: Gic| {
+        let name = format!(
+            "plan: the desk says what boot says with GICv{}, and the trees that domains find",
+            gic.version()
+        );
+        Scenario::new(name, move |setup| domains(setup, gic))
+    };
+    vec![on(Gic::V2), on(Gic::V3), Scenario::new("plan: the desk writes the tree that dom0 finds", dom0)]
+}
+
+/// `xenite` on the desk with all that is known of a machine.
+fn xenite(action: &str, prepared: &Prepared, hypervisor: &Path) -> Command {
+    let mut xenite = command::cargo();
+    xenite.args(["run", "--quiet", "--package", "xenite", "--", action]);
+    xenite.arg(&prepared.tree().file).arg("--image").arg(hypervisor);
+    xenite.args([format!("--image-at={:#x}", tree::IMAGE), format!("--tree-at={:#x}", tree::TREE)]);
+    for module in &prepared.tree().modules {
+        xenite.arg(format!("--module={:#x}={}", module.address, module.file.display()));
+    }
+    xenite
+}
+
+/// What the desk says of a system.
+struct Desk {
+    console: Vec<String>,
+    /// The tree of each domain in hexadecimal digits, with its id.
+    trees: Vec<(u32, String)>,
+}
+
+impl Desk {
+    /// The console's lines are those of the section of the text that has them.
+    fn new(prepared: &Prepared, hypervisor: &Path, domains: &[u32]) -> Result<Self> {
+        let text = command::output(&mut xenite("plan", prepared, hypervisor))?;
+        let lines = text.lines().map(str::trim_start);
+        let console = lines.filter(|line| line.starts_with("(XEN) ")).map(str::to_owned).collect();
+        let mut trees = Vec::new();
+        for id in domains {
+            let mut guest_tree = xenite("guest-tree", prepared, hypervisor);
+            let output =
+                guest_tree.args([&id.to_string(), "--dtb"]).output().context("cannot start cargo")?;
+            ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+            let digits = output.stdout.iter().map(|byte| format!("{byte:02x}")).collect();
+            trees.push((*id, digits));
+        }
+        Ok(Self { console, trees })
+    }
+
+    /// Whether the running machine agrees.
+    fn compare(&self, machine: &mut Qemu) -> Result<()> {
+        machine.expect("the plan's fingerprint is ", TINY)?;
+        machine.expect_end(TINY)?;
+        let said = machine.output().replace('\r', "");
+        let lines: Vec<&str> = said.lines().skip_while(|line| line.trim().is_empty()).collect();
+        let boot = lines.get(..self.console.len()).unwrap_or(&lines);
+        ensure!(
+            boot == self.console,
+            "the desk said:\n{}\nboot said:\n{}",
+            self.console.join("\n"),
+            boot.join("\n")
+        );
+        for (id, tree) in &self.trees {
+            let prefix = if *id == 0 { String::new() } else { format!("DOM{id}: ") };
+            let found: String = lines.iter().filter_map(|line| digits(line.strip_prefix(&prefix)?)).collect();
+            ensure!(!found.is_empty(), "domain {id} printed no tree; {}", machine.last_lines());
+            ensure!(found == *tree, "domain {id} found another tree:\n{found}\nthe desk wrote:\n{tree}");
+        }
+        Ok(())
+    }
+}
+
+/// The digits of a line of a tree.
+fn digits(line: &str) -> Option<&str> {
+    let (offset, digits) = line.strip_prefix("tree ")?.split_once(' ')?;
+    let is_number = offset.len() == 6 && offset.bytes().all(|byte| byte.is_ascii_hexdigit());
+    is_number.then_some(digits.trim_end())
+}
+
+/// A machine whose tree arrives as it was made: QEMU's loader would write into it.
+fn system(setup: &Setup) -> System {
+    let mut system = setup.system();
+    system.entry = Entry::Bare;
+    system.arguments.push_str(" colour=red");
+    system
+}
+
+/// A domain without PV interfaces, one with a channel to the third, and that one directly mapped in static memory.
+fn domains(setup: &Setup, gic: Gic) -> Result<()> {
+    let mut system = system(setup);
+    system.machine.gic = gic;
+    let guest = setup.guest("tree")?;
+    let nodes = [
+        "",
+        "\t\t\txen,enhanced = \"no-xenstore\";\n\
+         first: evtchn@1 { compatible = \"xen,evtchn-v1\"; xen,evtchn = <10 &second>; };\n",
+        "\t\t\txen,enhanced = \"no-xenstore\"; direct-map; xen,static-mem = <0x0 0x90000000 0x0 0x4000000>;\n\
+         second: evtchn@1 { compatible = \"xen,evtchn-v1\"; xen,evtchn = <11 &first>; };\n",
+    ];
+    for (cpus, nodes) in (1..).zip(nodes) {
+        let mut domain = Domain::plain(guest.clone(), cpus, 64);
+        domain.kernel.bootargs = Some(format!("a command line for {cpus}"));
+        nodes.clone_into(&mut domain.extra);
+        system.domains.push(domain);
+    }
+    let prepared = Prepared::new(&system)?;
+    let desk = Desk::new(&prepared, setup.hypervisor.file(), &[1, 2, 3])?;
+    ensure!(desk.console.len() > 6, "the desk says little: {}", desk.console.join("\n"));
+    desk.compare(&mut prepared.start()?)
+}
+
+fn dom0(setup: &Setup) -> Result<()> {
+    let mut system = system(setup);
+    system.dom0 = Some(Dom0::plain(setup.guest("tree")?, 128, "a command line"));
+    let prepared = Prepared::new(&system)?;
+    let desk = Desk::new(&prepared, setup.hypervisor.file(), &[0])?;
+    desk.compare(&mut prepared.start()?)
+}
