@@ -5,6 +5,7 @@
 
 mod abuse;
 mod boot;
+mod calls;
 mod channels;
 mod console;
 mod death;

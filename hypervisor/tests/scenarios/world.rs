@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use hypervisor::construct::{construct, sizes};
 use hypervisor::cpu::Local;
+use hypervisor::domain::Domain;
 use hypervisor::hypervisor::Hypervisor;
 use machine::sim::{Ended, Memory, Sim, on_processor};
 use model::arm64::gic::Version;
@@ -292,6 +293,11 @@ pub(crate) struct System {
 impl System {
     pub(crate) fn sim(&self) -> &'static Sim {
         &self.hypervisor.machine
+    }
+
+    /// A domain by its id.
+    pub(crate) fn domain(&self, id: u16) -> &'static Domain<Sim> {
+        self.hypervisor.domain_of(id).expect("a domain")
     }
 
     /// Lets the domains start.
