@@ -1,6 +1,10 @@
 //! Hypercalls as guests' programs make them, and what all scenarios ask of the hypervisor behind its back.
 
+use abi::domctl::{DOMCTL_U, XEN_DOMCTL_INTERFACE_VERSION};
 use abi::errno::Errno;
+use abi::hypercall::{DOMCTL, SYSCTL};
+use abi::layout::Layout;
+use abi::sysctl::{SYSCTL_U, XEN_SYSCTL_INTERFACE_VERSION};
 use hypervisor::domain::{Controlled, Domain};
 use hypervisor::hypervisor::Hypervisor;
 use machine::contract::Machine;
@@ -37,14 +41,60 @@ pub(crate) async fn store_words(cpu: &Cpu, at: u64, words: &[u32]) {
     }
 }
 
+/// Writes a structure of the interface.
+pub(crate) async fn put<T: Layout>(cpu: &Cpu, at: u64, value: &T) {
+    for (index, byte) in (0..).zip(value.to_bytes().as_ref()) {
+        cpu.try_write(at + index, AccessSize::Byte, u64::from(*byte)).await.expect("a store");
+    }
+}
+
+/// Reads one.
+pub(crate) async fn get<T: Layout>(cpu: &Cpu, at: u64) -> T {
+    let mut bytes = T::zeroed();
+    for (index, byte) in (0..).zip(bytes.as_mut()) {
+        *byte = cpu.try_read(at + index, AccessSize::Byte).await.expect("a load") as u8;
+    }
+    T::from_bytes(&bytes)
+}
+
+/// Makes a domctl whose frame is at an address; its answer, and its own structure afterwards.
+pub(crate) async fn domctl<T: Layout>(
+    cpu: &Cpu,
+    at: u64,
+    (command, domain): (u32, u16),
+    own: &T,
+) -> (i64, T) {
+    store_words(cpu, at, &[command, XEN_DOMCTL_INTERFACE_VERSION, u32::from(domain), 0]).await;
+    put(cpu, at + DOMCTL_U as u64, own).await;
+    let answer = hypercall(cpu, DOMCTL, &[at]).await;
+    (answer, get(cpu, at + DOMCTL_U as u64).await)
+}
+
+/// The same for a sysctl.
+pub(crate) async fn sysctl<T: Layout>(cpu: &Cpu, at: u64, command: u32, own: &T) -> (i64, T) {
+    store_words(cpu, at, &[command, XEN_SYSCTL_INTERFACE_VERSION]).await;
+    put(cpu, at + SYSCTL_U as u64, own).await;
+    let answer = hypercall(cpu, SYSCTL, &[at]).await;
+    (answer, get(cpu, at + SYSCTL_U as u64).await)
+}
+
 /// Runs one program of domain 1 to its end.
 pub(crate) fn perform<F: Future<Output = ()> + Send + 'static>(
     system: &mut System,
     program: impl Fn(Cpu) -> F + Send + 'static,
 ) {
+    perform_as(system, 1, program);
+}
+
+/// Runs one program of a domain to its end, while the others run whatever they were given.
+pub(crate) fn perform_as<F: Future<Output = ()> + Send + 'static>(
+    system: &mut System,
+    domain: u16,
+    program: impl Fn(Cpu) -> F + Send + 'static,
+) {
     let done = Journal::new();
     let journal = done.clone();
-    system.sim().guest(1, 0, move |cpu| {
+    system.sim().guest(domain, 0, move |cpu| {
         let (program, journal) = (program(cpu), journal.clone());
         async move {
             program.await;

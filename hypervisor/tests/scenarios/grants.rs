@@ -20,12 +20,12 @@ const FIRST: u64 = (guest::RAM >> 12) + 512;
 /// Where grants are mapped.
 const HOLE: u64 = 0x9000_0000;
 const TABLE: u64 = 0x3800_0000;
-const READ_WRITE: u16 = grant::GTF_PERMIT_ACCESS;
+pub(crate) const READ_WRITE: u16 = grant::GTF_PERMIT_ACCESS;
 const READ_ONLY: u16 = grant::GTF_PERMIT_ACCESS | grant::GTF_READONLY;
 const MARKS: u16 = grant::GTF_READING | grant::GTF_WRITING;
 const MAP_WRITE: Use = Use { way: Way::Map, write: true };
-const COPY_READ: Use = Use { way: Way::Copy, write: false };
-const COPY_WRITE: Use = Use { way: Way::Copy, write: true };
+pub(crate) const COPY_READ: Use = Use { way: Way::Copy, write: false };
+pub(crate) const COPY_WRITE: Use = Use { way: Way::Copy, write: true };
 
 /// Domains 1 to 3 with Xen's interface, who may talk to each other.
 fn three() -> System {
@@ -38,7 +38,7 @@ fn entry_place(granter: &Domain<Sim>, reference: u32) -> (&GuestFrame, usize) {
 }
 
 /// Writes an entry as the granting guest does.
-fn write_entry(
+pub(crate) fn write_entry(
     system: &System,
     (granter, reference): (&Domain<Sim>, u32),
     (to, frame, flags): (u16, u64, u16),
@@ -48,7 +48,7 @@ fn write_entry(
     assert!(system.sim().write_frame(page, offset, &word.to_le_bytes()));
 }
 
-fn flags(system: &System, granter: &Domain<Sim>, reference: u32) -> u16 {
+pub(crate) fn flags(system: &System, granter: &Domain<Sim>, reference: u32) -> u16 {
     let mut bytes = [0; 2];
     let (page, offset) = entry_place(granter, reference);
     assert!(system.sim().read_frame(page, offset, &mut bytes));
@@ -56,7 +56,7 @@ fn flags(system: &System, granter: &Domain<Sim>, reference: u32) -> u16 {
 }
 
 /// The host address of a domain's page, and how many hold it.
-fn page(system: &System, domain: &Domain<Sim>, number: u64) -> Option<(u64, u32)> {
+pub(crate) fn page(system: &System, domain: &Domain<Sim>, number: u64) -> Option<(u64, u32)> {
     let (frame, ..) = system.sim().frame_at(&domain.map, number * PAGE)?;
     Some((frame.address(), frame.count() - 1))
 }
