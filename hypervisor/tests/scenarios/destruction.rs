@@ -280,13 +280,8 @@ async fn victim(cpu: Cpu, hypervisor: &'static Hypervisor<Sim>, busy: Busy, read
         // A processor does much in a round of the test: once in it will do.
         cpu.compute(1).await;
         match busy {
-            Busy::Computes => {}
             Busy::Sleeps => cpu.wfi().await,
-            Busy::Polls => {
-                cpu.write(LIST_OF_GUEST, port).await;
-                store(&cpu, ARGUMENT_OF_GUEST, &[LIST_OF_GUEST, 1, 0]).await;
-                hypercall(&cpu, SCHED_OP, &[3, ARGUMENT_OF_GUEST]).await;
-            }
+            Busy::Polls => poll(&cpu, port).await,
             Busy::ChangesMemory => change_memory(&cpu, hypervisor).await,
             Busy::Maps => {
                 unmap_some(&cpu, 1 + time % GRANTED).await;
@@ -294,9 +289,15 @@ async fn victim(cpu: Cpu, hypervisor: &'static Hypervisor<Sim>, busy: Busy, read
             }
             Busy::Copies => copy_all(&cpu).await,
             Busy::PowersOff if time > 5 => drop(cpu.psci(&[0x8400_0008]).await),
-            Busy::PowersOff => {}
+            Busy::Computes | Busy::PowersOff => {}
         }
     }
+}
+
+async fn poll(cpu: &Cpu, port: u64) {
+    cpu.write(LIST_OF_GUEST, port).await;
+    store(cpu, ARGUMENT_OF_GUEST, &[LIST_OF_GUEST, 1, 0]).await;
+    hypercall(cpu, SCHED_OP, &[3, ARGUMENT_OF_GUEST]).await;
 }
 
 /// Binds a port to the domain and the interrupt of dying domains, waits, and destroys the domain.

@@ -3,7 +3,8 @@
 //!
 //! A call is made of a structure that would be right and of what a hostile guest makes of it: words out of a
 //! palette, addresses that cross pages or lead nowhere, counts that are too large, commands that claim to be the
-//! middle of another call. Each story ends with an audit of ports, maps, counts and locks, and with the
+//! middle of another call. Or it begins with a call that a real guest made (`recorded.rs`), of which some words
+//! become others. Each story ends with an audit of ports, maps, counts and locks, and with the
 //! destruction of all hostile domains: then every frame must be free.
 //!
 //! A story of one family of calls is that family's fuzzing: seconds of it in an ordinary run, as many as one
@@ -13,6 +14,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use abi::grant_table::GNTTABOP_COPY;
 use abi::hypercall as number;
 use hypervisor::event::channel::Binding;
 use hypervisor::hypervisor::Hypervisor;
@@ -25,6 +27,7 @@ use model::arm64::gic::Version;
 
 use crate::calls::{SELF, accounted, relinquish};
 use crate::random::{Canary, canary, from_environment};
+use crate::recorded::{self, Prepared};
 use crate::world::guest::RAM;
 use crate::world::{MIB, Random, Setup, System};
 
@@ -50,6 +53,27 @@ pub(crate) enum Family {
     Control,
     Rest,
     All,
+}
+
+impl Family {
+    /// Does the call with this number belong to it?
+    fn has(self, call: u64) -> bool {
+        match self {
+            Family::Events => call == number::EVENT_CHANNEL_OP,
+            Family::Grants => call == number::GRANT_TABLE_OP,
+            Family::Memory => call == number::MEMORY_OP,
+            Family::Scheduling => call == number::SCHED_OP,
+            Family::Lists => call == number::MULTICALL,
+            Family::Control => {
+                [number::DOMCTL, number::SYSCTL, number::PLATFORM_OP, number::HYPFS_OP].contains(&call)
+            }
+            Family::Rest => {
+                [number::XEN_VERSION, number::CONSOLE_IO, number::VCPU_OP, number::HVM_OP, number::VM_ASSIST]
+                    .contains(&call)
+            }
+            Family::All => true,
+        }
+    }
 }
 
 /// One hostile vCPU: what it throws next.
@@ -217,8 +241,56 @@ impl Thrower {
         (command, words)
     }
 
+    /// A call of its family: one that was recorded, changed, or one that is made up.
+    fn one(&mut self, now: u64) -> Prepared {
+        if self.random.chance(3)
+            && let Some(call) = self.recorded()
+        {
+            return call;
+        }
+        let mut call = self.made_up(now);
+        self.spoil(&mut call);
+        let (number, arguments, words) = call;
+        Prepared { number, arguments, memory: vec![(place_of(number, &arguments), words)] }
+    }
+
+    /// What a real guest did, with other words here and there.
+    fn recorded(&mut self) -> Option<Prepared> {
+        let all = recorded::all();
+        let start = self.random.below(all.len() as u64) as usize;
+        let call = all[start..].iter().chain(&all[..start]).find(|call| self.family.has(call.number))?;
+        let place = self.place + 0x4000;
+        let mut call = call.prepare(place, |word| self.change(word));
+        if call.number == number::GRANT_TABLE_OP {
+            call.arguments[2] = self.count();
+        }
+        if call.number == number::GRANT_TABLE_OP && call.arguments[0] == u64::from(GNTTABOP_COPY) {
+            // Whole pages would take all of a story's time: the simulated machine copies byte by byte.
+            for words in call.memory.iter_mut().flat_map(|(_, words)| words.chunks_exact_mut(5)) {
+                words[4] = words[4] & !0xffff | self.random.below(64);
+            }
+        }
+        Some(call)
+    }
+
+    /// Another word in the place of one that was right for another guest.
+    fn change(&mut self, word: u64) -> u64 {
+        // The frame numbers of larger guests, whose RAM begins where these have theirs.
+        let frame = (RAM >> 12..(RAM >> 12) + 0x4_0000).contains(&word);
+        match self.random.below(16) {
+            0 => self.word(),
+            1 => word ^ 1 << self.random.below(64),
+            2 => word & !0xffff | self.domain() & 0xffff,
+            3 => word & 0xffff_ffff | self.port() << 32,
+            4 => word & !0xffff_ffff | self.port(),
+            5 => word & !0xffff_ffff | self.frame() & 0xffff_ffff,
+            6..12 if frame => self.frame(),
+            _ => word,
+        }
+    }
+
     /// A number, its arguments, and the structure at the place of one of them.
-    fn one(&mut self, now: u64) -> (u64, [u64; 5], Vec<u64>) {
+    fn made_up(&mut self, now: u64) -> (u64, [u64; 5], Vec<u64>) {
         use Family as F;
         let all = [F::Events, F::Events, F::Grants, F::Grants, F::Memory, F::Memory, F::Scheduling];
         let family = match self.family {
@@ -316,6 +388,12 @@ async fn store(cpu: &Cpu, at: u64, words: &[u64]) {
     }
 }
 
+async fn store_all(cpu: &Cpu, memory: &[(u64, Vec<u64>)]) {
+    for (at, words) in memory {
+        store(cpu, *at, words).await;
+    }
+}
+
 /// For ever: whatever comes to mind.
 async fn throw(cpu: Cpu, random: Random, family: Family) {
     cpu.set_vectors(RAM + 0x8000).await;
@@ -333,15 +411,13 @@ async fn throw(cpu: Cpu, random: Random, family: Family) {
             list(&cpu, &mut thrower, now).await;
             continue;
         }
-        let mut call = thrower.one(now);
-        thrower.spoil(&mut call);
-        let (number, arguments, words) = call;
+        let Prepared { number, arguments, memory } = thrower.one(now);
         let deadly =
             number == number::SCHED_OP && matches!(arguments[0] as u32, 2) && !step.is_multiple_of(64);
         if deadly || (number == number::MULTICALL && !thrower.random.chance(4)) {
             continue;
         }
-        store(&cpu, place_of(number, &arguments), &words).await;
+        store_all(&cpu, &memory).await;
         let _ = cpu.hvc(0xea1, number, &arguments).await;
     }
 }
@@ -368,13 +444,11 @@ async fn list(cpu: &Cpu, thrower: &mut Thrower, now: u64) {
     let count = 1 + thrower.random.below(6);
     let base = thrower.place + 0x2000;
     for index in 0..count {
-        let mut call = thrower.one(now);
-        thrower.spoil(&mut call);
-        let (number, arguments, words) = call;
+        let Prepared { number, arguments, memory } = thrower.one(now);
         if number == number::SCHED_OP && arguments[0] as u32 == 2 {
             continue;
         }
-        store(cpu, place_of(number, &arguments), &words).await;
+        store_all(cpu, &memory).await;
         let [a, b, c, d, e] = arguments;
         store(cpu, base + index * 64, &[number, 0, a, b, c, d, e, 0]).await;
     }
@@ -461,7 +535,7 @@ fn audit(system: &System, story: Story) {
 }
 
 /// Each end of a pair leads to the other one.
-fn audit_ports(hypervisor: &Hypervisor<Sim>, index: usize, story: Story) {
+pub(crate) fn audit_ports(hypervisor: &Hypervisor<Sim>, index: usize, story: impl std::fmt::Debug) {
     let events = &hypervisor.domains[index].pv.as_ref().unwrap().events;
     for port in 1..1024 {
         let binding = events.lock().channels.get(port).unwrap().binding;

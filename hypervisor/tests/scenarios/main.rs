@@ -17,6 +17,7 @@ mod interrupts;
 mod memory;
 mod power;
 mod random;
+mod recorded;
 mod scheduling;
 mod threads;
 mod timers;
