@@ -235,6 +235,49 @@ fn a_forged_continuation_is_worth_no_more_than_a_call() {
 }
 
 #[test]
+fn a_list_that_is_interrupted_in_an_entry_or_between_two_keeps_the_arguments_that_are_not_its() {
+    let mut system = Setup::new(1, &[1]).enhanced().construct();
+    let (hypervisor, done) = (system.hypervisor, Journal::new());
+    let journal = done.clone();
+    system.sim().guest(1, 0, move |cpu| {
+        let journal = journal.clone();
+        async move {
+            // First an extent of 2 MiB, then more entries than are served at a stretch.
+            store(&cpu, PAGES, &[(RAM + 6 * MIB) >> 12]).await;
+            store(&cpu, ARGUMENT, &[PAGES, 1, 9, SELF]).await;
+            store(&cpu, LIST, &[MEMORY_OP, 0, 1, ARGUMENT, 0, 0, 0, 0]).await;
+            for entry in 1..40 {
+                store(&cpu, LIST + entry * 64, &[XEN_VERSION, 0, 0, 0, 0, 0, 0, 0]).await;
+            }
+            cpu.with(|_| {
+                hypervisor.processors[0].reschedule.store(true, Ordering::SeqCst);
+                0
+            })
+            .await;
+            assert_eq!(hypercall(&cpu, MULTICALL, &[LIST, 40, 0x22, 0x33, 0x44]).await, 0);
+            assert_eq!(cpu.try_read(LIST + 8, AccessSize::Double).await, Ok(1), "the extent is done");
+            journal.note(());
+        }
+    });
+    system.start();
+    let mut seen = Vec::new();
+    for _ in 0..1_000 {
+        system.turn(0);
+        let Some(current) = &system.locals[0].current else { continue };
+        let registers = &current.state.registers;
+        let [at, left, others @ ..] = [0, 1, 2, 3, 4].map(|number| registers.general(number));
+        if registers.general(16) == MULTICALL && (LIST..LIST + 40 * 64).contains(&at) && done.len() == 0 {
+            assert_eq!((others, at), ([0x22, 0x33, 0x44], LIST + (40 - left) * 64));
+            seen.push((left, hypervisor.vcpus[0].progress.lock().is_some()));
+        }
+    }
+    // A turn may pass without the guest.
+    seen.dedup();
+    assert_eq!(done.len(), 1);
+    assert_eq!(seen, [(40, true), (24, false), (8, false)]);
+}
+
+#[test]
 fn a_destroyed_domain_holds_no_page_that_it_chose_for_its_events_and_times() {
     let mut system = Setup::new(1, &[1, 1]).enhanced().construct();
     let (hypervisor, before) = (system.hypervisor, accounted(system.hypervisor));

@@ -16,6 +16,7 @@ mod hostile;
 mod interrupts;
 mod memory;
 mod power;
+mod races;
 mod random;
 mod recorded;
 mod scheduling;
