@@ -262,7 +262,7 @@ impl Thrower {
         let place = self.place + 0x4000;
         let mut call = call.prepare(place, |word| self.change(word));
         if call.number == number::GRANT_TABLE_OP {
-            call.arguments[2] = self.count();
+            call.arguments[2] = self.random.below(65);
         }
         if call.number == number::GRANT_TABLE_OP && call.arguments[0] == u64::from(GNTTABOP_COPY) {
             // Whole pages would take all of a story's time: the simulated machine copies byte by byte.
@@ -307,6 +307,8 @@ impl Thrower {
             F::Events => (self.event(), number::EVENT_CHANNEL_OP, [at, 0, 0, 0]),
             F::Grants => {
                 let count = self.count();
+                // A list without an end has its memory's end soon, or a story would be little else.
+                let at = if count > 64 { RAM + 8 * MIB - 8 * (1 + self.random.below(1_000)) } else { at };
                 (self.grant(), number::GRANT_TABLE_OP, [at, count, 0, 0])
             }
             F::Memory => (self.memory(), number::MEMORY_OP, [at, 0, 0, 0]),
