@@ -41,14 +41,6 @@ macro_rules! modules {
             view: View::$view,
         }
     };
-    (one $view:ident ($($name:ident)::+) STRUCTURES) => {
-        Module {
-            name: stringify!($($name)::+),
-            constants: &[],
-            structures: abi::$($name)::+::STRUCTURES,
-            view: View::$view,
-        }
-    };
 }
 
 modules! {

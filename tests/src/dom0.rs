@@ -104,7 +104,14 @@ impl Dom0 {
     /// # Errors
     /// When it cannot be started or does not come so far.
     pub fn start(system: &System) -> Result<Self> {
-        let mut machine = Prepared::new(system)?.start()?;
+        Self::of(Prepared::new(system)?.start()?)
+    }
+
+    /// Waits until a machine's dom0 takes commands.
+    ///
+    /// # Errors
+    /// When it does not come so far.
+    pub fn of(mut machine: Qemu) -> Result<Self> {
         let ready = machine.expect_whole_line("XENITE-DOM0-READY ", LINUX)?;
         machine.expect("XENITE-TYPE\n", LINUX)?;
         Ok(Self { machine, ready, questions: 0 })

@@ -21,6 +21,7 @@ pub mod life;
 pub mod linux;
 pub mod own;
 pub mod plan;
+pub mod record;
 pub mod refusals;
 pub mod runner;
 pub mod services;

@@ -90,6 +90,23 @@ fn row(line: &str) -> Result<Row> {
     Ok(row)
 }
 
+/// Starts the services, and has most of what Debian's tools can ask asked, whatever they are answered.
+///
+/// # Errors
+/// When a command does not come to its end.
+pub fn show(dom0: &mut Dom0) -> Result<()> {
+    for command in [
+        "services",
+        "xl info; xl list -l; xl vcpu-list; xl dmesg | tail -n 3; xenhypfs tree",
+        "dd if=/dev/zero of=/tmp/disk1 bs=1M seek=80 count=0; mke2fs -F /tmp/disk1",
+        "xl block-attach 1 format=raw,vdev=xvda,target=/tmp/disk1",
+        "xl pause 1; xl unpause 1; xl destroy 1",
+    ] {
+        dom0.ask_patiently(&format!("{{ {command}; }} || true"), CHANGE)?;
+    }
+    Ok(())
+}
+
 fn commands(setup: &Setup) -> Result<()> {
     let mut dom0 = start(setup, Part::Linux6_1, Gic::V3, &["xenite.tick", "xenite.tick"])?;
     info(&mut dom0)?;

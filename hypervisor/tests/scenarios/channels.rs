@@ -2,13 +2,13 @@
 
 use abi::errno::Errno;
 use abi::event_channel::{EVTCHNOP_CLOSE, EVTCHNOP_SEND};
-use hypervisor::domain::Domain;
 use hypervisor::event::channel::Binding;
 use machine::contract::{Machine, Word};
-use machine::sim::{Cpu, Sim};
+use machine::sim::Cpu;
 use model::arm64::gic::Version;
 
-use crate::uart::{open_v2, open_v3};
+use crate::calls::hypercall;
+use crate::uart::open;
 use crate::world::{Journal, Setup, System, guest};
 
 const ARGUMENT: u64 = guest::RAM + 0x30_0000;
@@ -21,30 +21,17 @@ fn pair(version: Version) -> System {
 
 async fn port_op(cpu: &Cpu, command: u32, port: u32) -> i64 {
     cpu.write(ARGUMENT, u64::from(port)).await;
-    let arguments = [u64::from(command), ARGUMENT];
-    let answer = cpu.hvc(0xea1, abi::hypercall::EVENT_CHANNEL_OP, &arguments).await;
-    answer.expect("a hypercall").cast_signed()
-}
-
-async fn open(cpu: &Cpu, version: Version) {
-    match version {
-        Version::V2 => open_v2(cpu).await,
-        Version::V3 => open_v3(cpu).await,
-    }
-}
-
-fn domain(system: &System, id: u16) -> &'static Domain<Sim> {
-    system.hypervisor.domain_of(id).expect("a domain")
+    hypercall(cpu, abi::hypercall::EVENT_CHANNEL_OP, &[u64::from(command), ARGUMENT]).await
 }
 
 fn binding(system: &System, id: u16, port: u32) -> Option<Binding> {
-    let events = domain(system, id).pv.as_ref().expect("a PV side").events.lock();
+    let events = system.domain(id).pv.as_ref().expect("a PV side").events.lock();
     events.channels.used(port).map(|channel| channel.binding)
 }
 
 /// Which of the first 64 ports are pending.
 fn pending(system: &System, id: u16) -> u64 {
-    let page = &domain(system, id).pv.as_ref().expect("a PV side").shared_info;
+    let page = &system.domain(id).pv.as_ref().expect("a PV side").shared_info;
     let at = abi::arch_arm::SHARED_INFO_EVTCHN_PENDING;
     system.sim().word(page, at, Word::Load64).expect("the page of shared_info")
 }
@@ -55,7 +42,7 @@ fn both_ends_are_bound_at_the_start_and_nothing_else_is() {
     assert_eq!(binding(&system, 1, 10), Some(Binding::Interdomain { domain: 1, port: 11 }));
     assert_eq!(binding(&system, 2, 11), Some(Binding::Interdomain { domain: 0, port: 10 }));
     for id in [1, 2] {
-        let events = domain(&system, id).pv.as_ref().unwrap().events.lock();
+        let events = system.domain(id).pv.as_ref().unwrap().events.lock();
         let used = (1..1024).filter(|port| events.channels.used(*port).is_some()).count();
         assert_eq!(used, 1);
     }

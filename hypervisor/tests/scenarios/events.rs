@@ -11,6 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use abi::arch_arm as offset;
+use abi::errno::Errno;
+use abi::hypercall::{EVENT_CHANNEL_OP, VCPU_OP};
+use abi::xen::DOMID_SELF;
 use hypervisor::domain::Domain;
 use hypervisor::hypervisor::Hypervisor;
 use machine::contract::{Machine, Word};
@@ -19,23 +22,21 @@ use machine::sim::{Cpu, Sim, on_processor};
 use model::arm64::AccessSize;
 use proptest::prelude::*;
 
+use crate::calls::{INVAL, error, hypercall, store_words};
 use crate::world::guest::RAM;
 use crate::world::{MIB, Setup};
 
-const EVENT_CHANNEL_OP: u64 = 32;
-const VCPU_OP: u64 = 24;
 const ARGUMENT: u64 = RAM + MIB;
 /// The second vCPU's `vcpu_info`.
 const INFO: u64 = RAM + 4 * MIB;
 /// Pages for queues: fresh ones each time that they are begun.
 const QUEUES: u64 = RAM + 5 * MIB;
 const VIRQ: u32 = 16;
-const INVAL: i64 = -22;
-const ACCES: i64 = -13;
-const NOSYS: i64 = -38;
-const NOSPC: i64 = -28;
-const EXIST: i64 = -17;
-const OP_NOT_SUPP: i64 = -95;
+const ACCES: i64 = error(Errno::Acces);
+const NOSYS: i64 = error(Errno::NoSys);
+const NOSPC: i64 = error(Errno::NoSpc);
+const EXIST: i64 = error(Errno::Exist);
+const OP_NOT_SUPP: i64 = error(Errno::OpNotSupp);
 const PENDING: u64 = 1 << 31;
 const MASKED: u64 = 1 << 30;
 const LINKED: u64 = 1 << 29;
@@ -392,10 +393,8 @@ impl Guest {
 }
 
 async fn call(cpu: &Cpu, command: u64, words: &[u32]) -> i64 {
-    for (index, word) in (0_u64..).zip(words) {
-        cpu.write(ARGUMENT + index * 4, u64::from(*word)).await;
-    }
-    cpu.hvc(0xea1, EVENT_CHANNEL_OP, &[command, ARGUMENT]).await.unwrap().cast_signed()
+    store_words(cpu, ARGUMENT, words).await;
+    hypercall(cpu, EVENT_CHANNEL_OP, &[command, ARGUMENT]).await
 }
 
 /// Makes the call; its answer, and where it says which port it made.
@@ -404,7 +403,9 @@ async fn perform(cpu: &Cpu, own: usize, act: Act, generation: u64) -> (i64, Opti
     let remote = |to_itself: bool| if to_itself { me } else { other };
     let queues = |page: u64| (Guest::queues(generation) >> 12) as u32 + page as u32;
     let (command, words, port_at) = match act {
-        Act::AllocUnbound { to_itself } => (6, vec![0x7ff0 | remote(to_itself) << 16, 0], Some(4)),
+        Act::AllocUnbound { to_itself } => {
+            (6, vec![u32::from(DOMID_SELF) | remote(to_itself) << 16, 0], Some(4))
+        }
         Act::BindInterdomain { to_itself, port } => (0, vec![remote(to_itself), port, 0], Some(8)),
         Act::BindIpi { vcpu } => (7, vec![vcpu, 0], Some(4)),
         Act::BindVirq => (1, vec![VIRQ, 0, 0], Some(8)),
@@ -419,7 +420,7 @@ async fn perform(cpu: &Cpu, own: usize, act: Act, generation: u64) -> (i64, Opti
             return (second, None);
         }
         Act::ExpandArray => (12, vec![queues(2), 0], None),
-        Act::Reset => (10, vec![0x7ff0], None),
+        Act::Reset => (10, vec![u32::from(DOMID_SELF)], None),
         Act::Raise | Act::Mask(_) | Act::Consume => return (0, None),
     };
     (call(cpu, command, &words).await, port_at)

@@ -1,6 +1,6 @@
 //! Grants between domains: mapped, copied, taken back, and what is left when a domain has gone.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use abi::grant_table as grant;
 use hypervisor::domain::Domain;
@@ -11,6 +11,7 @@ use machine::frames::GuestFrame;
 use machine::sim::{Cpu, Sim, on_processor};
 use machine::stage2::Kind;
 
+use crate::calls::{hypercall, store_words};
 use crate::world::{Journal, Random, Setup, System, guest};
 
 const PAGE: u64 = 4096;
@@ -19,21 +20,16 @@ const FIRST: u64 = (guest::RAM >> 12) + 512;
 /// Where grants are mapped.
 const HOLE: u64 = 0x9000_0000;
 const TABLE: u64 = 0x3800_0000;
-const READ_WRITE: u16 = grant::GTF_PERMIT_ACCESS;
+pub(crate) const READ_WRITE: u16 = grant::GTF_PERMIT_ACCESS;
 const READ_ONLY: u16 = grant::GTF_PERMIT_ACCESS | grant::GTF_READONLY;
 const MARKS: u16 = grant::GTF_READING | grant::GTF_WRITING;
 const MAP_WRITE: Use = Use { way: Way::Map, write: true };
-const COPY_READ: Use = Use { way: Way::Copy, write: false };
-const COPY_WRITE: Use = Use { way: Way::Copy, write: true };
+pub(crate) const COPY_READ: Use = Use { way: Way::Copy, write: false };
+pub(crate) const COPY_WRITE: Use = Use { way: Way::Copy, write: true };
 
 /// Domains 1 to 3 with Xen's interface, who may talk to each other.
 fn three() -> System {
     Setup::new(2, &[1, 1, 1]).enhanced().options("xsm=dummy").construct()
-}
-
-/// Domain n.
-fn domain(system: &System, id: u16) -> &'static Domain<Sim> {
-    system.hypervisor.domain_of(id).expect("a domain")
 }
 
 fn entry_place(granter: &Domain<Sim>, reference: u32) -> (&GuestFrame, usize) {
@@ -42,7 +38,7 @@ fn entry_place(granter: &Domain<Sim>, reference: u32) -> (&GuestFrame, usize) {
 }
 
 /// Writes an entry as the granting guest does.
-fn write_entry(
+pub(crate) fn write_entry(
     system: &System,
     (granter, reference): (&Domain<Sim>, u32),
     (to, frame, flags): (u16, u64, u16),
@@ -52,7 +48,7 @@ fn write_entry(
     assert!(system.sim().write_frame(page, offset, &word.to_le_bytes()));
 }
 
-fn flags(system: &System, granter: &Domain<Sim>, reference: u32) -> u16 {
+pub(crate) fn flags(system: &System, granter: &Domain<Sim>, reference: u32) -> u16 {
     let mut bytes = [0; 2];
     let (page, offset) = entry_place(granter, reference);
     assert!(system.sim().read_frame(page, offset, &mut bytes));
@@ -60,7 +56,7 @@ fn flags(system: &System, granter: &Domain<Sim>, reference: u32) -> u16 {
 }
 
 /// The host address of a domain's page, and how many hold it.
-fn page(system: &System, domain: &Domain<Sim>, number: u64) -> Option<(u64, u32)> {
+pub(crate) fn page(system: &System, domain: &Domain<Sim>, number: u64) -> Option<(u64, u32)> {
     let (frame, ..) = system.sim().frame_at(&domain.map, number * PAGE)?;
     Some((frame.address(), frame.count() - 1))
 }
@@ -76,7 +72,7 @@ fn shown(domain: &Domain<Sim>, at: u64) -> Option<(u64, Kind, bool)> {
 #[test]
 fn a_mapping_shows_the_page_and_marks_the_entry_until_it_goes() {
     let system = three();
-    let (one, two) = (domain(&system, 1), domain(&system, 2));
+    let (one, two) = (system.domain(1), system.domain(2));
     write_entry(&system, (one, 8), (2, FIRST, READ_WRITE));
     let (host, _) = page(&system, one, FIRST).unwrap();
     let (handle, address) = system.hypervisor.map_grant(two, one, wanted(8, HOLE)).unwrap();
@@ -92,7 +88,7 @@ fn a_mapping_shows_the_page_and_marks_the_entry_until_it_goes() {
 #[test]
 fn the_frame_of_the_first_use_stays_whatever_the_entry_says_later() {
     let system = three();
-    let (one, two) = (domain(&system, 1), domain(&system, 2));
+    let (one, two) = (system.domain(1), system.domain(2));
     let hypervisor = system.hypervisor;
     write_entry(&system, (one, 8), (2, FIRST, READ_ONLY));
     let (host, _) = page(&system, one, FIRST).unwrap();
@@ -117,7 +113,7 @@ fn the_frame_of_the_first_use_stays_whatever_the_entry_says_later() {
 #[test]
 fn a_reader_does_not_become_a_writer_of_what_is_read_only() {
     let system = three();
-    let (one, two, three) = (domain(&system, 1), domain(&system, 2), domain(&system, 3));
+    let (one, two, three) = (system.domain(1), system.domain(2), system.domain(3));
     let hypervisor = system.hypervisor;
     write_entry(&system, (one, 8), (2, FIRST, READ_ONLY));
     let refused = |domain, how| hypervisor.pin(one, 8, (domain, how)).map(|_| ()).unwrap_err().0;
@@ -133,7 +129,7 @@ fn a_reader_does_not_become_a_writer_of_what_is_read_only() {
 #[test]
 fn a_grant_has_so_many_users_and_no_more() {
     let system = three();
-    let (one, two) = (domain(&system, 1), domain(&system, 2));
+    let (one, two) = (system.domain(1), system.domain(2));
     write_entry(&system, (one, 8), (2, FIRST, READ_WRITE));
     let mut pins = Vec::new();
     let error = loop {
@@ -151,7 +147,7 @@ fn a_grant_has_so_many_users_and_no_more() {
 #[test]
 fn a_domain_has_as_many_mappings_as_it_may_and_all_come_back() {
     let system = three();
-    let (one, two) = (domain(&system, 1), domain(&system, 2));
+    let (one, two) = (system.domain(1), system.domain(2));
     let hypervisor = system.hypervisor;
     for reference in 0..16 {
         write_entry(&system, (one, reference), (2, FIRST + u64::from(reference), READ_WRITE));
@@ -184,7 +180,7 @@ fn a_domain_has_as_many_mappings_as_it_may_and_all_come_back() {
 #[test]
 fn references_and_handles_out_of_range_are_refused() {
     let system = three();
-    let (one, two) = (domain(&system, 1), domain(&system, 2));
+    let (one, two) = (system.domain(1), system.domain(2));
     let hypervisor = system.hypervisor;
     for reference in [512, 32767, 32768, 65536 + 8, u32::MAX] {
         let refused = hypervisor.map_grant(two, one, wanted(reference, HOLE)).unwrap_err();
@@ -210,14 +206,11 @@ fn references_and_handles_out_of_range_are_refused() {
 const LIST: u64 = guest::RAM + 0x30_0000;
 
 async fn call(cpu: &Cpu, command: u32, count: u64) -> i64 {
-    let answer = cpu.hvc(0xea1, abi::hypercall::GRANT_TABLE_OP, &[u64::from(command), LIST, count]).await;
-    answer.expect("a hypercall").cast_signed()
+    hypercall(cpu, abi::hypercall::GRANT_TABLE_OP, &[u64::from(command), LIST, count]).await
 }
 
 async fn put(cpu: &Cpu, offset: u64, words: &[u32]) {
-    for (number, word) in (0..).zip(words) {
-        cpu.write(LIST + offset + number * 4, u64::from(*word)).await;
-    }
+    store_words(cpu, LIST + offset, words).await;
 }
 
 /// Shows the grant tables to the guests, as they would do for themselves.
@@ -232,7 +225,7 @@ fn a_guest_maps_a_long_list_and_each_element_has_its_own_result() {
     let mut system = three();
     show_tables(&system);
     for reference in (0..100).filter(|reference| reference % 7 != 3) {
-        write_entry(&system, (domain(&system, 1), reference), (2, FIRST + u64::from(reference), READ_WRITE));
+        write_entry(&system, (system.domain(1), reference), (2, FIRST + u64::from(reference), READ_WRITE));
     }
     let notes = Journal::new();
     let journal = notes.clone();
@@ -272,7 +265,7 @@ fn a_guest_maps_a_long_list_and_each_element_has_its_own_result() {
     });
     system.start();
     system.until("both lists are served", |_| notes.len() == 2);
-    let one = domain(&system, 1);
+    let one = system.domain(1);
     for number in 0..100_u64 {
         let (host, _) = page(&system, one, FIRST + number).unwrap();
         let mut word = [0; 4];
@@ -287,7 +280,7 @@ fn a_guest_maps_a_long_list_and_each_element_has_its_own_result() {
 fn no_copy_in_a_list_gets_rights_from_another_one() {
     let mut system = three();
     show_tables(&system);
-    let one = domain(&system, 1);
+    let one = system.domain(1);
     write_entry(&system, (one, 8), (2, FIRST, READ_WRITE));
     let marked = system.sim().frame_at(&one.map, (FIRST + 9) * PAGE).unwrap().0;
     system.sim().write_frame(&marked, 0, b"not to be read");
@@ -348,7 +341,7 @@ fn no_copy_in_a_list_gets_rights_from_another_one() {
 #[test]
 fn domains_that_must_not_talk_do_not_reach_each_others_grants() {
     let mut system = Setup::new(1, &[1, 1]).enhanced().construct();
-    write_entry(&system, (domain(&system, 1), 8), (2, FIRST, READ_WRITE));
+    write_entry(&system, (system.domain(1), 8), (2, FIRST, READ_WRITE));
     let notes = Journal::new();
     let journal = notes.clone();
     system.sim().guest(2, 0, move |cpu| {
@@ -366,7 +359,7 @@ fn domains_that_must_not_talk_do_not_reach_each_others_grants() {
     system.start();
     system.until("both are refused", |_| notes.len() == 2);
     assert_eq!(notes.all(), [grant::GNTST_PERMISSION_DENIED; 2]);
-    assert_eq!(flags(&system, domain(&system, 1), 8), READ_WRITE);
+    assert_eq!(flags(&system, system.domain(1), 8), READ_WRITE);
 }
 
 /// What a random story does with grants.
@@ -375,8 +368,8 @@ struct Story {
     random: Random,
     /// Handles of each domain, by domain and handle: where.
     handles: BTreeMap<(u16, u32), u64>,
-    /// What each domain's pages were last.
-    lost: BTreeMap<(u16, u64), ()>,
+    /// Pages that a domain has given back, by domain and number.
+    lost: BTreeSet<(u16, u64)>,
 }
 
 const STORY_PAGES: u64 = 6;
@@ -386,7 +379,7 @@ impl Story {
     fn step(&mut self) {
         let one = self.random.below(3) as u16 + 1;
         let other = self.random.below(3) as u16 + 1;
-        let (granter, mapper) = (domain(&self.system, one), domain(&self.system, other));
+        let (granter, mapper) = (self.system.domain(one), self.system.domain(other));
         let reference = self.random.below(STORY_REFERENCES) as u32;
         let number = FIRST + self.random.below(STORY_PAGES);
         let at = HOLE + self.random.below(8) * PAGE;
@@ -405,8 +398,8 @@ impl Story {
                 }
             }
             4 | 5 => {
-                let known: Vec<_> = self.handles.iter().filter(|((by, _), _)| *by == other).collect();
-                let Some(((_, handle), at)) = known.first().copied() else { return };
+                let known = self.handles.iter().find(|((by, _), _)| *by == other);
+                let Some(((_, handle), at)) = known else { return };
                 let (handle, right) = (*handle, *at);
                 let at = if self.random.chance(4) { HOLE + self.random.below(9) * PAGE } else { right };
                 match hypervisor.unmap_grant(mapper, handle, at) {
@@ -416,18 +409,15 @@ impl Story {
             }
             6 => self.copy(granter, mapper, reference),
             // The granting domain gives a page back, or gets another one.
-            7 => match self.lost.remove(&(one, number)) {
-                None => {
-                    let _ = self.system.sim().hide(&granter.map, number * PAGE).unwrap();
-                    self.lost.insert((one, number), ());
-                }
-                Some(()) => {
-                    let frame = self.system.sim().frames().take(one, 0).unwrap().next().unwrap();
-                    let shown =
-                        self.system.sim().show(&granter.map, number * PAGE, Showing::Ram(frame), true);
-                    assert!(shown.unwrap().is_none());
-                }
-            },
+            7 if self.lost.insert((one, number)) => {
+                let _ = self.system.sim().hide(&granter.map, number * PAGE).unwrap();
+            }
+            7 => {
+                self.lost.remove(&(one, number));
+                let frame = self.system.sim().frames().take(one, 0).unwrap().next().unwrap();
+                let shown = self.system.sim().show(&granter.map, number * PAGE, Showing::Ram(frame), true);
+                assert!(shown.unwrap().is_none());
+            }
             // What is mapped goes by another way.
             8 => {
                 let _ = self.system.sim().hide(&mapper.map, at).unwrap();
@@ -457,13 +447,13 @@ fn whatever_happens_to_grants_every_frame_is_free_in_the_end() {
         let frames = system.sim().frames();
         let free = frames.free_frames();
         let mut story =
-            Story { system, random: Random(seed), handles: BTreeMap::new(), lost: BTreeMap::new() };
+            Story { system, random: Random(seed), handles: BTreeMap::new(), lost: BTreeSet::new() };
         on_processor(0, || {
             for _ in 0..400 {
                 story.step();
                 // A page that is shown by a grant is held by that grant.
                 for id in 1..4 {
-                    let domain = domain(&story.system, id);
+                    let domain = story.system.domain(id);
                     for place in 0..9 {
                         let shown = story.system.sim().frame_at(&domain.map, HOLE + place * PAGE);
                         if let Some((frame, kind, _)) = shown {
@@ -474,18 +464,18 @@ fn whatever_happens_to_grants_every_frame_is_free_in_the_end() {
                 }
             }
             for id in [2, 1, 3] {
-                while !story.system.hypervisor.relinquish_grants(domain(&story.system, id), 3) {}
+                while !story.system.hypervisor.relinquish_grants(story.system.domain(id), 3) {}
             }
         });
         let lost = story.lost.len() as u64;
         assert_eq!(frames.free_frames(), free + lost, "seed {seed}");
         for id in 1..4 {
-            let domain = domain(&story.system, id);
+            let domain = story.system.domain(id);
             let grants = &domain.pv.as_ref().unwrap().grants;
             assert!(grants.is_unused() && grants.mappings() == 0, "seed {seed}");
             for number in FIRST..FIRST + STORY_PAGES {
                 let count = page(&story.system, domain, number).map(|(_, count)| count);
-                let expected = (!story.lost.contains_key(&(id, number))).then_some(1);
+                let expected = (!story.lost.contains(&(id, number))).then_some(1);
                 assert_eq!(count, expected, "seed {seed}: d{id} {number:#x}");
             }
         }

@@ -3,7 +3,8 @@
 //!
 //! A call is made of a structure that would be right and of what a hostile guest makes of it: words out of a
 //! palette, addresses that cross pages or lead nowhere, counts that are too large, commands that claim to be the
-//! middle of another call. Each story ends with an audit of ports, maps, counts and locks, and with the
+//! middle of another call. Or it begins with a call that a real guest made (`recorded.rs`), of which some words
+//! become others. Each story ends with an audit of ports, maps, counts and locks, and with the
 //! destruction of all hostile domains: then every frame must be free.
 //!
 //! A story of one family of calls is that family's fuzzing: seconds of it in an ordinary run, as many as one
@@ -11,11 +12,10 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use abi::grant_table::GNTTABOP_COPY;
 use abi::hypercall as number;
-use hypervisor::domain::Controlled;
 use hypervisor::event::channel::Binding;
 use hypervisor::hypervisor::Hypervisor;
 use machine::contract::Machine;
@@ -25,12 +25,13 @@ use machine::stage2::Kind;
 use model::arm64::AccessSize;
 use model::arm64::gic::Version;
 
-use crate::random::{Canary, compute, from_environment, listen, tick};
+use crate::calls::{SELF, accounted, relinquish};
+use crate::random::{Canary, canary, from_environment};
+use crate::recorded::{self, Prepared};
 use crate::world::guest::RAM;
 use crate::world::{MIB, Random, Setup, System};
 
 const CPU_ON: u64 = 0xc400_0003;
-const SELF: u64 = 0x7ff0;
 /// Memory that guests write their structures and lists to, each vCPU its own.
 const OWN: u64 = RAM + MIB;
 /// Where the grant table's first frame is shown.
@@ -52,6 +53,27 @@ pub(crate) enum Family {
     Control,
     Rest,
     All,
+}
+
+impl Family {
+    /// Does the call with this number belong to it?
+    fn has(self, call: u64) -> bool {
+        match self {
+            Family::Events => call == number::EVENT_CHANNEL_OP,
+            Family::Grants => call == number::GRANT_TABLE_OP,
+            Family::Memory => call == number::MEMORY_OP,
+            Family::Scheduling => call == number::SCHED_OP,
+            Family::Lists => call == number::MULTICALL,
+            Family::Control => {
+                [number::DOMCTL, number::SYSCTL, number::PLATFORM_OP, number::HYPFS_OP].contains(&call)
+            }
+            Family::Rest => {
+                [number::XEN_VERSION, number::CONSOLE_IO, number::VCPU_OP, number::HVM_OP, number::VM_ASSIST]
+                    .contains(&call)
+            }
+            Family::All => true,
+        }
+    }
 }
 
 /// One hostile vCPU: what it throws next.
@@ -181,7 +203,7 @@ impl Thrower {
         let command =
             self.random.pick(&[0, 1, 1, 1, 1, 2, 3, 4, 6, 6, 6, 6, 7, 7, 11, 14, 15, 15, 23, 26, 28]);
         let words = match command {
-            0 | 1 | 6 | 24 => {
+            0 | 1 | 6 => {
                 let list = self.place + 0x800;
                 let order = self.random.pick(&[0, 0, 0, 1, 3, 9, 9, 10, 63, 64]);
                 vec![list, self.count(), order, self.domain()]
@@ -219,8 +241,56 @@ impl Thrower {
         (command, words)
     }
 
+    /// A call of its family: one that was recorded, changed, or one that is made up.
+    fn one(&mut self, now: u64) -> Prepared {
+        if self.random.chance(3)
+            && let Some(call) = self.recorded()
+        {
+            return call;
+        }
+        let mut call = self.made_up(now);
+        self.spoil(&mut call);
+        let (number, arguments, words) = call;
+        Prepared { number, arguments, memory: vec![(place_of(number, &arguments), words)] }
+    }
+
+    /// What a real guest did, with other words here and there.
+    fn recorded(&mut self) -> Option<Prepared> {
+        let all = recorded::all();
+        let start = self.random.below(all.len() as u64) as usize;
+        let call = all[start..].iter().chain(&all[..start]).find(|call| self.family.has(call.number))?;
+        let place = self.place + 0x4000;
+        let mut call = call.prepare(place, |word| self.change(word));
+        if call.number == number::GRANT_TABLE_OP {
+            call.arguments[2] = self.random.below(65);
+        }
+        if call.number == number::GRANT_TABLE_OP && call.arguments[0] == u64::from(GNTTABOP_COPY) {
+            // Whole pages would take all of a story's time: the simulated machine copies byte by byte.
+            for words in call.memory.iter_mut().flat_map(|(_, words)| words.chunks_exact_mut(5)) {
+                words[4] = words[4] & !0xffff | self.random.below(64);
+            }
+        }
+        Some(call)
+    }
+
+    /// Another word in the place of one that was right for another guest.
+    fn change(&mut self, word: u64) -> u64 {
+        // The frame numbers of larger guests, whose RAM begins where these have theirs.
+        let frame = (RAM >> 12..(RAM >> 12) + 0x4_0000).contains(&word);
+        match self.random.below(16) {
+            0 => self.word(),
+            1 => word ^ 1 << self.random.below(64),
+            2 => word & !0xffff | self.domain() & 0xffff,
+            3 => word & 0xffff_ffff | self.port() << 32,
+            4 => word & !0xffff_ffff | self.port(),
+            5 => word & !0xffff_ffff | self.frame() & 0xffff_ffff,
+            6..12 if frame => self.frame(),
+            _ => word,
+        }
+    }
+
     /// A number, its arguments, and the structure at the place of one of them.
-    fn one(&mut self, now: u64) -> (u64, [u64; 5], Vec<u64>) {
+    fn made_up(&mut self, now: u64) -> (u64, [u64; 5], Vec<u64>) {
         use Family as F;
         let all = [F::Events, F::Events, F::Grants, F::Grants, F::Memory, F::Memory, F::Scheduling];
         let family = match self.family {
@@ -233,14 +303,16 @@ impl Thrower {
             family => family,
         };
         let at = self.address();
-        let ((number, command), words, rest) = match family {
-            F::Events => (self.event(), number::EVENT_CHANNEL_OP, [at, 0, 0, 0]).turned(),
+        let ((command, words), number, rest) = match family {
+            F::Events => (self.event(), number::EVENT_CHANNEL_OP, [at, 0, 0, 0]),
             F::Grants => {
                 let count = self.count();
-                (self.grant(), number::GRANT_TABLE_OP, [at, count, 0, 0]).turned()
+                // A list without an end has its memory's end soon, or a story would be little else.
+                let at = if count > 64 { RAM + 8 * MIB - 8 * (1 + self.random.below(1_000)) } else { at };
+                (self.grant(), number::GRANT_TABLE_OP, [at, count, 0, 0])
             }
-            F::Memory => (self.memory(), number::MEMORY_OP, [at, 0, 0, 0]).turned(),
-            F::Scheduling => (self.scheduling(now), number::SCHED_OP, [at, 0, 0, 0]).turned(),
+            F::Memory => (self.memory(), number::MEMORY_OP, [at, 0, 0, 0]),
+            F::Scheduling => (self.scheduling(now), number::SCHED_OP, [at, 0, 0, 0]),
             F::Control => return self.control(at),
             _ => return self.rest(at),
         };
@@ -299,18 +371,6 @@ impl Thrower {
     }
 }
 
-/// Command and structure, the number, and the arguments after the command, in the order in which they are told.
-trait Turned {
-    fn turned(self) -> ((u64, u64), Vec<u64>, [u64; 4]);
-}
-
-impl Turned for ((u64, Vec<u64>), u64, [u64; 4]) {
-    fn turned(self) -> ((u64, u64), Vec<u64>, [u64; 4]) {
-        let ((command, words), number, rest) = self;
-        ((number, command), words, rest)
-    }
-}
-
 /// Which argument says where the structure is.
 fn place_of(number: u64, arguments: &[u64; 5]) -> u64 {
     match number {
@@ -327,6 +387,12 @@ async fn store(cpu: &Cpu, at: u64, words: &[u64]) {
         if at >= OWN {
             let _ = cpu.try_write(at, AccessSize::Double, *word).await;
         }
+    }
+}
+
+async fn store_all(cpu: &Cpu, memory: &[(u64, Vec<u64>)]) {
+    for (at, words) in memory {
+        store(cpu, *at, words).await;
     }
 }
 
@@ -347,15 +413,13 @@ async fn throw(cpu: Cpu, random: Random, family: Family) {
             list(&cpu, &mut thrower, now).await;
             continue;
         }
-        let mut call = thrower.one(now);
-        thrower.spoil(&mut call);
-        let (number, arguments, words) = call;
+        let Prepared { number, arguments, memory } = thrower.one(now);
         let deadly =
             number == number::SCHED_OP && matches!(arguments[0] as u32, 2) && !step.is_multiple_of(64);
         if deadly || (number == number::MULTICALL && !thrower.random.chance(4)) {
             continue;
         }
-        store(&cpu, place_of(number, &arguments), &words).await;
+        store_all(&cpu, &memory).await;
         let _ = cpu.hvc(0xea1, number, &arguments).await;
     }
 }
@@ -382,13 +446,11 @@ async fn list(cpu: &Cpu, thrower: &mut Thrower, now: u64) {
     let count = 1 + thrower.random.below(6);
     let base = thrower.place + 0x2000;
     for index in 0..count {
-        let mut call = thrower.one(now);
-        thrower.spoil(&mut call);
-        let (number, arguments, words) = call;
+        let Prepared { number, arguments, memory } = thrower.one(now);
         if number == number::SCHED_OP && arguments[0] as u32 == 2 {
             continue;
         }
-        store(cpu, place_of(number, &arguments), &words).await;
+        store_all(cpu, &memory).await;
         let [a, b, c, d, e] = arguments;
         store(cpu, base + index * 64, &[number, 0, a, b, c, d, e, 0]).await;
     }
@@ -406,17 +468,9 @@ struct Story {
     rounds: u64,
 }
 
-/// Frames that are free, or that a domain is shown as its own.
-pub(crate) fn accounted(hypervisor: &Hypervisor<Sim>) -> u64 {
-    let shown = hypervisor.domains.iter().map(|domain| domain.map.owned_bytes() >> 12).sum::<u64>();
-    hypervisor.machine.frames().free_frames() + shown
-}
-
 fn construct(story: Story) -> (System, Arc<Canary>) {
-    let mut setup = Setup::new(story.cpus, &[VCPUS as u32, VCPUS as u32, VCPUS as u32, 3]).seed(story.seed);
-    for wish in &mut setup.domains {
-        wish.pv = true;
-    }
+    let vcpus = [VCPUS as u32, VCPUS as u32, VCPUS as u32, 3];
+    let setup = Setup::new(story.cpus, &vcpus).enhanced().seed(story.seed);
     let options = if story.seed.is_multiple_of(4) { "" } else { "xsm=dummy" };
     let system = setup.options(options).construct();
     for domain in 1..=HOSTILE {
@@ -425,11 +479,7 @@ fn construct(story: Story) -> (System, Arc<Canary>) {
             system.sim().guest(domain, index, move |cpu| throw(cpu, random.clone(), story.family));
         }
     }
-    let canary = Arc::new(Canary::default());
-    let (ticks, signals) = (canary.clone(), canary.clone());
-    system.sim().guest(HOSTILE + 1, 0, move |cpu| tick(cpu, ticks.clone(), Version::V3));
-    system.sim().guest(HOSTILE + 1, 1, compute);
-    system.sim().guest(HOSTILE + 1, 2, move |cpu| listen(cpu, signals.clone(), Version::V3));
+    let canary = canary(&system, HOSTILE + 1, Version::V3);
     system.start();
     (system, canary)
 }
@@ -438,7 +488,6 @@ fn run(story: Story) {
     eprintln!("{story:?}");
     let (mut system, canary) = construct(story);
     let (hypervisor, before) = (system.hypervisor, accounted(system.hypervisor));
-    let seen = || [&canary.ticks, &canary.signals].map(|count| count.load(Ordering::Relaxed));
     for round in 0..story.rounds {
         let ticks = 1 + system.random.below(200);
         system.round(ticks);
@@ -451,11 +500,9 @@ fn run(story: Story) {
             audit(&system, story);
         }
     }
-    let (then, patience) = (seen(), 300);
-    for _ in 0..patience {
-        system.round(100);
-    }
-    let now = seen();
+    let then = canary.seen();
+    system.rounds(300);
+    let now = canary.seen();
     assert!(now[0] > then[0] && now[1] > then[1], "{story:?}: {then:?}, then {now:?}");
     audit(&system, story);
     destroy(&mut system, story);
@@ -490,7 +537,7 @@ fn audit(system: &System, story: Story) {
 }
 
 /// Each end of a pair leads to the other one.
-fn audit_ports(hypervisor: &Hypervisor<Sim>, index: usize, story: Story) {
+pub(crate) fn audit_ports(hypervisor: &Hypervisor<Sim>, index: usize, story: impl std::fmt::Debug) {
     let events = &hypervisor.domains[index].pv.as_ref().unwrap().events;
     for port in 1..1024 {
         let binding = events.lock().channels.get(port).unwrap().binding;
@@ -507,14 +554,7 @@ fn audit_ports(hypervisor: &Hypervisor<Sim>, index: usize, story: Story) {
 fn destroy(system: &mut System, story: Story) {
     let hypervisor = system.hypervisor;
     for domain in &hypervisor.domains[..usize::from(HOSTILE)] {
-        let gone = |_: &System| on_processor(0, || hypervisor.relinquish(Controlled { domain }, 0));
-        let mut steps = 0;
-        while !gone(system) {
-            system.round(100);
-            steps += 1;
-            assert!(steps < 20_000, "{story:?}: d{} does not go", domain.id);
-        }
-        assert_eq!(domain.map.owned_bytes(), 0);
+        relinquish(system, domain, &format!("{story:?}"));
     }
 }
 

@@ -6,24 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use machine::sim::Cpu;
 use model::arm64::gic::Version;
 
-use crate::uart::{enable_spi, open_v2, open_v3, pend_spi, route_spi, send};
+use crate::uart::{enable_spi, open, open_v3, pend_spi, route_spi, send, signal};
 use crate::world::{Journal, Setup, System, guest};
 
 const CPU_ON: u64 = 0xc400_0003;
-
-async fn open(cpu: &Cpu, version: Version) {
-    match version {
-        Version::V2 => open_v2(cpu).await,
-        Version::V3 => open_v3(cpu).await,
-    }
-}
-
-async fn signal(cpu: &Cpu, version: Version, intid: u64, targets: u64) {
-    match version {
-        Version::V2 => cpu.write(guest::DISTRIBUTOR + 0xf00, targets << 16 | intid).await,
-        Version::V3 => send(cpu, intid, targets).await,
-    }
-}
 
 /// Notes every interrupt that arrives, computing or sleeping in between.
 async fn receive(cpu: Cpu, version: Version, sleeps: bool, journal: Journal<(usize, u32)>) {

@@ -5,18 +5,23 @@
 
 mod abuse;
 mod boot;
+mod calls;
 mod channels;
 mod console;
 mod death;
+mod destruction;
 mod events;
 mod grants;
 mod hostile;
 mod interrupts;
 mod memory;
 mod power;
+mod races;
 mod random;
+mod recorded;
 mod scheduling;
 mod threads;
 mod timers;
+mod toolstack;
 mod uart;
 mod world;

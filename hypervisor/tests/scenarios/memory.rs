@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use abi::errno::Errno;
+use abi::hypercall::MEMORY_OP;
+use abi::memory as op;
 use hypervisor::hypervisor::Hypervisor;
 use hypervisor::memory::{Change, Extent, Outcome, Progress};
 use machine::contract::Machine;
@@ -10,34 +13,25 @@ use machine::sim::{Cpu, Sim, on_processor};
 use machine::stage2::Kind;
 use model::arm64::AccessSize;
 
+use crate::calls::{INVAL, SELF, accounted, error, hypercall, perform, store};
 use crate::world::guest::RAM;
 use crate::world::{Journal, MIB, Random, Setup, System};
 
-const MEMORY_OP: u64 = 12;
-const DECREASE: u64 = 1;
-const CURRENT: u64 = 3;
-const POPULATE: u64 = 6;
-const ADD: u64 = 7;
-const REMOVE: u64 = 15;
-const SELF: u64 = 0x7ff0;
+const DECREASE: u64 = op::XENMEM_DECREASE_RESERVATION as u64;
+const CURRENT: u64 = op::XENMEM_CURRENT_RESERVATION as u64;
+const POPULATE: u64 = op::XENMEM_POPULATE_PHYSMAP as u64;
+const ADD: u64 = op::XENMEM_ADD_TO_PHYSMAP as u64;
+const REMOVE: u64 = op::XENMEM_REMOVE_FROM_PHYSMAP as u64;
 /// Where a program puts what it passes.
 const ARGUMENT: u64 = RAM + 0x10_0000;
 const LIST: u64 = RAM + 0x10_1000;
 /// Frames of the 2 MiB that are played with, and of a place without memory.
 const OWN: u64 = (RAM + 4 * MIB) >> 12;
 const HOLE: u64 = (RAM + 64 * MIB) >> 12;
-const EXISTS: i64 = -16;
+const BUSY: i64 = error(Errno::Busy);
 
 fn setup(cpus: u32, domains: usize) -> Setup {
-    let mut setup = Setup::new(cpus, &vec![1; domains]);
-    for wish in &mut setup.domains {
-        wish.pv = true;
-    }
-    setup
-}
-
-async fn store(cpu: &Cpu, address: u64, value: u64) {
-    cpu.try_write(address, AccessSize::Double, value).await.expect("a store");
+    Setup::new(cpus, &vec![1; domains]).enhanced()
 }
 
 async fn load(cpu: &Cpu, frame: u64) -> Option<u64> {
@@ -45,16 +39,12 @@ async fn load(cpu: &Cpu, frame: u64) -> Option<u64> {
 }
 
 async fn memory_op(cpu: &Cpu, command: u64, argument: &[u64]) -> i64 {
-    for (place, word) in (0_u64..).zip(argument) {
-        store(cpu, ARGUMENT + place * 8, *word).await;
-    }
-    cpu.hvc(0xea1, MEMORY_OP, &[command, ARGUMENT]).await.expect("a call").cast_signed()
+    store(cpu, ARGUMENT, argument).await;
+    hypercall(cpu, MEMORY_OP, &[command, ARGUMENT]).await
 }
 
 async fn change(cpu: &Cpu, command: u64, frames: &[u64], order: u64) -> i64 {
-    for (place, frame) in (0_u64..).zip(frames) {
-        store(cpu, LIST + place * 8, *frame).await;
-    }
+    store(cpu, LIST, frames).await;
     memory_op(cpu, command, &[LIST, frames.len() as u64, order, SELF]).await
 }
 
@@ -66,12 +56,6 @@ async fn remove(cpu: &Cpu, frame: u64) -> i64 {
     memory_op(cpu, REMOVE, &[SELF, frame]).await
 }
 
-/// Frames that are free, or that a domain is shown as its own.
-fn accounted(hypervisor: &Hypervisor<Sim>) -> u64 {
-    let shown = hypervisor.domains.iter().map(|domain| domain.map.owned_bytes() >> 12).sum::<u64>();
-    hypervisor.machine.frames().free_frames() + shown
-}
-
 /// Runs one program to its end.
 fn run(system: &mut System, done: &Journal<u16>, count: usize) {
     system.start();
@@ -81,69 +65,55 @@ fn run(system: &mut System, done: &Journal<u16>, count: usize) {
 #[test]
 fn memory_that_comes_back_is_empty_and_memory_that_is_gone_is_gone() {
     let mut system = setup(1, 1).construct();
-    let done = Journal::new();
-    let told = done.clone();
-    system.sim().guest(1, 0, move |cpu| {
-        let done = told.clone();
-        async move {
-            cpu.set_vectors(RAM + 0x8000).await;
-            for (order, frame) in [(0, OWN + 3), (9, OWN), (4, OWN + 16), (1, OWN + 33)] {
-                store(&cpu, frame << 12, 0x1234).await;
-                assert_eq!(change(&cpu, DECREASE, &[frame], order).await, 1);
-                assert_eq!(load(&cpu, frame).await, None);
-                assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048 - (1 << order));
-                assert_eq!(change(&cpu, DECREASE, &[frame], order).await, 0);
-                assert_eq!(change(&cpu, POPULATE, &[frame], order).await, 1);
-                assert_eq!(load(&cpu, frame).await, Some(0));
-                assert_eq!(load(&cpu, frame + (1 << order) - 1).await, Some(0));
-            }
-            assert_eq!(change(&cpu, POPULATE, &[HOLE], 0).await, 0, "no more than it may have");
-            assert_eq!(change(&cpu, DECREASE, &[OWN, OWN + 1, HOLE, OWN + 2], 0).await, 2);
-            assert_eq!(change(&cpu, POPULATE, &[HOLE, HOLE + 1, HOLE + 2], 0).await, 2);
-            assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048);
-            // Whoever says that he has done some already is believed.
-            assert_eq!(change(&cpu, DECREASE | 1 << 6, &[HOLE, HOLE + 1], 0).await, 2);
-            assert_eq!(load(&cpu, HOLE).await, Some(0));
-            done.note(1);
-        }
-    });
     let before = accounted(system.hypervisor);
-    run(&mut system, &done, 1);
+    perform(&mut system, |cpu| async move {
+        cpu.set_vectors(RAM + 0x8000).await;
+        for (order, frame) in [(0, OWN + 3), (9, OWN), (4, OWN + 16), (1, OWN + 33)] {
+            store(&cpu, frame << 12, &[0x1234]).await;
+            assert_eq!(change(&cpu, DECREASE, &[frame], order).await, 1);
+            assert_eq!(load(&cpu, frame).await, None);
+            assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048 - (1 << order));
+            assert_eq!(change(&cpu, DECREASE, &[frame], order).await, 0);
+            assert_eq!(change(&cpu, POPULATE, &[frame], order).await, 1);
+            assert_eq!(load(&cpu, frame).await, Some(0));
+            assert_eq!(load(&cpu, frame + (1 << order) - 1).await, Some(0));
+        }
+        assert_eq!(change(&cpu, POPULATE, &[HOLE], 0).await, 0, "no more than it may have");
+        assert_eq!(change(&cpu, DECREASE, &[OWN, OWN + 1, HOLE, OWN + 2], 0).await, 2);
+        assert_eq!(change(&cpu, POPULATE, &[HOLE, HOLE + 1, HOLE + 2], 0).await, 2);
+        assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048);
+        // Whoever says that he has done some already is believed.
+        assert_eq!(change(&cpu, DECREASE | 1 << 6, &[HOLE, HOLE + 1], 0).await, 2);
+        assert_eq!(load(&cpu, HOLE).await, Some(0));
+    });
     assert_eq!(accounted(system.hypervisor), before);
 }
 
 #[test]
 fn pages_of_the_hypervisor_are_shown_once_and_never_become_memory() {
     let mut system = setup(1, 1).construct();
-    let done = Journal::new();
-    let told = done.clone();
-    system.sim().guest(1, 0, move |cpu| {
-        let done = told.clone();
-        async move {
-            cpu.set_vectors(RAM + 0x8000).await;
-            for (space, index) in [(0, 0), (1, 0), (1, 63)] {
-                assert_eq!(add(&cpu, space, index, HOLE).await, 0);
-                assert_eq!(add(&cpu, space, index, HOLE + 1).await, EXISTS);
-                assert_eq!(add(&cpu, space, index, HOLE).await, EXISTS);
-                assert_eq!(change(&cpu, DECREASE, &[HOLE], 0).await, 1, "the mapping goes");
-                assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048, "the page does not");
-                assert_eq!(add(&cpu, space, index, HOLE + 1).await, 0);
-                assert_eq!(remove(&cpu, HOLE + 1).await, 0);
-                assert_eq!(remove(&cpu, HOLE + 1).await, -2);
-            }
-            for (space, index) in [(0, 1), (1, 64), (1, 1 << 31), (1, u64::MAX)] {
-                assert_eq!(add(&cpu, space, index, HOLE).await, -22);
-            }
-            // One in the middle of a block that is given back.
-            assert_eq!(change(&cpu, DECREASE, &[OWN + 300], 0).await, 1);
-            assert_eq!(add(&cpu, 1, 7, OWN + 300).await, 0);
-            assert_eq!(change(&cpu, DECREASE, &[OWN], 9).await, 1);
-            assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048 - 512);
-            done.note(1);
-        }
-    });
     let before = accounted(system.hypervisor);
-    run(&mut system, &done, 1);
+    perform(&mut system, |cpu| async move {
+        cpu.set_vectors(RAM + 0x8000).await;
+        for (space, index) in [(0, 0), (1, 0), (1, 63)] {
+            assert_eq!(add(&cpu, space, index, HOLE).await, 0);
+            assert_eq!(add(&cpu, space, index, HOLE + 1).await, BUSY);
+            assert_eq!(add(&cpu, space, index, HOLE).await, BUSY);
+            assert_eq!(change(&cpu, DECREASE, &[HOLE], 0).await, 1, "the mapping goes");
+            assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048, "the page does not");
+            assert_eq!(add(&cpu, space, index, HOLE + 1).await, 0);
+            assert_eq!(remove(&cpu, HOLE + 1).await, 0);
+            assert_eq!(remove(&cpu, HOLE + 1).await, error(Errno::NoEnt));
+        }
+        for (space, index) in [(0, 1), (1, 64), (1, 1 << 31), (1, u64::MAX)] {
+            assert_eq!(add(&cpu, space, index, HOLE).await, INVAL);
+        }
+        // One in the middle of a block that is given back.
+        assert_eq!(change(&cpu, DECREASE, &[OWN + 300], 0).await, 1);
+        assert_eq!(add(&cpu, 1, 7, OWN + 300).await, 0);
+        assert_eq!(change(&cpu, DECREASE, &[OWN], 9).await, 1);
+        assert_eq!(memory_op(&cpu, CURRENT, &[SELF]).await, 2048 - 512);
+    });
     assert_eq!(accounted(system.hypervisor), before);
 }
 
@@ -173,7 +143,7 @@ impl Belief {
         for frame in first..first + pages {
             self.lost += u64::from(!self.own.insert(frame));
             assert_eq!(load(cpu, frame).await, Some(0), "a page that it has got is empty");
-            store(cpu, frame << 12, u64::from(cpu.domain()) << 32 | frame).await;
+            store(cpu, frame << 12, &[u64::from(cpu.domain()) << 32 | frame]).await;
         }
     }
 
@@ -201,7 +171,7 @@ async fn balloon(cpu: Cpu, hypervisor: &'static Hypervisor<Sim>, mut random: Ran
     let mut belief = Belief { own: BTreeSet::new(), lost: 0 };
     belief.own.extend(OWN..OWN + 512);
     for frame in &belief.own {
-        store(&cpu, frame << 12, u64::from(cpu.domain()) << 32 | frame).await;
+        store(&cpu, frame << 12, &[u64::from(cpu.domain()) << 32 | frame]).await;
     }
     for step in 0..60 {
         let order = random.pick(&[0, 0, 1, 3, 9, 9]);

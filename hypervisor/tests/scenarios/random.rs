@@ -8,7 +8,7 @@ use machine::sim::{Cpu, Insight, on_processor};
 use model::arm64::gic::Version;
 use model::arm64::{AccessSize, Cause, SystemRegister, Trap};
 
-use crate::uart::{open_v2, open_v3};
+use crate::uart::{open, signal};
 use crate::world::guest::{DISTRIBUTOR, RAM, REDISTRIBUTOR, UART, VIRTUAL_TIMER};
 use crate::world::{Random, Setup, System};
 
@@ -208,12 +208,19 @@ async fn wait(cpu: &Cpu, random: &mut Random) {
 /// What the well-behaved domain has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Canary {
-    pub(crate) ticks: AtomicU64,
+    ticks: AtomicU64,
     latest: AtomicU64,
-    pub(crate) signals: AtomicU64,
+    signals: AtomicU64,
 }
 
-pub(crate) async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
+impl Canary {
+    /// How often its timer has fired, and how many signals have arrived.
+    pub(crate) fn seen(&self) -> [u64; 2] {
+        [&self.ticks, &self.signals].map(|count| count.load(Ordering::Relaxed))
+    }
+}
+
+async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     open(&cpu, version).await;
     for target in [1, 2] {
         cpu.psci(&[CPU_ON, target, RAM, 0]).await;
@@ -230,21 +237,7 @@ pub(crate) async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     }
 }
 
-async fn signal(cpu: &Cpu, version: Version, intid: u64, targets: u64) {
-    match version {
-        Version::V2 => cpu.write(DISTRIBUTOR + 0xf00, targets << 16 | intid).await,
-        Version::V3 => crate::uart::send(cpu, intid, targets).await,
-    }
-}
-
-async fn open(cpu: &Cpu, version: Version) {
-    match version {
-        Version::V2 => open_v2(cpu).await,
-        Version::V3 => open_v3(cpu).await,
-    }
-}
-
-pub(crate) async fn compute(cpu: Cpu) {
+async fn compute(cpu: Cpu) {
     for number in 0_u64.. {
         let at = RAM + 0x10_0000 + (number % 512) * 8;
         cpu.try_write(at, AccessSize::Double, number).await.unwrap();
@@ -253,7 +246,7 @@ pub(crate) async fn compute(cpu: Cpu) {
     }
 }
 
-pub(crate) async fn listen(cpu: Cpu, canary: Arc<Canary>, version: Version) {
+async fn listen(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     open(&cpu, version).await;
     loop {
         let intid = cpu.next_interrupt().await;
@@ -263,19 +256,24 @@ pub(crate) async fn listen(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     }
 }
 
+/// Gives a domain of three vCPUs the programs that show that it goes on, and what they have done.
+pub(crate) fn canary(system: &System, domain: u16, version: Version) -> Arc<Canary> {
+    let canary = Arc::new(Canary::default());
+    let (ticks, signals) = (canary.clone(), canary.clone());
+    system.sim().guest(domain, 0, move |cpu| tick(cpu, ticks.clone(), version));
+    system.sim().guest(domain, 1, compute);
+    system.sim().guest(domain, 2, move |cpu| listen(cpu, signals.clone(), version));
+    canary
+}
+
 fn construct(cpus: u32, version: Version, list_registers: usize, seed: u64) -> (System, Arc<Canary>) {
     let setup = Setup::new(cpus, &[3, 3]).version(version).list_registers(list_registers).seed(seed);
     let system = setup.options("guest_loglvl=all").construct();
-    let canary = Arc::new(Canary::default());
     for index in 0..3 {
         let random = Random(seed.wrapping_mul(3) + index as u64);
         system.sim().guest(1, index, move |cpu| chaos(cpu, random.clone(), version));
     }
-    let own = canary.clone();
-    system.sim().guest(2, 0, move |cpu| tick(cpu, own.clone(), version));
-    system.sim().guest(2, 1, compute);
-    let own = canary.clone();
-    system.sim().guest(2, 2, move |cpu| listen(cpu, own.clone(), version));
+    let canary = canary(&system, 2, version);
     system.start();
     (system, canary)
 }
@@ -289,15 +287,14 @@ fn run(cpus: u32, version: Version, list_registers: usize, seed: u64, turns: u64
     let owned = system.hypervisor.domains.iter().map(|domain| domain.map.owned_bytes()).collect::<Vec<_>>();
     let what = format!("{cpus} processors, {version:?}, {list_registers} list registers, seed {seed}");
     while system.turns < turns && system.hypervisor.domains[0].lives() {
-        let seen = || [&canary.ticks, &canary.signals].map(|count| count.load(Ordering::Relaxed));
-        let (before, worked) = (seen(), system.sim().work(2, 1));
+        let (before, worked) = (canary.seen(), system.sim().work(2, 1));
         for _ in 0..WATCH {
             let ticks = 1 + system.random.below(200);
             system.round(ticks);
             disturb(&mut system);
         }
         assert_eq!(system.ended, None, "{what}");
-        let after = seen();
+        let after = canary.seen();
         assert!(after[0] > before[0] && after[1] > before[1], "{what}: {before:?}, then {after:?}");
         let share = WATCH * u64::from(cpus.min(6)) / 6;
         let work = system.sim().work(2, 1) - worked;

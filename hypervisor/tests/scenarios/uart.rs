@@ -2,6 +2,7 @@
 
 use machine::sim::Cpu;
 use model::arm64::SystemRegister;
+use model::arm64::gic::Version;
 
 use crate::world::guest::{DISTRIBUTOR, REDISTRIBUTOR, UART};
 
@@ -51,6 +52,14 @@ pub(crate) async fn open_v2(cpu: &Cpu) {
     cpu.write(DISTRIBUTOR, 1).await;
 }
 
+/// The same for either.
+pub(crate) async fn open(cpu: &Cpu, version: Version) {
+    match version {
+        Version::V2 => open_v2(cpu).await,
+        Version::V3 => open_v3(cpu).await,
+    }
+}
+
 /// Enables an SPI of a GICv3 for a vCPU, in group 1 with this priority.
 pub(crate) async fn enable_spi(cpu: &Cpu, intid: u32, vcpu: u64, priority: u64) {
     let (word, bit) = (u64::from(intid / 32) * 4, 1 << (intid % 32));
@@ -76,4 +85,12 @@ pub(crate) async fn pend_spi(cpu: &Cpu, intid: u32) {
 /// An SGI of group 1 to vCPUs of cluster 0.
 pub(crate) async fn send(cpu: &Cpu, intid: u64, targets: u64) {
     cpu.msr(SystemRegister::ICC_SGI1R_EL1, intid << 24 | targets).await.unwrap();
+}
+
+/// Sends an SGI to vCPUs, by either.
+pub(crate) async fn signal(cpu: &Cpu, version: Version, intid: u64, targets: u64) {
+    match version {
+        Version::V2 => cpu.write(DISTRIBUTOR + 0xf00, targets << 16 | intid).await,
+        Version::V3 => send(cpu, intid, targets).await,
+    }
 }

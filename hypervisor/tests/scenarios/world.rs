@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 
 use hypervisor::construct::{construct, sizes};
 use hypervisor::cpu::Local;
+use hypervisor::domain::Domain;
 use hypervisor::hypervisor::Hypervisor;
 use machine::sim::{Ended, Memory, Sim, on_processor};
 use model::arm64::gic::Version;
@@ -25,6 +26,8 @@ const TURNS: usize = 256;
 /// Where guests see things.
 pub(crate) mod guest {
     pub(crate) const RAM: u64 = 0x4000_0000;
+    /// Where dom0 has its 16 MiB, which is where they are.
+    pub(crate) const DOM0_RAM: u64 = 0x4100_0000;
     pub(crate) const NOWHERE: u64 = 0x1000_0000;
     pub(crate) const UART: u64 = 0x2200_0000;
     pub(crate) const UART_INTERRUPT: u32 = 32;
@@ -88,6 +91,8 @@ pub(crate) struct Setup {
     pub(crate) list_registers: usize,
     pub(crate) options: String,
     pub(crate) domains: Vec<Wish>,
+    /// vCPUs of dom0, if there is one.
+    pub(crate) control: Option<u32>,
     pub(crate) seed: u64,
 }
 
@@ -100,6 +105,7 @@ impl Setup {
             list_registers: 4,
             options: String::new(),
             domains: vcpus.iter().map(|vcpus| Wish::new(*vcpus)).collect(),
+            control: None,
             seed: 1,
         }
     }
@@ -130,6 +136,12 @@ impl Setup {
         self
     }
 
+    /// There is a dom0 of so many vCPUs. Domains with PV interfaces then have xenstore, too.
+    pub(crate) fn control(mut self, vcpus: u32) -> Self {
+        self.control = Some(vcpus);
+        self
+    }
+
     /// A static event channel between two ports of domains (indexes).
     pub(crate) fn channel(mut self, one: (usize, u32), other: (usize, u32)) -> Self {
         let known: usize = self.domains.iter().map(|domain| domain.ends.len()).sum();
@@ -154,9 +166,17 @@ impl Setup {
         self.devices(&mut tree);
         tree.begin("chosen");
         tree.property_text("stdout-path", "/pl011@9000000");
-        tree.property_text("xen,xen-bootargs", &self.options);
+        let dom0 = self
+            .control
+            .map_or(String::new(), |vcpus| format!(" dom0_mem=16M dom0_max_vcpus={vcpus}-{vcpus}"));
+        tree.property_text("xen,xen-bootargs", &format!("{}{dom0}", self.options));
+        if self.control.is_some() {
+            tree.property_u32("#address-cells", 2);
+            tree.property_u32("#size-cells", 2);
+            write_kernel(&mut tree);
+        }
         for (number, domain) in self.domains.iter().enumerate() {
-            write_domain(&mut tree, number, domain);
+            write_domain(&mut tree, number, domain, self.control.is_some());
         }
         tree.end();
         tree.finish()
@@ -244,7 +264,15 @@ impl Setup {
     }
 }
 
-fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
+fn write_kernel(tree: &mut Writer) {
+    tree.begin("kernel");
+    tree.property_texts("compatible", &["multiboot,kernel", "multiboot,module"]);
+    tree.property_u64s("reg", &[KERNEL.base, KERNEL.size]);
+    tree.property_text("bootargs", "a kernel's line");
+    tree.end();
+}
+
+fn write_domain(tree: &mut Writer, number: usize, domain: &Wish, xenstore: bool) {
     tree.begin(&format!("domU{}", number + 1));
     tree.property_text("compatible", "xen,domain");
     tree.property_u32("#address-cells", 2);
@@ -252,16 +280,12 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
     tree.property_u64("memory", domain.memory >> 10);
     tree.property_u32("cpus", domain.vcpus);
     if domain.pv {
-        tree.property_text("xen,enhanced", "no-xenstore");
+        tree.property_text("xen,enhanced", if xenstore { "enabled" } else { "no-xenstore" });
     }
     if domain.uart {
         tree.property_empty("vpl011");
     }
-    tree.begin("kernel");
-    tree.property_texts("compatible", &["multiboot,kernel", "multiboot,module"]);
-    tree.property_u64s("reg", &[KERNEL.base, KERNEL.size]);
-    tree.property_text("bootargs", "a kernel's line");
-    tree.end();
+    write_kernel(tree);
     if domain.ramdisk {
         tree.begin("ramdisk");
         tree.property_texts("compatible", &["multiboot,ramdisk", "multiboot,module"]);
@@ -292,6 +316,11 @@ pub(crate) struct System {
 impl System {
     pub(crate) fn sim(&self) -> &'static Sim {
         &self.hypervisor.machine
+    }
+
+    /// A domain by its id.
+    pub(crate) fn domain(&self, id: u16) -> &'static Domain<Sim> {
+        self.hypervisor.domain_of(id).expect("a domain")
     }
 
     /// Lets the domains start.

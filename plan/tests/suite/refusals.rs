@@ -6,12 +6,17 @@ use crate::world::{
 };
 
 /// A fault: what is done to a good tree, and words that the complaint must have.
-type Row = (fn(&mut World), &'static [&'static str]);
+pub(crate) type Row = (fn(&mut World), &'static [&'static str]);
 
 /// Every row must be refused with its words in one and the same refusal.
 fn check(rows: &[Row]) {
+    check_in(World::with_a_domain, rows);
+}
+
+/// The same for a good tree of whatever kind.
+pub(crate) fn check_in(make: fn() -> World, rows: &[Row]) {
     for (position, (spoil, expected)) in rows.iter().enumerate() {
-        let mut world = World::with_a_domain();
+        let mut world = make();
         spoil(&mut world);
         let Err(refusals) = world.read() else { panic!("row {position} is not refused: {expected:?}") };
         let found = refusals.iter().any(|refusal| {
