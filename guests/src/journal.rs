@@ -8,6 +8,9 @@ pub const ENTRIES: usize = 128;
 /// A journal of small numbers.
 pub struct Journal {
     entries: [AtomicU32; ENTRIES],
+    /// Places that are taken: one interrupt may come into the handler of another.
+    taken: AtomicUsize,
+    /// Entries that are written, for others to read.
     count: AtomicUsize,
 }
 
@@ -15,19 +18,25 @@ impl Journal {
     /// An empty journal.
     #[must_use]
     pub const fn new() -> Self {
-        Self { entries: [const { AtomicU32::new(0) }; ENTRIES], count: AtomicUsize::new(0) }
+        Self {
+            entries: [const { AtomicU32::new(0) }; ENTRIES],
+            taken: AtomicUsize::new(0),
+            count: AtomicUsize::new(0),
+        }
     }
 
     /// Writes an entry.
     pub fn write(&self, entry: u32) {
-        let place = self.count.fetch_add(1, Ordering::SeqCst);
+        let place = self.taken.fetch_add(1, Ordering::SeqCst);
         if let Some(slot) = self.entries.get(place) {
             slot.store(entry, Ordering::SeqCst);
         }
+        self.count.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Forgets everything.
     pub fn clear(&self) {
+        self.taken.store(0, Ordering::SeqCst);
         self.count.store(0, Ordering::SeqCst);
     }
 
