@@ -47,7 +47,7 @@ pub(crate) struct Pack {
     #[arg(short, long, value_name = "DIR")]
     directory: Option<PathBuf>,
     /// What makes QEMU play the board, in one word list, for a description that does not say
-    #[arg(long, value_name = "WORDS")]
+    #[arg(long, value_name = "WORDS", allow_hyphen_values = true)]
     qemu: Option<String>,
 }
 

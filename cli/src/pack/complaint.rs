@@ -118,12 +118,22 @@ fn of<T>(value: Option<&Spanned<T>>, what: &'static str) -> Found {
 pub(crate) fn of_refusal(refusal: &Refusal, description: &Description, places: &Places) -> Complaint {
     let Refusal { node, property, reason, hint } = refusal;
     let found = trace(node, property, description, places);
-    let Some((span, what)) = found else {
+    let title = {
         let node = if node.is_empty() { "device tree" } else { node.as_str() };
         let property = if property.is_empty() { String::new() } else { format!("{property}: ") };
-        return Complaint::bare(format!("{node}: {property}{reason}")).help(hint.as_str());
+        format!("{node}: {property}{reason}")
     };
-    Complaint::new(reason.as_str(), span, what).help(hint.as_str())
+    let Some((span, what)) = found else { return Complaint::bare(title).help(hint.as_str()) };
+    let mut complaint = Complaint::new(title, span, what).help(hint.as_str());
+    // The other side, if the reason names one.
+    for word in
+        reason.split([' ', ',', ':', '\'', '"']).filter(|word| word.starts_with("/chosen/") && word != node)
+    {
+        if let Some((span, what)) = trace(word, "xen,static-mem", description, places) {
+            complaint = complaint.also(span, what);
+        }
+    }
+    complaint
 }
 
 /// A warning, which names its node before a colon, in terms of the description.

@@ -108,9 +108,10 @@ pub(crate) fn choose(
     let mut open = RangeSet::new();
     ground.board.memory.iter().for_each(|bank| open.insert(*bank));
     ground.board.reserved.iter().for_each(|range| open.remove(*range));
-    for piece in stated(description) {
-        piece.at.and_then(|at| Range::new(at, piece.size.0)).into_iter().for_each(|range| open.remove(range));
-    }
+    let in_ram = |range: &Range| ground.board.memory.iter().any(|bank| bank.contains(range));
+    // What is not RAM is refused by the hypervisor's rules, with better words than that there is no room.
+    let stated = stated(description).into_iter().filter_map(|piece| Range::new(piece.at?, piece.size.0));
+    stated.filter(in_ram).for_each(|range| open.remove(range));
     let mut places =
         load(description, (ground, &open), files, sizes.tree).map_err(|complaint| vec![complaint])?;
     if let Some(range) = Range::new(places.start, places.bytes) {
