@@ -163,6 +163,8 @@ fn trace(node: &str, property: &str, description: &Description, places: &Places)
     match property {
         "dom0_mem" | "dom0_mem=" => of(dom0.and_then(|dom0| dom0.memory.as_ref()), "dom0's memory"),
         "dom0_max_vcpus" | "dom0_max_vcpus=" => of(dom0.and_then(|dom0| dom0.cpus.as_ref()), "dom0's vCPUs"),
+        "xenite,sched-weight" => of(dom0.and_then(|dom0| dom0.weight.as_ref()), "dom0's weight"),
+        "xenite,sched-cap" => of(dom0.and_then(|dom0| dom0.cap.as_ref()), "dom0's cap"),
         "xen,static-heap" => of(description.hypervisor.heap.as_ref(), "the hypervisor's heap"),
         "xen,xen-bootargs" => {
             of(description.hypervisor.command_line.as_ref(), "the hypervisor's command line")
@@ -173,13 +175,22 @@ fn trace(node: &str, property: &str, description: &Description, places: &Places)
 
 /// What stands beside the domains in `/chosen`.
 fn in_list(node: &str, description: &Description) -> Found {
-    let (kind, number) = node.rsplit_once('-')?;
-    let number = usize::from_str_radix(number, 16).ok()?;
+    let (kind, name) = node.split_once('-')?;
+    let called = |spanned: &Spanned<String>, name: &str| spanned.get_ref() == name;
     match kind {
-        "cpupool" => of(description.pools.get(number).map(|pool| &pool.cpus), "this pool"),
-        // A channel has two nodes, one for each end.
-        "evtchn" => of(description.channels.get(number / 2).map(|channel| &channel.ends), "this channel"),
-        "xen-shm" => of(description.shared.get(number).map(|shared| &shared.name), "this shared memory"),
+        "cpupool" => {
+            let pool = description.pools.iter().find(|pool| called(&pool.name, name));
+            of(pool.map(|pool| &pool.cpus), "this pool")
+        }
+        "evtchn" => {
+            let (name, _) = name.rsplit_once('-')?;
+            let channel = description.channels.iter().find(|channel| called(&channel.name, name));
+            of(channel.map(|channel| &channel.ends), "this channel")
+        }
+        "shm" => {
+            let shared = description.shared.iter().find(|shared| called(&shared.name, name));
+            of(shared.map(|shared| &shared.name), "this shared memory")
+        }
         _ => None,
     }
 }
@@ -202,6 +213,8 @@ fn in_domain(domain: &Domain, property: &str, below: &str, places: &Places) -> F
         "nr_spis" => of(domain.interrupts.as_ref(), "this domain's shared interrupts"),
         "xen,domain-p2m-mem-mb" => of(domain.page_tables.as_ref(), "this domain's page tables"),
         "domain-cpupool" => of(domain.pool.as_ref(), "this domain's pool"),
+        "xenite,sched-weight" => of(domain.weight.as_ref(), "this domain's weight"),
+        "xenite,sched-cap" => of(domain.cap.as_ref(), "this domain's cap"),
         _ => None,
     };
     found.or_else(|| of(Some(&domain.name), "this domain"))

@@ -85,6 +85,8 @@ pub(crate) struct Dom0 {
     pub(crate) command_line: Option<Spanned<String>>,
     pub(crate) memory: Option<Spanned<Size>>,
     pub(crate) cpus: Option<Spanned<u32>>,
+    pub(crate) weight: Option<Spanned<u32>>,
+    pub(crate) cap: Option<Spanned<u32>>,
 }
 
 /// A domain.
@@ -108,6 +110,10 @@ pub(crate) struct Domain {
     /// Memory for its page tables.
     pub(crate) page_tables: Option<Spanned<Size>>,
     pub(crate) pool: Option<Spanned<String>>,
+    /// Its share of processors that are asked for by several.
+    pub(crate) weight: Option<Spanned<u32>>,
+    /// The most that it gets, in hundredths of a processor.
+    pub(crate) cap: Option<Spanned<u32>>,
 }
 
 /// A static event channel.

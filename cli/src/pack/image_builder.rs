@@ -318,6 +318,8 @@ impl Variables {
                 ),
                 memory: (!stated).then_some(memory),
                 cpus: (!stated).then_some(cpus),
+                weight: None,
+                cap: None,
                 kernel,
             },
         ))
@@ -369,6 +371,8 @@ impl Variables {
             interrupts: None,
             page_tables: None,
             pool: self.text("DOMU_CPUPOOL", index),
+            weight: None,
+            cap: None,
             kernel,
         })
     }

@@ -50,18 +50,13 @@ fn domains<'d>(description: &'d Description, board: &Fdt<'_>, found: &mut Vec<Co
         description.domains.iter().map(|domain| domain.name.get_ref().as_str()).collect();
     for domain in &description.domains {
         let name = domain.name.get_ref();
-        let letter = |letter: char| letter.is_ascii_alphanumeric() || "_-+.,".contains(letter);
-        let fit = name.starts_with(|first: char| first.is_ascii_alphabetic()) && name.chars().all(letter);
-        if !fit || name.len() > LONGEST_NAME {
-            let complaint = Complaint::new(
-                format!("{name:?} cannot be a domain's name"),
-                domain.name.span(),
-                "is a node's name as well",
-            );
-            found.push(complaint.help("up to 31 letters, digits and _-+., with a letter first"));
+        if !name.starts_with(|first: char| first.is_ascii_alphabetic()) {
+            let complaint =
+                Complaint::new(format!("{name:?} cannot be a name"), domain.name.span(), "of a domain");
+            found.push(complaint.help("a letter first"));
         }
         let taken = board.chosen().is_some_and(|chosen| chosen.child(name).is_some());
-        let ours = ["cpupool-", "evtchn-", "xen-shm-"].iter().any(|prefix| name.starts_with(prefix));
+        let ours = ["cpupool-", "evtchn-", "shm-", "module@"].iter().any(|prefix| name.starts_with(prefix));
         if name == DOM0 || taken || ours {
             let title = format!("a domain cannot be called {name:?}");
             found.push(Complaint::new(title, domain.name.span(), "has another meaning").help("another name"));
@@ -84,6 +79,7 @@ fn domains<'d>(description: &'d Description, board: &Fdt<'_>, found: &mut Vec<Co
 fn unique<'d>(names: impl Iterator<Item = &'d Spanned<String>>, what: &str, found: &mut Vec<Complaint>) {
     let mut seen: BTreeMap<&str, Span<usize>> = BTreeMap::new();
     for name in names {
+        fit(name, what, found);
         if let Some(first) = seen.insert(name.get_ref(), name.span()) {
             let title = format!("there are two of the name {:?}", name.get_ref());
             found.push(
@@ -91,6 +87,17 @@ fn unique<'d>(names: impl Iterator<Item = &'d Spanned<String>>, what: &str, foun
                     .also(first, format!("the first {what}")),
             );
         }
+    }
+}
+
+/// Whether a name can be a part of a node's name.
+fn fit(name: &Spanned<String>, what: &str, found: &mut Vec<Complaint>) {
+    let text = name.get_ref();
+    let letter = |letter: char| letter.is_ascii_alphanumeric() || "_-+.,".contains(letter);
+    if text.is_empty() || text.len() > LONGEST_NAME || !text.chars().all(letter) {
+        let complaint =
+            Complaint::new(format!("{text:?} cannot be a name"), name.span(), format!("of a {what}"));
+        found.push(complaint.help("up to 31 letters, digits and _-+., as it becomes a node's name"));
     }
 }
 

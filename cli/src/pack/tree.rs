@@ -147,6 +147,9 @@ impl Scribe<'_, '_> {
         if !places.heap.is_empty() {
             self.ranges("xen,static-heap", &places.heap);
         }
+        if let Some(dom0) = description.dom0.as_ref().map(Spanned::get_ref) {
+            self.shares_of_time(dom0.weight.as_ref(), dom0.cap.as_ref());
+        }
         board.into_iter().flat_map(|node| node.children()).for_each(|child| self.copy(&child));
         self.pools();
         if let Some(dom0) = description.dom0.as_ref().map(Spanned::get_ref) {
@@ -157,6 +160,14 @@ impl Scribe<'_, '_> {
         }
         description.domains.iter().enumerate().for_each(|(index, domain)| self.domain(index, domain));
         self.writer.end();
+    }
+
+    fn shares_of_time(&mut self, weight: Option<&Spanned<u32>>, cap: Option<&Spanned<u32>>) {
+        for (name, number) in [("xenite,sched-weight", weight), ("xenite,sched-cap", cap)] {
+            if let Some(number) = number {
+                self.writer.property_u32(name, *number.get_ref());
+            }
+        }
     }
 
     fn ranges(&mut self, name: &str, ranges: &[Range]) {
@@ -172,7 +183,7 @@ impl Scribe<'_, '_> {
                 processors.get(place).and_then(Node::phandle).unwrap_or(self.processor_phandle(place))
             };
             let cpus: Vec<u32> = places.map(phandle).collect();
-            self.writer.begin(&format!("cpupool-{index:x}"));
+            self.writer.begin(&format!("cpupool-{}", pool.name.get_ref()));
             self.writer.property_text("compatible", "xen,cpupool");
             self.writer.property_cells("cpupool-cpus", &cpus);
             if let Some(scheduler) = &pool.scheduler {
@@ -216,6 +227,7 @@ impl Scribe<'_, '_> {
             let place = pools.iter().position(|other| other.name.get_ref() == pool.get_ref()).unwrap_or(0);
             self.writer.property_u32("domain-cpupool", self.pool_phandle(place));
         }
+        self.shares_of_time(domain.weight.as_ref(), domain.cap.as_ref());
         let line = domain.command_line.as_ref().map(|line| line.get_ref().as_str());
         self.module("multiboot,kernel", &domain.kernel, line);
         domain.ramdisk.iter().for_each(|ramdisk| self.module("multiboot,ramdisk", ramdisk, None));
@@ -242,7 +254,7 @@ impl Scribe<'_, '_> {
             let ports = places.ports.get(index).copied().unwrap_or_default();
             for (end, port) in ports.into_iter().enumerate() {
                 if channel.ends.get_ref().get(end).is_some_and(|domain| domain.get_ref() == name) {
-                    self.writer.begin(&format!("evtchn-{:x}", 2 * index + end));
+                    self.writer.begin(&format!("evtchn-{}-{end}", channel.name.get_ref()));
                     self.writer.property_text("compatible", "xen,evtchn-v1");
                     self.writer.property_u32("phandle", self.end_phandle(index, end));
                     self.writer.property_cells("xen,evtchn", &[port, self.end_phandle(index, 1 - end)]);
@@ -257,7 +269,7 @@ impl Scribe<'_, '_> {
             }
             let (host, guest) = places.shared.get(index).copied().unwrap_or((Range { base: 0, size: 1 }, 0));
             let guest = if direct && shared.guest_at.is_none() { host.base } else { guest };
-            self.writer.begin(&format!("xen-shm-{index:x}"));
+            self.writer.begin(&format!("shm-{}", shared.name.get_ref()));
             self.writer.property_text("compatible", "xen,domain-shared-memory-v1");
             self.writer.property_text("xen,shm-id", shared.name.get_ref());
             if shared.owner.is_some() {
