@@ -429,7 +429,7 @@ fn the_examples_can_be_packed() {
         }
         let desk = Desk::new(&format!("example-{name}"));
         desk.put(&name, text.as_bytes());
-        for file in ["xenite-arm64.img", "linux", "linux-dom0", "control.img"] {
+        for file in ["xenite-arm64.img", "linux", "linux-dom0"] {
             desk.put(file, &image(0x1_0000 + file.len() * 0x100));
         }
         for file in ["ramdisk.gz", "ramdisk-dom0.gz"] {

@@ -23,6 +23,10 @@ pub fn scenarios() -> Vec<Scenario> {
         whole("pack: two own guests with a channel and a Debian guest boot from QEMU's loader", &[]),
         whole("pack: the same from files by U-Boot's boot.scr and booti", &["--uboot"]),
         whole("pack: the same from flash", &["--flash"]),
+        Scenario::new(
+            "pack: the raw image is started by U-Boot's booti as its folder's README says",
+            raw_by_u_boot,
+        ),
         Scenario::new("pack: a raw image that was loaded elsewhere moves itself to its place", moved),
         Scenario::new(
             "pack: a board's tree and an ImageBuilder configuration boot a domain mapped directly",
@@ -131,15 +135,15 @@ fn two_and_debian(setup: &Setup, way: &[&str]) -> Result<()> {
     machine.expect_end(TINY)
 }
 
-/// The raw image, half a MiB above its place, where the two overlap.
-fn moved(setup: &Setup) -> Result<()> {
+/// A system of one tiny guest.
+fn tiny(setup: &Setup) -> Result<Packed> {
     let description = TWO_AND_DEBIAN.split("[[domain]]").next().unwrap_or_default().to_owned()
         + "[[domain]]\nname = \"one\"\nkernel = \"@HELLO@\"\nmemory = \"64M\"\ncpus = 1\n";
-    let packed = Packed::new(setup, "system.toml", &description, &[])?;
-    let image = packed.folder.join("packed/flash.img");
-    let bytes = std::fs::read(&image)?;
-    let field = bytes.get(64..72).context("the image has no head")?;
-    let place = u64::from_le_bytes(field.try_into()?) + 0x8_0000;
+    Packed::new(setup, "system.toml", &description, &[])
+}
+
+/// The machine of that system, with what it starts.
+fn machine(words: &[&str]) -> std::process::Command {
     let mut qemu = command::new("qemu-system-aarch64");
     qemu.args([
         "-machine",
@@ -151,12 +155,55 @@ fn moved(setup: &Setup) -> Result<()> {
         "-m",
         "1024",
     ]);
-    qemu.args(["-display", "none", "-nic", "none", "-serial", "stdio", "-monitor", "none", "-device"]);
-    qemu.arg(format!("loader,file={},addr={place:#x},force-raw=on,cpu-num=0", image.display()));
-    let mut machine = Qemu::watch(&qemu, packed.folder)?;
+    qemu.args(["-display", "none", "-nic", "none", "-serial", "stdio", "-monitor", "none"]).args(words);
+    qemu
+}
+
+/// Where a raw image must lie.
+fn place(image: &Path) -> Result<u64> {
+    let bytes = std::fs::read(image)?;
+    let field = bytes.get(64..72).context("the image has no head")?;
+    Ok(u64::from_le_bytes(field.try_into()?))
+}
+
+/// The raw image, half a MiB above its place, where the two overlap.
+fn moved(setup: &Setup) -> Result<()> {
+    let packed = tiny(setup)?;
+    let image = packed.folder.join("packed/flash.img");
+    let place = place(&image)? + 0x8_0000;
+    let load = format!("loader,file={},addr={place:#x},force-raw=on,cpu-num=0", image.display());
+    let mut machine = Qemu::watch(&machine(&["-device", &load]), packed.folder)?;
     machine.expect("DOM1: DONE 1 passed, 0 failed", TINY)?;
     machine.expect_end(TINY)
 }
+
+/// The raw image in the second flash of the machine, from which U-Boot copies it to its place.
+fn raw_by_u_boot(setup: &Setup) -> Result<()> {
+    tools::ensure(&[Need::UBoot])?;
+    let packed = tiny(setup)?;
+    let image = packed.folder.join("packed/flash.img");
+    let place = place(&image)?;
+    let size = std::fs::metadata(&image)?.len();
+    // Flash has one size.
+    let flash = packed.folder.join("flash");
+    std::fs::copy(&image, &flash)?;
+    std::fs::OpenOptions::new().write(true).open(&flash)?.set_len(FLASH_BYTES)?;
+    let drive = format!("if=pflash,unit=1,format=raw,readonly=on,file={}", flash.display());
+    let words = ["-bios", tools::U_BOOT, "-drive", &drive];
+    let mut machine = Qemu::watch(&machine(&words), packed.folder)?;
+    machine.expect("Hit any key to stop autoboot", TINY)?;
+    machine.send(" ")?;
+    machine.expect("=> ", TINY)?;
+    machine.send(&format!(
+        "cp.b {SECOND_FLASH:#x} {place:#x} {size:#x}; booti {place:#x} - ${{fdtcontroladdr}}\n"
+    ))?;
+    machine.expect("DOM1: DONE 1 passed, 0 failed", TINY)?;
+    machine.expect_end(TINY)
+}
+
+/// The second flash of QEMU's machine, and its size.
+const SECOND_FLASH: u64 = 0x400_0000;
+const FLASH_BYTES: u64 = 64 << 20;
 
 /// The words that make QEMU the board of the configuration.
 const BOARD: &str =

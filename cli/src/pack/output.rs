@@ -125,27 +125,37 @@ fn readme(system: &System<'_>) -> String {
     let mut text = String::from("A system for Xenite, made by `xenite pack`.\n\n");
     let start = places.start;
     let end = start + places.bytes;
-    let kib = places.bytes >> 10;
+    let bytes = places.bytes;
+    let kib = bytes >> 10;
     // Writing to a string does not fail.
     let _ = write!(
         text,
-        "From files: put all of {BOOT}/ on a partition that U-Boot boots from, or on a TFTP server, and\n\
-         let U-Boot run {BOOT}/{SCRIPT} ({BOOT}/{SCRIPT_SOURCE} is its text).\n\n\
-         From flash: write {FLASH} ({kib} KiB) to the device, at any multiple of its erase blocks, say OFFSET:\n\n  \
-         sf probe; sf update ADDRESS OFFSET {:#x}      (at U-Boot's prompt, with the file loaded to ADDRESS)\n  \
-         flashcp {FLASH} /dev/mtdN                     (from Linux)\n  \
-         dd if={FLASH} of=/dev/DEVICE bs=512 seek=BLOCK (a card or disk)\n\n\
-         and at boot bring it to {start:#x} and start it there:\n\n  \
-         sf probe; sf read {start:#x} OFFSET {:#x}; booti {start:#x} - ${{fdtcontroladdr}}\n  \
-         mmc read {start:#x} BLOCK {:#x}; booti {start:#x} - ${{fdtcontroladdr}}\n\n\
-         Begun anywhere else, as from flash in which the processor starts, it moves itself there first.\n\n",
-        places.bytes,
-        places.bytes,
-        places.bytes >> 9,
+        "From files\n  Put all of {BOOT}/ on a partition that U-Boot boots from, or on a TFTP server, and let U-Boot run\n  \
+         {SCRIPT}; {SCRIPT_SOURCE} is its text.\n\n\
+         From flash\n  Write {FLASH} ({kib} KiB) to the device at a multiple of its erase blocks, say OFFSET (or block BLOCK):\n\n    \
+         U-Boot:  sf probe; sf update ADDRESS OFFSET {bytes:#x}     with the file loaded to ADDRESS\n    \
+         Linux:   flashcp {FLASH} /dev/mtdN\n    \
+         a card:  dd if={FLASH} of=/dev/DEVICE bs=512 seek=BLOCK conv=fsync\n\n  \
+         At boot, bring it to {start:#x} and start it:\n\n    \
+         sf probe; sf read {start:#x} OFFSET {bytes:#x}; booti {start:#x} - ${{fdtcontroladdr}}\n    \
+         mmc read {start:#x} BLOCK {:#x}; booti {start:#x} - ${{fdtcontroladdr}}\n\n  \
+         Begun anywhere else, as from flash in which the processor starts, it moves itself there.\n\n",
+        bytes >> 9,
+    );
+    if ground.qemu.is_some() {
+        let _ = writeln!(
+            text,
+            "In QEMU\n  xenite run THIS-FOLDER, or sh {SHELL}; --uboot and --flash boot it by these ways.\n"
+        );
+    }
+    let _ = writeln!(
+        text,
+        "The plan\n  xenite plan {BOOT}/{TREE} --image-at {:#x} --tree-at {:#x}\n",
+        places.image, places.tree
     );
     let _ = writeln!(
         text,
-        "Loaded, from {start:#x} to {end:#x}; offsets are those in {FLASH}, in steps of {} KiB:\n",
+        "Loaded, from {start:#x} to {end:#x}; offsets are those in {FLASH}, in steps of {} KiB\n",
         GRANULE >> 10
     );
     let mut line = |at: u64, bytes: u64, what: &str| {
@@ -160,18 +170,12 @@ fn readme(system: &System<'_>) -> String {
     }
     text.push_str(&domains(description, plan));
     text.push_str(&shares(description, places));
-    if ground.qemu.is_some() {
-        let _ = write!(
-            text,
-            "\nIn QEMU: `xenite run` with this folder, or `sh {SHELL}`; --uboot or --flash behind it for these ways.\n"
-        );
-    }
     text
 }
 
 /// Who runs, and in which host memory.
 fn domains(description: &Description, plan: &Plan) -> String {
-    let mut text = String::from("\nDomains:\n\n");
+    let mut text = String::from("\nDomains\n\n");
     for domain in &plan.domains {
         let name = domain.path.rsplit('/').next().filter(|_| domain.id != 0).unwrap_or("dom0");
         let bytes: u64 = domain.memory.iter().map(|piece| piece.size).sum();
@@ -205,14 +209,17 @@ fn shares(description: &Description, places: &Places) -> String {
             .zip(ports)
             .map(|(end, port)| format!("{} port {port}", end.get_ref()))
             .collect();
-        let _ = writeln!(text, "\nChannel {}: {}", channel.name.get_ref(), ends.join(" <-> "));
+        let _ = writeln!(text, "\nChannel {}\n\n  {}", channel.name.get_ref(), ends.join(" <-> "));
     }
     for (shared, (host, guest)) in description.shared.iter().zip(&places.shared) {
         let users = shared.owner.iter().chain(shared.borrowers.get_ref());
         let users: Vec<&str> = users.map(|user| user.get_ref().as_str()).collect();
         let name = shared.name.get_ref();
-        let _ =
-            writeln!(text, "\nShared memory {name}: host {host}, guests {guest:#x}; {}", users.join(", "));
+        let _ = writeln!(
+            text,
+            "\nShared memory {name}\n\n  host {host}, guests {guest:#x}; {}",
+            users.join(", ")
+        );
     }
     text
 }
