@@ -114,7 +114,7 @@ fn of_machine(
         return Err(complaint.help("gic = 2 or gic = 3"));
     }
     let bytes = board.memory.as_ref().map_or(2 << 30, |memory| memory.get_ref().0);
-    if let Some(memory) = board.memory.as_ref().filter(|_| bytes % (1 << 20) != 0) {
+    if let Some(memory) = board.memory.as_ref().filter(|_| !bytes.is_multiple_of(1 << 20)) {
         return Err(Complaint::new("QEMU counts memory in MiB", memory.span(), "is not whole MiB"));
     }
     let cpu = board.cpu.as_ref().map_or("cortex-a57", |cpu| cpu.get_ref().as_str());

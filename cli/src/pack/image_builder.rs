@@ -136,7 +136,8 @@ impl Variables {
         }
         let value_at = from + target.len() + 1;
         let (text, rest, quote) = word(value).map_err(&refuse)?;
-        if !rest.trim().is_empty() && !(rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#')) {
+        let comment = rest.starts_with([' ', '\t']) && rest.trim_start().starts_with('#');
+        if !comment && !rest.trim().is_empty() {
             return Err(refuse("has something behind its value"));
         }
         let span = value_at + quote..value_at + quote + text.len();

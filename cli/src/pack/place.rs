@@ -1,7 +1,7 @@
 //! Chooses an address for everything that the owner has given none.
 //!
 //! What is to be loaded lies in one piece of RAM, at the lowest place that is free, in this order: the first
-//! instructions and the tree; the hypervisor at a multiple of 2 MiB; each file once, at multiples of 64 KiB, which are
+//! instructions and the tree; the hypervisor in whole 2 MiB; each file once, at multiples of 64 KiB, which are
 //! the erase blocks of flash. That piece is, byte for byte, the raw image. The first 4 MiB of RAM stay free for the boot
 //! loader's own tree and script, unless a window says otherwise.
 //!
@@ -159,7 +159,7 @@ fn load(
 ) -> Result<Places, Complaint> {
     let up = |value: u64, align: u64| align_up(value, align).unwrap_or(u64::MAX);
     let image = up(TREE_OFFSET + tree_bytes + TREE_GROWTH, IMAGE_ALIGN);
-    let mut next = up(image + files.image_bytes, GRANULE);
+    let mut next = up(image + files.image_bytes, IMAGE_ALIGN);
     let mut offsets = Vec::with_capacity(files.modules.len());
     for file in &files.modules {
         offsets.push(next);

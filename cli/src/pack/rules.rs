@@ -61,7 +61,8 @@ fn domains<'d>(description: &'d Description, board: &Fdt<'_>, found: &mut Vec<Co
             let title = format!("a domain cannot be called {name:?}");
             found.push(Complaint::new(title, domain.name.span(), "has another meaning").help("another name"));
         }
-        if let Some(tables) = domain.page_tables.as_ref().filter(|tables| tables.get_ref().0 % (1 << 20) != 0)
+        if let Some(tables) =
+            domain.page_tables.as_ref().filter(|tables| !tables.get_ref().0.is_multiple_of(1 << 20))
         {
             found.push(Complaint::new(
                 "memory for page tables is counted in MiB",
