@@ -113,27 +113,44 @@ fn numbers(value: &[u8]) -> Vec<u64> {
 fn a_packed_tree_has_the_domains_with_chosen_places_and_is_good() {
     let desk = Desk::new("tree");
     let said = desk.pack(TWO, "out");
-    assert_eq!(said.status, 0, "{}", said.err);
-    assert!(said.err.is_empty(), "{}", said.err);
+    assert_eq!((said.status, said.err.as_str()), (0, ""));
     assert!(said.out.contains("3 domains"), "{}", said.out);
     let tree = desk.get("out/boot/system.dtb");
     let of = |path: &str, name: &str| property(&tree, path, name);
-    assert_eq!(numbers(&of("/chosen/one", "memory").unwrap()), [64 << 10]);
-    assert_eq!(of("/chosen/one", "xen,enhanced").unwrap(), b"no-xenstore\0");
-    assert!(of("/chosen/one", "direct-map").is_some() && of("/chosen/two", "direct-map").is_none());
-    assert!(of("/chosen/one", "vpl011").is_some() && of("/chosen/two", "vpl011").is_none());
-    assert_eq!(of("/chosen/two", "nr_spis").unwrap(), [0, 0, 0, 64]);
+    let expected: [(&str, &str, Option<&[u8]>); 9] = [
+        ("/chosen/one", "memory", Some(&[0, 0, 0, 0, 0, 1, 0, 0])),
+        ("/chosen/one", "xen,enhanced", Some(b"no-xenstore\0")),
+        ("/chosen/one", "direct-map", Some(b"")),
+        ("/chosen/two", "direct-map", None),
+        ("/chosen/one", "vpl011", Some(b"")),
+        ("/chosen/two", "vpl011", None),
+        ("/chosen/two", "nr_spis", Some(&[0, 0, 0, 64])),
+        ("/chosen/three", "xen,static-mem", None),
+        ("/chosen", "rng-seed", None),
+    ];
+    for (path, name, value) in expected {
+        assert_eq!(of(path, name).as_deref(), value, "{path} {name}");
+    }
     let one = numbers(&of("/chosen/one", "xen,static-mem").unwrap());
     assert_eq!((one[0] % (2 << 20), one[1]), (0, 64 << 20));
     let two = numbers(&of("/chosen/two", "xen,static-mem").unwrap());
     assert_eq!((two[0], two[1], two[3]), (0x5000_0000, 32 << 20, 96 << 20));
-    assert!(of("/chosen/three", "xen,static-mem").is_none());
-    let port = |path: &str| u32::from_be_bytes(of(path, "xen,evtchn").unwrap()[..4].try_into().unwrap());
-    assert_eq!([port("/chosen/one/evtchn-bell-0"), port("/chosen/two/evtchn-bell-1")], [1, 2]);
-    assert_eq!([port("/chosen/two/evtchn-other-bell-0"), port("/chosen/one/evtchn-other-bell-1")], [1, 9]);
-    assert_eq!(of("/chosen", "rng-seed"), None);
     assert!(of("/chosen", "stdout-path").is_some());
     assert_eq!(desk.xenite(&["check", "out/boot/system.dtb"]).status, 0);
+}
+
+#[test]
+fn a_channel_without_ports_has_the_lowest_that_are_free() {
+    let desk = Desk::new("ports");
+    assert_eq!(desk.pack(TWO, "out").status, 0);
+    let tree = desk.get("out/boot/system.dtb");
+    let port = |path: &str| {
+        let value = property(&tree, path, "xen,evtchn").unwrap();
+        u32::from_be_bytes(value[..4].try_into().unwrap())
+    };
+    assert_eq!([port("/chosen/one/evtchn-bell-0"), port("/chosen/two/evtchn-bell-1")], [1, 2]);
+    assert_eq!([port("/chosen/two/evtchn-other-bell-0"), port("/chosen/one/evtchn-other-bell-1")], [1, 9]);
+    assert!(String::from_utf8(desk.get("out/README.txt")).unwrap().contains("one port 1 <-> two port 2"));
 }
 
 #[test]
