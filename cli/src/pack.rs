@@ -22,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 use plan::fdt::Fdt;
-use plan::{Bytes, Findings, Input, Modules, Range, align_up};
+use plan::{BLOCK_2_MIB, Bytes, Findings, Input, Modules, Range, align_up};
 
 use board::Ground;
 use complaint::{Complaint, Text, Weight};
@@ -150,7 +150,8 @@ fn pack(options: &Pack, text: &Text) -> Result<Vec<(String, Vec<u8>)>, Vec<Compl
     if matches!(description.hypervisor.heap.as_ref().map(Spanned::get_ref), Some(Memory::Auto)) {
         // The plan without a static heap says how large one has to be.
         let places = place::choose(&description, &ground, &files, sizes)?;
-        sizes.heap = examine(&ground, &files, &places, &write(&places)).plan.map(|plan| plan.heap.size);
+        let plan = examine(&ground, &files, &places, &write(&places)).plan;
+        sizes.heap = plan.map(|plan| heap_bytes(&description, &plan));
     }
     let places = place::choose(&description, &ground, &files, sizes)?;
     let tree = write(&places);
@@ -172,6 +173,22 @@ fn pack(options: &Pack, text: &Text) -> Result<Vec<(String, Vec<u8>)>, Vec<Compl
         plan,
     };
     Ok(output::make(&system))
+}
+
+/// How large a static heap has to be: all that has no place of its own comes from it, so the hypervisor's own memory, the
+/// pages that it shares with domains, and the RAM of dom0 and of domains that are not static. Each in whole 2 MiB, as it
+/// is placed, with 2 MiB to spare, since what another place costs in tables shows only there.
+fn heap_bytes(description: &Description, plan: &plan::Plan) -> u64 {
+    let whole = |bytes: u64| align_up(bytes, BLOCK_2_MIB).unwrap_or(bytes);
+    let is_static = |domain: &&plan::Domain| {
+        let mut others = description.domains.iter().filter(|other| other.fixed.is_some());
+        domain.id != 0 && others.any(|other| domain.path == format!("/chosen/{}", other.name.get_ref()))
+    };
+    let pages: u64 =
+        plan.domains.iter().filter_map(|domain| domain.pv.as_ref()).map(|pv| pv.pages.size).sum();
+    let memory = plan.domains.iter().filter(|domain| !is_static(domain)).flat_map(|domain| &domain.memory);
+    let memory: u64 = memory.map(|piece| whole(piece.size)).sum();
+    [whole(plan.heap.size), whole(pages), memory, BLOCK_2_MIB].iter().sum()
 }
 
 /// What boot will say.
