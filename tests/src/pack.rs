@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use xtask::packages::{self, Part};
 use xtask::qemu::{self, Qemu};
 use xtask::tools::{self, Need};
-use xtask::{command, initrd, paths};
+use xtask::{command, initrd, paths, rootfs};
 
 use crate::boot::TINY;
 use crate::linux::LINUX;
@@ -23,6 +23,7 @@ pub fn scenarios() -> Vec<Scenario> {
         whole("pack: two own guests with a channel and a Debian guest boot from QEMU's loader", &[]),
         whole("pack: the same from files by U-Boot's boot.scr and booti", &["--uboot"]),
         whole("pack: the same from flash", &["--flash"]),
+        Scenario::new("pack: dom0 from a disk beside a static guest with PV interfaces", with_dom0),
         Scenario::new(
             "pack: the raw image is started by U-Boot's booti as its folder's README says",
             raw_by_u_boot,
@@ -132,6 +133,51 @@ fn two_and_debian(setup: &Setup, way: &[&str]) -> Result<()> {
             line.is_some_and(|line| line.ends_with(" passed, 0 failed") && !line.contains(" 0 passed"));
         anyhow::ensure!(good, "{domain} ended with {line:?}; {}", machine.last_lines());
     }
+    machine.expect_end(TINY)
+}
+
+const WITH_DOM0: &str = r#"
+[board]
+machine = "qemu-virt"
+memory = "2G"
+gic = 2
+qemu = ["-drive", "if=none,file=@DISK@,format=raw,snapshot=on,id=disk", "-device", "virtio-blk-device,drive=disk"]
+
+[hypervisor]
+image = "@IMAGE@"
+command-line = "guest_loglvl=all"
+
+[dom0]
+kernel = "@LINUX@"
+ramdisk = "@DOM0_RAMDISK@"
+command-line = "console=hvc0 root=LABEL=@LABEL@ panic=1 xenite.typed"
+memory = "512M"
+cpus = 2
+
+[[domain]]
+name = "guest"
+kernel = "@HELLO@"
+memory = "64M"
+cpus = 1
+static = [{ size = "32M" }, { size = "32M" }]
+enhanced = true
+
+[[channel]]
+name = "bell"
+ends = ["dom0", "guest"]
+"#;
+
+fn with_dom0(setup: &Setup) -> Result<()> {
+    let description = WITH_DOM0
+        .replace("@DISK@", &rootfs::disk()?.to_string_lossy())
+        .replace("@DOM0_RAMDISK@", &initrd::build_for_dom0(Part::Linux6_1)?.to_string_lossy())
+        .replace("@LABEL@", rootfs::LABEL);
+    let mut machine = Packed::new(setup, "system.toml", &description, &[])?.run(&[])?;
+    machine.expect_all(&["DOM1: DONE 1 passed, 0 failed", "XENITE-DOM0-READY ", "XENITE-TYPE\n"], LINUX)?;
+    let output = machine.output();
+    let ready = output.lines().find(|line| line.contains("XENITE-DOM0-READY ")).unwrap_or_default();
+    anyhow::ensure!(ready.contains(" cpus=2 ") && ready.ends_with("xen=control_d"), "dom0 says {ready}");
+    machine.send("poweroff -f\n")?;
     machine.expect_end(TINY)
 }
 
