@@ -148,11 +148,16 @@ fn readme(system: &System<'_>) -> String {
             "In QEMU\n  xenite run THIS-FOLDER, or sh {SHELL}; --uboot and --flash boot it by these ways.\n"
         );
     }
-    let _ = writeln!(
+    let _ = write!(
         text,
-        "The plan\n  xenite plan {BOOT}/{TREE} --image-at {:#x} --tree-at {:#x}\n",
+        "The plan, as the board will have it\n  \
+         xenite plan {BOOT}/{TREE} --image {BOOT}/{IMAGE} --image-at {:#x} --tree-at {:#x}",
         places.image, places.tree
     );
+    for (module, (_, at)) in files.modules.iter().zip(&places.modules) {
+        let _ = write!(text, " --module {at:#x}={BOOT}/{}", module.name);
+    }
+    text.push_str("\n\n");
     let _ = writeln!(
         text,
         "Loaded, from {start:#x} to {end:#x}; offsets are those in {FLASH}, in steps of {} KiB\n",
