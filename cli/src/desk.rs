@@ -86,7 +86,7 @@ impl Desk {
     }
 }
 
-fn compile(path: &Path) -> Result<Vec<u8>, String> {
+pub(crate) fn compile(path: &Path) -> Result<Vec<u8>, String> {
     let output = Command::new("dtc")
         .args(["-q", "-@", "-I", "dts", "-O", "dtb"])
         .arg(path)
@@ -114,7 +114,7 @@ fn first_ram(blob: &[u8]) -> u64 {
 }
 
 /// MPIDR of the first enabled processor.
-fn first_cpu(blob: &[u8]) -> u64 {
+pub(crate) fn first_cpu(blob: &[u8]) -> u64 {
     let Ok(fdt) = Fdt::open(blob) else { return 0 };
     let Some(cpus) = fdt.find("/cpus") else { return 0 };
     let cells = cpus.cells(fdt.root().cells(Cells::DEFAULT));

@@ -9,6 +9,7 @@
 mod desk;
 mod guest_tree;
 mod manual;
+mod pack;
 mod picture;
 mod plan_command;
 mod plan_desk;
@@ -16,6 +17,7 @@ mod plan_devices;
 mod plan_ledger;
 mod plan_memory;
 mod plan_text;
+mod run;
 mod svg;
 
 use std::path::PathBuf;
@@ -63,6 +65,8 @@ enum Action {
     /// Write this tool's manual pages
     #[command(after_help = manual::MANUAL)]
     Manual(manual::Pages),
+    Pack(pack::Pack),
+    Run(run::Run),
 }
 
 /// A system: a host device tree with domains in /chosen.
@@ -88,6 +92,8 @@ fn main() -> ExitCode {
             manual::complete(*shell, Command::command());
             return ExitCode::SUCCESS;
         }
+        Action::Pack(options) => return pack::run(options),
+        Action::Run(options) => return run::run(options),
         Action::Manual(pages) => return ended(pages.write(Command::command())),
     };
     let desk = Desk::load(&system.system, system.image_at, system.tree_at);

@@ -17,7 +17,7 @@ use alloc::vec::Vec;
 use crate::fdt::{Fdt, Node, Trail};
 use crate::options::{self, CommandLine};
 use crate::range::RangeSet;
-use crate::report::{Report, quoted};
+use crate::report::{Refusal, Report, quoted};
 use crate::shape::{Board, GicRegions, Options, Pl011, Range};
 
 pub use gic::{GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES};
@@ -160,6 +160,26 @@ pub fn console(tree: &[u8]) -> Option<Pl011> {
     let mut report = Report::default();
     let mut survey = Survey { fdt, report: &mut report };
     uart::read(&mut survey, &line, gic).or_else(|| uart::first(&mut survey, gic))
+}
+
+/// What a board has, whatever is to run on it, for a tool that gives things their places.
+///
+/// # Errors
+/// What the board lacks, or what is wrong with its tree.
+pub fn board(tree: &[u8], boot_mpidr: u64) -> Result<Board, Vec<Refusal>> {
+    let mut report = Report::default();
+    let surveyed = match Fdt::open(tree) {
+        Ok(fdt) => {
+            let line = options::command_line(&fdt);
+            let options = options::parse(&line, false, &mut Report::default());
+            survey(fdt, &line, &options, boot_mpidr, &mut report)
+        }
+        Err(error) => {
+            report.refuse("", "", format!("{error}"), "a flattened device tree of version 17, at most 2 MiB");
+            None
+        }
+    };
+    surveyed.filter(|_| report.refusals.is_empty()).map(|surveyed| surveyed.board).ok_or(report.refusals)
 }
 
 /// The node of the interrupt controller that the hypervisor drives.

@@ -65,7 +65,8 @@ mod text;
 pub use account::{BANNER, account, fingerprint};
 pub use assemble::{Findings, examine, read};
 pub use board::{
-    GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES, MOST_BANKS, MOST_PROCESSORS, console, distributor,
+    GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES, MOST_BANKS, MOST_PROCESSORS, board, console,
+    distributor,
 };
 pub use channels::{MOST_DOM0_PORTS, MOST_DOMAIN_PORTS};
 pub use domains::{MOST_DOMAINS, MOST_SPIS, MOST_VCPUS};

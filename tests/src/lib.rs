@@ -20,6 +20,7 @@ pub mod hammer;
 pub mod life;
 pub mod linux;
 pub mod own;
+pub mod pack;
 pub mod plan;
 pub mod record;
 pub mod refusals;
@@ -105,6 +106,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     let mut scenarios = boot::scenarios();
     scenarios.extend(refusals::scenarios());
     scenarios.extend(own::scenarios(setup));
+    scenarios.extend(pack::scenarios());
     scenarios.extend(plan::scenarios());
     scenarios.extend(boards::scenarios());
     scenarios.extend(linux::scenarios());

@@ -103,28 +103,9 @@ impl Prepared {
     ///
     /// # Errors
     /// When it cannot be started.
-    pub fn start(self) -> Result<Qemu> {
-        // A QEMU whose owner is ended without a word must not live on.
-        let mut command = match tools::find("setpriv") {
-            Some(setpriv) => {
-                let mut outer = crate::command::new(setpriv);
-                outer
-                    .args(["--pdeathsig", "KILL"])
-                    .arg(self.command.get_program())
-                    .args(self.command.get_args());
-                outer
-            }
-            None => self.command,
-        };
-        command.args(["-serial", "stdio", "-monitor", "none"]);
-        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        let mut child = command.spawn().context("cannot start QEMU")?;
-        let console = Arc::new(Console::default());
-        let input = child.stdin.take().context("QEMU has no input")?;
-        listen(child.stdout.take().context("QEMU has no output")?, &console);
-        listen(child.stderr.take().context("QEMU has no error output")?, &console);
-        let started = Instant::now();
-        Ok(Qemu { child, input, console, position: 0, started, folder: self.folder })
+    pub fn start(mut self) -> Result<Qemu> {
+        self.command.args(["-serial", "stdio", "-monitor", "none"]);
+        Qemu::watch(&self.command, self.folder)
     }
 }
 
@@ -168,7 +149,10 @@ impl Drop for Terminal {
 }
 
 /// A new folder for the files of one run.
-fn scratch() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it cannot be made.
+pub fn scratch() -> Result<PathBuf> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
     let folder = paths::target().join("runs").join(format!("{}-{number}", std::process::id()));
@@ -221,6 +205,36 @@ pub struct Qemu {
 }
 
 impl Qemu {
+    /// Starts a command that plays a machine, or that becomes a QEMU which does, with its console on standard input and
+    /// output. The folder goes with the machine.
+    ///
+    /// # Errors
+    /// When it cannot be started.
+    pub fn watch(command: &Command, folder: PathBuf) -> Result<Self> {
+        let (program, words) = (command.get_program(), command.get_args());
+        // A QEMU whose owner is ended without a word must not live on.
+        let mut command = match tools::find("setpriv") {
+            Some(setpriv) => {
+                let mut outer = crate::command::new(setpriv);
+                outer.args(["--pdeathsig", "KILL"]).arg(program).args(words);
+                outer
+            }
+            None => {
+                let mut bare = crate::command::new(program);
+                bare.args(words);
+                bare
+            }
+        };
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().context("cannot start QEMU")?;
+        let console = Arc::new(Console::default());
+        let input = child.stdin.take().context("QEMU has no input")?;
+        listen(child.stdout.take().context("QEMU has no output")?, &console);
+        listen(child.stderr.take().context("QEMU has no error output")?, &console);
+        let started = Instant::now();
+        Ok(Self { child, input, console, position: 0, started, folder })
+    }
+
     /// Time since the start.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
