@@ -73,7 +73,8 @@ pub(crate) fn read(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) 
             report.refuse(&end.path, PROPERTY, "points at its own node", "a channel has two ends, two nodes");
         } else if find(peer.peer) != Some(position) {
             let reason = format!("points at {}, which does not point back", peer.path);
-            report.refuse(&end.path, PROPERTY, reason, "the two ends of a channel name each other");
+            let places = [(end.path.as_str(), PROPERTY), (peer.path.as_str(), PROPERTY)];
+            report.clash(places, reason, "the two ends of a channel name each other");
         } else if position < other {
             // Each channel is met twice.
             channels.push(Channel { ends: [end.here, peer.here] });
@@ -136,7 +137,8 @@ fn end(node: &Node<'_>, owner: Owner<'_>, report: &mut Report) -> Option<End> {
     let path = format!("{}/{}", owner.path, node.name());
     for property in node.properties() {
         if !["compatible", PROPERTY, "phandle", "linux,phandle", "reg"].contains(&property.name) {
-            report.warn(&path, &format!("unknown property {} is ignored", quoted(property.name)));
+            let text = format!("unknown property {} is ignored", quoted(property.name));
+            report.warn_of(&path, property.name, &text);
         }
     }
     if !owner.is_enhanced {
@@ -174,7 +176,8 @@ fn check_ports(ends: &[End], report: &mut Report) {
         }
         if let (Some(first), Some(second)) = (ends.get(first), ends.get(second)) {
             let reason = format!("asks for port {port}, which {} has already", first.path);
-            report.refuse(&second.path, PROPERTY, reason, "each end has a port of its own");
+            let places = [(second.path.as_str(), PROPERTY), (first.path.as_str(), PROPERTY)];
+            report.clash(places, reason, "each end has a port of its own");
         }
     }
 }
