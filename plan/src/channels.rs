@@ -88,13 +88,16 @@ fn ends(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) -> Vec<End>
     let mut ends = Vec::new();
     let Some(node) = fdt.chosen() else { return ends };
     let has_dom0 = dom0::kernel(fdt).is_some();
-    let owner = Owner { path: CHOSEN, index: 0, most_ports: MOST_DOM0_PORTS, is_enhanced: true };
+    // Where there is no dom0 its ends are nobody's, but their peers do not point at nothing.
+    let index = if has_dom0 { 0 } else { usize::MAX };
+    let owner = Owner { path: CHOSEN, index, most_ports: MOST_DOM0_PORTS, is_enhanced: true };
     for child in node.children().filter(|child| child.is_compatible(COMPATIBLE)) {
         if !has_dom0 {
             let path = format!("{CHOSEN}/{}", child.name());
             let reason = "is an event channel of dom0, and there is no dom0";
             report.refuse(&path, "compatible", reason, "it belongs into the node of a domain");
-        } else if !add(&mut ends, (&child, owner), chosen, report) {
+        }
+        if !add(&mut ends, (&child, owner), chosen, report) {
             return ends;
         }
     }
@@ -158,7 +161,6 @@ fn end(node: &Node<'_>, owner: Owner<'_>, report: &mut Report) -> Option<End> {
     if port == 0 || port > owner.most_ports {
         let hint = format!("1 to {} are the ports that {} can have", owner.most_ports, owner.path);
         report.refuse(&path, PROPERTY, format!("asks for port {port}"), &hint);
-        return None;
     }
     Some(End { path, phandle: node.phandle(), here: ChannelEnd { domain: owner.index, port }, peer })
 }

@@ -95,9 +95,14 @@ pub(crate) fn check(
     ground(surveyed, &claims)
 }
 
+/// Whether a range lies in RAM. Of a board without RAM all that there is to say has been said.
+fn in_ram(surveyed: &Surveyed, range: &Range) -> bool {
+    surveyed.ram.is_empty() || surveyed.ram.contains(range)
+}
+
 fn image(input: &Input<'_>, surveyed: &Surveyed, reserved: &[Claim<'_>], report: &mut Report) {
     let image = input.image;
-    if !surveyed.ram.contains(&image.outward(FRAME_BYTES)) {
+    if !in_ram(surveyed, &image.outward(FRAME_BYTES)) {
         let reason = format!("the hypervisor's image at {image} does not lie in RAM");
         report.refuse("/", "memory", reason, "a memory node must cover it");
     }
@@ -121,7 +126,7 @@ fn module<'w>(
     if claims.iter().find(is_shared).is_some() {
         return;
     }
-    if !surveyed.ram.contains(&range) {
+    if !in_ram(surveyed, &range) {
         report.refuse(
             &module.path,
             module.property,
@@ -144,7 +149,7 @@ fn static_range<'w>(
     claims: &mut Vec<Claim<'w>>,
     report: &mut Report,
 ) {
-    if !surveyed.ram.contains(&range) {
+    if !in_ram(surveyed, &range) {
         report.refuse(&domain.path, STATIC, format!("{range} does not lie in RAM"), "see the memory nodes");
     }
     if let Some(claim) = claims.iter().find(|claim| claim.range.outward(FRAME_BYTES).overlaps(&range)) {
