@@ -195,7 +195,7 @@ fn drafts<'w, 'a>(
     for wanted in wanted {
         let banks = layout::banks(wanted, ipa_bits(&input.facts), report);
         let layout = layout::devices(wanted, board, report);
-        let images = banks.as_ref().and_then(|banks| images(input, wanted, banks, report));
+        let images = banks.as_ref().and_then(|banks| images(scene, wanted, banks, report));
         let (Some(banks), Some(layout), Some(images)) = (banks, layout, images) else { continue };
         let spis = layout::spis(wanted, &layout, input.facts.spis);
         let draft = Draft {
@@ -270,8 +270,17 @@ fn host_side<'w, 'a>(
 }
 
 /// Looks into the kernel and places the images in the first bank.
-fn images(input: &Input<'_>, wanted: &Wanted<'_>, banks: &[Range], report: &mut Report) -> Option<Images> {
-    let head = kernel::probe(input.modules, &wanted.kernel, report)?;
+fn images(
+    scene: &Scene<'_, '_>,
+    wanted: &Wanted<'_>,
+    banks: &[Range],
+    report: &mut Report,
+) -> Option<Images> {
+    // What is not RAM, which has been refused, may not even be readable.
+    if !scene.surveyed.ram.contains(&wanted.kernel.range) {
+        return None;
+    }
+    let head = kernel::probe(scene.input.modules, &wanted.kernel, report)?;
     let bank = banks.first()?;
     match kernel::place(*bank, &head, &wanted.kernel, wanted.ramdisk.as_ref()) {
         Ok(images) => Some(images),

@@ -6,7 +6,7 @@
 use std::path::{Path, PathBuf};
 
 /// The trees of a folder, by their names.
-pub fn trees(folder: &Path) -> Vec<PathBuf> {
+pub(crate) fn trees(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).expect("the folder is there");
     let mut trees: Vec<PathBuf> =
         entries.map(|entry| entry.expect("the folder can be read").path()).collect();
@@ -16,7 +16,7 @@ pub fn trees(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// All that is to be said with a word such as `refused`, each with its hint on a line of its own.
-pub fn remarks(source: &str, word: &str) -> Vec<String> {
+pub(crate) fn remarks(source: &str, word: &str) -> Vec<String> {
     let head = source.lines().map_while(|line| line.strip_prefix("// "));
     let mut remarks: Vec<String> = Vec::new();
     for line in head.skip(1) {
@@ -30,7 +30,7 @@ pub fn remarks(source: &str, word: &str) -> Vec<String> {
 }
 
 /// Whether each text is what is expected, in this order.
-pub fn agree(expected: &[String], said: &[String]) -> bool {
+pub(crate) fn agree(expected: &[String], said: &[String]) -> bool {
     expected.len() == said.len() && expected.iter().zip(said).all(|(expected, said)| is_like(expected, said))
 }
 

@@ -88,3 +88,22 @@ fn a_kernel_begins_at_a_2_mib_boundary_also_in_a_direct_map_that_does_not() {
     let text = world.refusals();
     assert!(text.contains("/chosen/domU1: memory: the kernel does not fit"), "{text}");
 }
+
+/// Modules that must not be looked into.
+struct Untouchable;
+
+impl plan::Modules for Untouchable {
+    fn read(&self, at: u64, _: &mut [u8]) -> bool {
+        panic!("{at:#x} is not RAM and was read");
+    }
+}
+
+#[test]
+fn what_does_not_lie_in_ram_is_not_looked_into() {
+    let mut world = World::with_a_domain();
+    *world.kernel() = kernel_node(0x900_0000, 4096);
+    let blob = world.blob();
+    let refusals = world.read_blob_with(&blob, &Untouchable).expect_err("it is not in RAM");
+    assert_eq!(refusals.len(), 1, "{}", crate::world::words(&refusals));
+    assert!(refusals[0].reason.contains("does not lie in RAM"));
+}
