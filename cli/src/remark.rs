@@ -162,3 +162,19 @@ impl Remark {
         Self { place, other, ..self }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+
+    /// With `XENITE_WRITE_SCHEMA` in the environment the file is written instead.
+    #[test]
+    fn the_schema_in_the_documents_is_that_of_the_code() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/check.schema.json");
+        let schema = serde_json::to_string_pretty(&schemars::schema_for!(Outcome)).unwrap() + "\n";
+        if std::env::var_os("XENITE_WRITE_SCHEMA").is_some() {
+            std::fs::write(path, &schema).unwrap();
+        }
+        assert_eq!(std::fs::read_to_string(path).unwrap(), schema);
+    }
+}
