@@ -10,7 +10,7 @@ use crate::channels;
 use crate::claims::{self, Ground};
 use crate::domains::dom0::{self, Dom0};
 use crate::domains::{self, CHOSEN, Chosen, Wanted};
-use crate::fdt::Fdt;
+use crate::fdt::{Fdt, Writer};
 use crate::guest_tree::{self, Guest};
 use crate::host_tree::{Host, resources, writing};
 use crate::input::{Facts, Input};
@@ -192,6 +192,7 @@ fn drafts<'w, 'a>(
 ) -> Vec<Draft<'w, 'a>> {
     let (input, board) = (scene.input, &scene.surveyed.board);
     let mut drafts = Vec::with_capacity(wanted.len());
+    let mut writer = Writer::new();
     for wanted in wanted {
         let banks = layout::banks(wanted, ipa_bits(&input.facts), report);
         let layout = layout::devices(wanted, board, report);
@@ -212,7 +213,7 @@ fn drafts<'w, 'a>(
         let told = if wanted.is_dom0 {
             host_side(scene, draft, chosen, report)
         } else {
-            guest_side(scene, draft, chosen, report)
+            guest_side(scene, draft, (chosen, &mut writer), report)
         };
         match told {
             Some(draft) => drafts.push(draft),
@@ -226,17 +227,19 @@ fn drafts<'w, 'a>(
 fn guest_side<'w, 'a>(
     scene: &Scene<'a, '_>,
     draft: Draft<'w, 'a>,
-    chosen: &mut Chosen<'_>,
+    (chosen, writer): (&mut Chosen<'_>, &mut Writer),
     report: &mut Report,
 ) -> Option<Draft<'w, 'a>> {
     let place = (draft.banks.as_slice(), &draft.layout);
     let interface = pv::interface(draft.wanted, place, scene.input.image, scene.extended_reach());
     let guest = draft.guest(&scene.surveyed.board, interface.as_ref());
-    // The blob, and the structure that it is copied from.
-    if !chosen.spend(guest_tree::bound(&guest).saturating_mul(2), report) {
+    let bound = guest_tree::bound(&guest);
+    // The blob, and the structure that it is copied from where the last guest's was smaller.
+    let grows = usize::try_from(bound).unwrap_or(usize::MAX) > writer.capacity();
+    if !chosen.spend(bound.saturating_mul(if grows { 2 } else { 1 }), report) {
         return None;
     }
-    let tree = guest_tree::write(&guest);
+    let tree = guest_tree::write(&guest, writer);
     Some(Draft { interface, tree, ..draft })
 }
 
