@@ -9,6 +9,9 @@ use annotate_snippets::{Annotation, AnnotationKind, Group, Level as Kind, Origin
 use crate::remark::{Level, Remark, Side, real_property};
 use crate::source::{Spot, Spots};
 
+/// A place, and whether it is the property itself.
+type Found = (Spot, bool);
+
 /// Writes remarks; keeps the sources that it has read.
 pub(crate) struct Printer<'s> {
     spots: &'s Spots,
@@ -55,7 +58,7 @@ impl<'s> Printer<'s> {
         self.renderer.render(&[group])
     }
 
-    fn found(&self, node: &str, property: &str) -> Option<(Spot, bool)> {
+    fn found(&self, node: &str, property: &str) -> Option<Found> {
         let (spot, exact) = self.spots.find(node, real_property(self.spots, node, property))?;
         Some((spot.clone(), exact))
     }
@@ -65,7 +68,7 @@ impl<'s> Printer<'s> {
         &'a self,
         group: Group<'a>,
         remark: &Remark,
-        (here, there): (Option<&(Spot, bool)>, Option<&(Spot, bool)>),
+        (here, there): (Option<&Found>, Option<&Found>),
     ) -> Group<'a> {
         let Some(here) = here else {
             let [system, board] = &self.files;
@@ -76,7 +79,7 @@ impl<'s> Printer<'s> {
             let path = spot.file.display().to_string();
             Snippet::source(self.sources.get(&spot.file).map_or("", String::as_str)).path(path)
         };
-        let mark = |(spot, exact): &(Spot, bool), kind: AnnotationKind| -> Annotation<'a> {
+        let mark = |(spot, exact): &Found, kind: AnnotationKind| -> Annotation<'a> {
             kind.span(spot.span(self.sources.get(&spot.file).map_or("", String::as_str), *exact))
         };
         let first = snippet(&here.0).annotation(mark(here, AnnotationKind::Primary));

@@ -1,3 +1,5 @@
+//! What `dtc` annotates, and what is made of it.
+
 use std::path::{Path, PathBuf};
 
 use super::{Spot, Spots};
