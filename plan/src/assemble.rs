@@ -129,16 +129,8 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     wanted.append(&mut chosen.domains);
     let scene = Scene { input, surveyed: &surveyed, options: &options, host };
     let drafts = drafts(&scene, &wanted, &mut chosen, report);
-    let vcpus: usize =
-        drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
-    if options.scheduler == crate::shape::Scheduler::Null && vcpus > surveyed.board.cpus.len() {
-        let text = format!(
-            "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {} processors: \
-             those that start last wait for ever",
-            surveyed.board.cpus.len()
-        );
-        report.warn("/chosen", &text);
-    }
+    let vcpus = drafts.iter().fold(0, |sum: usize, draft| sum.saturating_add(draft.wanted.vcpus.into()));
+    options::compare_processors(&options, vcpus, surveyed.board.cpus.len(), report);
     let plan = finish(input, (surveyed, options), &ground, drafts, report)?;
     Some(Plan { channels, ..plan })
 }
@@ -280,10 +272,8 @@ fn images(
     report: &mut Report,
 ) -> Option<Images> {
     // What is not RAM, which has been refused, may not even be readable.
-    if !scene.surveyed.ram.contains(&wanted.kernel.range) {
-        return None;
-    }
-    let head = kernel::probe(scene.input.modules, &wanted.kernel, report)?;
+    let kernel = Some(&wanted.kernel).filter(|kernel| scene.surveyed.ram.contains(&kernel.range))?;
+    let head = kernel::probe(scene.input.modules, kernel, report)?;
     let bank = banks.first()?;
     match kernel::place(*bank, &head, &wanted.kernel, wanted.ramdisk.as_ref()) {
         Ok(images) => Some(images),

@@ -133,6 +133,17 @@ pub(crate) fn parse(line: &CommandLine<'_>, has_dom0: bool, report: &mut Report)
     options
 }
 
+/// Says if the scheduler cannot serve so many vCPUs.
+pub(crate) fn compare_processors(options: &Options, vcpus: usize, processors: usize, report: &mut Report) {
+    if options.scheduler == Scheduler::Null && vcpus > processors {
+        let text = format!(
+            "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {processors} \
+             processors: those that start last wait for ever"
+        );
+        report.warn(NODE, &text);
+    }
+}
+
 /// What became of a word.
 enum Outcome {
     Taken,
