@@ -17,6 +17,7 @@ use crate::desk::Desk;
 use crate::diagnose::Printer;
 use crate::ram::Ram;
 use crate::remark::{FORMAT, Level, Outcome, Remark, Verdict};
+use crate::reserved;
 use crate::source::{Source, Spots};
 
 /// What `xenite check` is told.
@@ -69,6 +70,7 @@ fn examine(arguments: &Arguments) -> Result<(Outcome, Spots), String> {
     let is_unseen = |warning: &&plan::Warning| warning.text == plan::UNSEEN;
     remarks.extend(findings.warnings.iter().filter(|warning| !is_unseen(warning)).map(Remark::of_warning));
     if let Ok(fdt) = Fdt::open(desk.input().tree) {
+        remarks = remarks.into_iter().map(|remark| reserved::named(&fdt, remark)).collect();
         advice::give(&fdt, findings.plan.as_ref(), &mut remarks);
     }
     let unseen = findings.warnings.iter().filter(is_unseen).count();

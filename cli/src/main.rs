@@ -21,6 +21,7 @@ mod plan_memory;
 mod plan_text;
 mod ram;
 mod remark;
+mod reserved;
 mod source;
 mod svg;
 

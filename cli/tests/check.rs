@@ -112,6 +112,32 @@ fn sides_in_two_files_are_shown_from_both() {
 }
 
 #[test]
+fn a_reservation_is_shown_by_its_node() {
+    if compiler_is_missing() {
+        return;
+    }
+    let path = file(
+        "reserved.dts",
+        "/dts-v1/;\n/ {\n    reserved-memory {\n        #address-cells = <2>;\n        #size-cells = <2>;\n        ranges;\n\n        \
+         other@50000000 {\n            reg = <0 0x50000000 0 0x1000>;\n        };\n\n        \
+         firmware@40300000 {\n            reg = <0 0x40300000 0 0x1000>;\n        };\n    };\n};\n",
+    );
+    let (_, text, _) = check(&["--board", BOARD], &path);
+    let reservation = "\n13 |             reg = <0 0x40300000 0 0x1000>;\n   |             ------------------------------ overlaps this\n";
+    assert!(text.contains(reservation), "{text}");
+    let (_, text, _) = check(
+        &["--board", BOARD],
+        &file("static.dts", &{
+            let reserved = std::fs::read_to_string(&path).unwrap().replace("/dts-v1/;", "");
+            let lines = "            memory = <0 0x10000>;\n            xen,static-mem = <0 0x4e000000 0 0x4000000>;\n";
+            system(&domain("domU1", lines)) + &reserved
+        }),
+    );
+    assert!(text.contains("reg = <0 0x50000000 0 0x1000>;\n"), "{text}");
+    assert!(text.contains("------------------------------ overlaps this"), "{text}");
+}
+
+#[test]
 fn what_is_missing_is_shown_by_the_name_of_its_node() {
     if compiler_is_missing() {
         return;
