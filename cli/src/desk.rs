@@ -69,6 +69,14 @@ impl Desk {
         Ok(Self { image, facts, modules: ModuleFiles::open(&known.modules)?, ..self })
     }
 
+    /// The assumptions, in a line.
+    pub(crate) fn assumptions(&self) -> String {
+        format!(
+            "assumed: image at {}, boot processor {:#x}, {} bits of physical address, {} host SPIs",
+            self.image, self.facts.boot_mpidr, self.facts.physical_bits, self.facts.spis
+        )
+    }
+
     /// What the plan is made from.
     pub(crate) fn input(&self) -> Input<'_> {
         Input {

@@ -6,7 +6,10 @@
 //!
 //! Exit status: 0 good, 1 refused, 2 wrong usage or a file that cannot be read.
 
+mod advice;
+mod check;
 mod desk;
+mod diagnose;
 mod guest_tree;
 mod manual;
 mod pack;
@@ -17,7 +20,11 @@ mod plan_devices;
 mod plan_ledger;
 mod plan_memory;
 mod plan_text;
+mod ram;
+mod remark;
+mod reserved;
 mod run;
+mod source;
 mod svg;
 
 use std::path::PathBuf;
@@ -39,7 +46,7 @@ struct Command {
 enum Action {
     /// Say what is wrong or odd about a system
     #[command(after_help = manual::CHECK)]
-    Check(System),
+    Check(check::Arguments),
     /// Show what boot will do: as text, as JSON, or as a picture
     #[command(after_help = manual::PLAN)]
     Plan {
@@ -87,7 +94,8 @@ struct System {
 fn main() -> ExitCode {
     let command = Command::parse();
     let system = match &command.action {
-        Action::Check(system) | Action::Plan { system, .. } | Action::GuestTree { system, .. } => system,
+        Action::Check(arguments) => return check::run(arguments),
+        Action::Plan { system, .. } | Action::GuestTree { system, .. } => system,
         Action::Completions { shell } => {
             manual::complete(*shell, Command::command());
             return ExitCode::SUCCESS;
@@ -120,7 +128,7 @@ fn main() -> ExitCode {
     match &command.action {
         Action::Plan { form, .. } => return ended(form.tell(plan, &desk, &system.system)),
         Action::GuestTree { wanted, .. } => return ended(wanted.write(plan)),
-        _ => println!("good: {} domains, {} warnings", plan.domains.len(), plan.warnings.len()),
+        _ => {}
     }
     ExitCode::SUCCESS
 }

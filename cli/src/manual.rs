@@ -17,7 +17,9 @@ Exit status: 0 good, 1 refused, 2 wrong usage or a file that cannot be read.";
 /// Below the help of `check`.
 pub(crate) const CHECK: &str = "\
 Examples:
-  xenite check system.dts
+  xenite check system.dts                       refusals and warnings with the lines of the source
+  xenite check chosen.dts --board virt.dtb      domains alone, over the board's tree
+  xenite check system.dts --memory 2G --json    with other RAM, for programs
   xenite check system.dtb --image-at 0x40200000 --tree-at 0x48000000";
 
 /// Below the help of `plan`.

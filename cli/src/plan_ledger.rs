@@ -321,7 +321,7 @@ impl Ledger {
             devices,
             channels: channels(plan),
             heap: heap(plan),
-            warnings: plan.warnings.iter().map(|warning| warning.text.clone()).collect(),
+            warnings: plan.warnings.iter().map(|warning| warning.to_string()).collect(),
         }
     }
 }

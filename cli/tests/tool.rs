@@ -30,6 +30,9 @@ fn module(writer: &mut Writer, name: &str, kind: &str, reg: [u64; 2]) {
     writer.begin(name);
     writer.property_texts("compatible", &[kind, "multiboot,module"]);
     writer.property_u64s("reg", &reg);
+    if kind == "multiboot,kernel" {
+        writer.property_text("bootargs", "console=ttyAMA0");
+    }
     writer.end();
 }
 
@@ -57,8 +60,12 @@ fn a_good_system_is_good_and_says_what_was_not_seen() {
     let path = system("good.dtb", &|writer| domain(writer, 2));
     let (status, text, _) = xenite(&["check"], &path);
     assert_eq!(status, 0, "{text}");
-    assert!(text.contains("warning: /chosen/domU1/module@50000000: cannot be looked into here"), "{text}");
-    assert!(text.ends_with("good: 1 domains, 1 warnings\n"), "{text}");
+    assert!(
+        text.contains("note: 1 kernel cannot be looked into here: taken for an Image of its size"),
+        "{text}"
+    );
+    assert!(text.contains("assumed: image at 0x40200000..0x40400000, boot processor 0x0"), "{text}");
+    assert!(text.ends_with("good: 1 domain, 0 warnings\n"), "{text}");
 }
 
 #[test]
@@ -66,9 +73,11 @@ fn a_bad_system_is_refused_in_the_words_of_the_board() {
     let path = system("bad.dtb", &|writer| domain(writer, 0));
     let (status, text, _) = xenite(&["check"], &path);
     assert_eq!(status, 1);
-    let expected = "refused: /chosen/domU1: cpus: is 0\n    hint: cpus = <2>; 1 to 128 virtual processors, in one cell\n\
-                    refused: 1 faults, 0 warnings\n";
-    assert_eq!(text, expected);
+    let expected = format!(
+        "refused: /chosen/domU1: cpus: is 0\n--> {}\n = hint: cpus = <2>; 1 to 128 virtual processors, in one cell\n",
+        path.display()
+    );
+    assert!(text.starts_with(&expected) && text.ends_with("\nrefused: 1 fault, 0 warnings\n"), "{text}");
     assert_eq!(xenite(&["plan"], &path).0, 1);
 }
 

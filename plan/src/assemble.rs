@@ -10,7 +10,7 @@ use crate::channels;
 use crate::claims::{self, Ground};
 use crate::domains::dom0::{self, Dom0};
 use crate::domains::{self, CHOSEN, Chosen, Wanted};
-use crate::fdt::Fdt;
+use crate::fdt::{Fdt, Writer};
 use crate::guest_tree::{self, Guest};
 use crate::host_tree::{Host, resources, writing};
 use crate::input::{Facts, Input};
@@ -129,16 +129,8 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     wanted.append(&mut chosen.domains);
     let scene = Scene { input, surveyed: &surveyed, options: &options, host };
     let drafts = drafts(&scene, &wanted, &mut chosen, report);
-    let vcpus: usize =
-        drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
-    if options.scheduler == crate::shape::Scheduler::Null && vcpus > surveyed.board.cpus.len() {
-        let text = format!(
-            "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {} processors: \
-             those that start last wait for ever",
-            surveyed.board.cpus.len()
-        );
-        report.warn("/chosen", &text);
-    }
+    let vcpus = drafts.iter().fold(0, |sum: usize, draft| sum.saturating_add(draft.wanted.vcpus.into()));
+    options::compare_processors(&options, vcpus, surveyed.board.cpus.len(), report);
     let plan = finish(input, (surveyed, options), &ground, drafts, report)?;
     Some(Plan { channels, ..plan })
 }
@@ -192,10 +184,11 @@ fn drafts<'w, 'a>(
 ) -> Vec<Draft<'w, 'a>> {
     let (input, board) = (scene.input, &scene.surveyed.board);
     let mut drafts = Vec::with_capacity(wanted.len());
+    let mut writer = Writer::new();
     for wanted in wanted {
         let banks = layout::banks(wanted, ipa_bits(&input.facts), report);
         let layout = layout::devices(wanted, board, report);
-        let images = banks.as_ref().and_then(|banks| images(input, wanted, banks, report));
+        let images = banks.as_ref().and_then(|banks| images(scene, wanted, banks, report));
         let (Some(banks), Some(layout), Some(images)) = (banks, layout, images) else { continue };
         let spis = layout::spis(wanted, &layout, input.facts.spis);
         let draft = Draft {
@@ -212,7 +205,7 @@ fn drafts<'w, 'a>(
         let told = if wanted.is_dom0 {
             host_side(scene, draft, chosen, report)
         } else {
-            guest_side(scene, draft, chosen, report)
+            guest_side(scene, draft, (chosen, &mut writer), report)
         };
         match told {
             Some(draft) => drafts.push(draft),
@@ -226,17 +219,19 @@ fn drafts<'w, 'a>(
 fn guest_side<'w, 'a>(
     scene: &Scene<'a, '_>,
     draft: Draft<'w, 'a>,
-    chosen: &mut Chosen<'_>,
+    (chosen, writer): (&mut Chosen<'_>, &mut Writer),
     report: &mut Report,
 ) -> Option<Draft<'w, 'a>> {
     let place = (draft.banks.as_slice(), &draft.layout);
     let interface = pv::interface(draft.wanted, place, scene.input.image, scene.extended_reach());
     let guest = draft.guest(&scene.surveyed.board, interface.as_ref());
-    // The blob, and the structure that it is copied from.
-    if !chosen.spend(guest_tree::bound(&guest).saturating_mul(2), report) {
+    let bound = guest_tree::bound(&guest);
+    // The blob, and the structure that it is copied from where the last guest's was smaller.
+    let grows = usize::try_from(bound).unwrap_or(usize::MAX) > writer.capacity();
+    if !chosen.spend(bound.saturating_mul(if grows { 2 } else { 1 }), report) {
         return None;
     }
-    let tree = guest_tree::write(&guest);
+    let tree = guest_tree::write(&guest, writer);
     Some(Draft { interface, tree, ..draft })
 }
 
@@ -270,8 +265,15 @@ fn host_side<'w, 'a>(
 }
 
 /// Looks into the kernel and places the images in the first bank.
-fn images(input: &Input<'_>, wanted: &Wanted<'_>, banks: &[Range], report: &mut Report) -> Option<Images> {
-    let head = kernel::probe(input.modules, &wanted.kernel, report)?;
+fn images(
+    scene: &Scene<'_, '_>,
+    wanted: &Wanted<'_>,
+    banks: &[Range],
+    report: &mut Report,
+) -> Option<Images> {
+    // What is not RAM, which has been refused, may not even be readable.
+    let kernel = Some(&wanted.kernel).filter(|kernel| scene.surveyed.ram.contains(&kernel.range))?;
+    let head = kernel::probe(scene.input.modules, kernel, report)?;
     let bank = banks.first()?;
     match kernel::place(*bank, &head, &wanted.kernel, wanted.ramdisk.as_ref()) {
         Ok(images) => Some(images),

@@ -129,7 +129,8 @@ pub(crate) fn survey<'a>(
     let timer = timer::read(&mut survey, found.timer);
     let uart = uart::read(&mut survey, line, found.gic);
     let (processors, gic, timer) = (processors?, gic?, timer?);
-    devices_outside_ram(&mut survey, &gic, uart.as_ref(), &ram);
+    let place = found.gic.map(|gic| path_of(&gic)).unwrap_or_default();
+    devices_outside_ram(survey.report, (&gic, &place), uart.as_ref(), &ram);
     Some(Surveyed {
         board: Board {
             memory: ram.iter().copied().collect(),
@@ -250,13 +251,18 @@ pub(crate) fn registers_of(gic: &GicRegions) -> Vec<Range> {
 }
 
 /// Registers inside RAM would be given away as RAM.
-fn devices_outside_ram(survey: &mut Survey<'_, '_>, gic: &GicRegions, uart: Option<&Pl011>, ram: &RangeSet) {
-    let mut registers = registers_of(gic);
-    registers.extend(uart.map(|uart| uart.registers));
-    for range in registers {
+fn devices_outside_ram(
+    report: &mut Report,
+    (gic, path): (&GicRegions, &str),
+    uart: Option<&Pl011>,
+    ram: &RangeSet,
+) {
+    let gic = registers_of(gic).into_iter().map(|range| (range, path, "reg"));
+    let uart = uart.map(|uart| (uart.registers, "/chosen", "stdout-path"));
+    for (range, node, property) in gic.chain(uart) {
         if let Some(bank) = ram.overlapping(&range) {
             let reason = format!("device registers {range} lie inside RAM {bank}");
-            survey.report.refuse("", "reg", reason, "devices and memory nodes must not overlap");
+            report.refuse(node, property, reason, "devices and memory nodes must not overlap");
         }
     }
 }

@@ -73,7 +73,8 @@ pub(crate) fn read(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) 
             report.refuse(&end.path, PROPERTY, "points at its own node", "a channel has two ends, two nodes");
         } else if find(peer.peer) != Some(position) {
             let reason = format!("points at {}, which does not point back", peer.path);
-            report.refuse(&end.path, PROPERTY, reason, "the two ends of a channel name each other");
+            let places = [(end.path.as_str(), PROPERTY), (peer.path.as_str(), PROPERTY)];
+            report.clash(places, reason, "the two ends of a channel name each other");
         } else if position < other {
             // Each channel is met twice.
             channels.push(Channel { ends: [end.here, peer.here] });
@@ -87,13 +88,16 @@ fn ends(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) -> Vec<End>
     let mut ends = Vec::new();
     let Some(node) = fdt.chosen() else { return ends };
     let has_dom0 = dom0::kernel(fdt).is_some();
-    let owner = Owner { path: CHOSEN, index: 0, most_ports: MOST_DOM0_PORTS, is_enhanced: true };
+    // Where there is no dom0 its ends are nobody's, but their peers do not point at nothing.
+    let index = if has_dom0 { 0 } else { usize::MAX };
+    let owner = Owner { path: CHOSEN, index, most_ports: MOST_DOM0_PORTS, is_enhanced: true };
     for child in node.children().filter(|child| child.is_compatible(COMPATIBLE)) {
         if !has_dom0 {
             let path = format!("{CHOSEN}/{}", child.name());
             let reason = "is an event channel of dom0, and there is no dom0";
             report.refuse(&path, "compatible", reason, "it belongs into the node of a domain");
-        } else if !add(&mut ends, (&child, owner), chosen, report) {
+        }
+        if !add(&mut ends, (&child, owner), chosen, report) {
             return ends;
         }
     }
@@ -136,7 +140,8 @@ fn end(node: &Node<'_>, owner: Owner<'_>, report: &mut Report) -> Option<End> {
     let path = format!("{}/{}", owner.path, node.name());
     for property in node.properties() {
         if !["compatible", PROPERTY, "phandle", "linux,phandle", "reg"].contains(&property.name) {
-            report.warn(&path, &format!("unknown property {} is ignored", quoted(property.name)));
+            let text = format!("unknown property {} is ignored", quoted(property.name));
+            report.warn_of(&path, property.name, &text);
         }
     }
     if !owner.is_enhanced {
@@ -156,7 +161,6 @@ fn end(node: &Node<'_>, owner: Owner<'_>, report: &mut Report) -> Option<End> {
     if port == 0 || port > owner.most_ports {
         let hint = format!("1 to {} are the ports that {} can have", owner.most_ports, owner.path);
         report.refuse(&path, PROPERTY, format!("asks for port {port}"), &hint);
-        return None;
     }
     Some(End { path, phandle: node.phandle(), here: ChannelEnd { domain: owner.index, port }, peer })
 }
@@ -174,7 +178,8 @@ fn check_ports(ends: &[End], report: &mut Report) {
         }
         if let (Some(first), Some(second)) = (ends.get(first), ends.get(second)) {
             let reason = format!("asks for port {port}, which {} has already", first.path);
-            report.refuse(&second.path, PROPERTY, reason, "each end has a port of its own");
+            let places = [(second.path.as_str(), PROPERTY), (first.path.as_str(), PROPERTY)];
+            report.clash(places, reason, "each end has a port of its own");
         }
     }
 }

@@ -14,6 +14,8 @@ use crate::range::{FRAME_BYTES, RangeSet};
 use crate::report::Report;
 use crate::shape::Range;
 
+const STATIC: &str = "xen,static-mem";
+
 /// A range that is spoken for.
 #[derive(Clone, Copy)]
 struct Claim<'w> {
@@ -26,7 +28,8 @@ enum Owner<'w> {
     Image,
     Tree,
     Reserved,
-    Module(Kind, &'w str),
+    /// A module by its node, with the property that says where it lies.
+    Module(Kind, &'w str, &'static str),
     Static(&'w str),
 }
 
@@ -37,8 +40,18 @@ impl Claim<'_> {
             Owner::Image => format!("the hypervisor's image at {range}"),
             Owner::Tree => format!("the device tree at {range}"),
             Owner::Reserved => format!("reserved memory at {range}"),
-            Owner::Module(_, path) => format!("the module {path} at {range}"),
-            Owner::Static(path) => format!("xen,static-mem of {path} at {range}"),
+            Owner::Module(_, path, _) => format!("the module {path} at {range}"),
+            Owner::Static(path) => format!("{STATIC} of {path} at {range}"),
+        }
+    }
+
+    /// The place of the claim in the tree, if it has one.
+    const fn place(&self) -> (&str, &str) {
+        match self.owner {
+            Owner::Image | Owner::Tree => ("", ""),
+            Owner::Reserved => ("/reserved-memory", "reg"),
+            Owner::Module(_, path, property) => (path, property),
+            Owner::Static(path) => (path, STATIC),
         }
     }
 }
@@ -82,9 +95,14 @@ pub(crate) fn check(
     ground(surveyed, &claims)
 }
 
+/// Whether a range lies in RAM. Of a board without RAM all that there is to say has been said.
+fn in_ram(surveyed: &Surveyed, range: &Range) -> bool {
+    surveyed.ram.is_empty() || surveyed.ram.contains(range)
+}
+
 fn image(input: &Input<'_>, surveyed: &Surveyed, reserved: &[Claim<'_>], report: &mut Report) {
     let image = input.image;
-    if !surveyed.ram.contains(&image.outward(FRAME_BYTES)) {
+    if !in_ram(surveyed, &image.outward(FRAME_BYTES)) {
         let reason = format!("the hypervisor's image at {image} does not lie in RAM");
         report.refuse("/", "memory", reason, "a memory node must cover it");
     }
@@ -103,12 +121,12 @@ fn module<'w>(
 ) {
     let range = module.range;
     let is_shared = |claim: &&Claim<'_>| {
-        claim.range == range && matches!(claim.owner, Owner::Module(other, _) if other == kind)
+        claim.range == range && matches!(claim.owner, Owner::Module(other, ..) if other == kind)
     };
     if claims.iter().find(is_shared).is_some() {
         return;
     }
-    if !surveyed.ram.contains(&range) {
+    if !in_ram(surveyed, &range) {
         report.refuse(
             &module.path,
             module.property,
@@ -118,14 +136,10 @@ fn module<'w>(
     }
     if let Some(claim) = claims.iter().find(|claim| claim.range.overlaps(&range)) {
         let reason = format!("{range} overlaps {}", claim.describe());
-        report.refuse(
-            &module.path,
-            module.property,
-            reason,
-            "load the module elsewhere, or mend address and size",
-        );
+        let places = [(module.path.as_str(), module.property), claim.place()];
+        report.clash(places, reason, "load the module elsewhere, or mend address and size");
     }
-    claims.push(Claim { range, owner: Owner::Module(kind, &module.path) });
+    claims.push(Claim { range, owner: Owner::Module(kind, &module.path, module.property) });
 }
 
 fn static_range<'w>(
@@ -135,13 +149,13 @@ fn static_range<'w>(
     claims: &mut Vec<Claim<'w>>,
     report: &mut Report,
 ) {
-    const NAME: &str = "xen,static-mem";
-    if !surveyed.ram.contains(&range) {
-        report.refuse(&domain.path, NAME, format!("{range} does not lie in RAM"), "see the memory nodes");
+    if !in_ram(surveyed, &range) {
+        report.refuse(&domain.path, STATIC, format!("{range} does not lie in RAM"), "see the memory nodes");
     }
     if let Some(claim) = claims.iter().find(|claim| claim.range.outward(FRAME_BYTES).overlaps(&range)) {
         let reason = format!("{range} overlaps {}", claim.describe());
-        report.refuse(&domain.path, NAME, reason, "static memory must be nobody else's");
+        let places = [(domain.path.as_str(), STATIC), claim.place()];
+        report.clash(places, reason, "static memory must be nobody else's");
     }
     claims.push(Claim { range, owner: Owner::Static(&domain.path) });
 }

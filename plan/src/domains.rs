@@ -127,6 +127,15 @@ impl<'a> Chosen<'a> {
     /// Adds a domain, if it could be read and the number of static ranges stays bounded.
     fn add(&mut self, domain: Option<Wanted<'a>>, report: &mut Report) {
         let Some(domain) = domain else { return };
+        if self.domains.iter().any(|other| other.path == domain.path) {
+            report.refuse(
+                &domain.path,
+                "",
+                "is the name of two domains",
+                "each domain has a name of its own",
+            );
+            return;
+        }
         let known =
             self.domains.iter().fold(0_usize, |sum, domain| sum.saturating_add(domain.static_memory.len()));
         let count = domain.static_memory.len();
@@ -194,7 +203,7 @@ fn domain<'a>(
         if own_cells != chosen_cells {
             let text =
                 "xen,static-mem is read with the cells of /chosen, which are not those in the domain's node";
-            report.warn(&path, text);
+            report.warn_of(&path, "xen,static-mem", text);
         }
     }
     let (kernel, ramdisk) = domain_modules(node, &path, own_cells, report);
@@ -234,7 +243,7 @@ fn domain_modules<'a>(
             report.warn(&child_path, &format!("unknown node {} is ignored", quoted(child.name())));
         }
     }
-    if !modules.kernel.is_filled {
+    if !modules.kernel.is_filled() {
         let hint = "a child with compatible = \"multiboot,kernel\", \"multiboot,module\"";
         report.refuse(path, "", "has no kernel", hint);
     }
@@ -275,19 +284,25 @@ impl<'a> Modules<'a> {
 #[derive(Default)]
 struct Slot<'a> {
     module: Option<Module<'a>>,
-    /// A node came, good or bad.
-    is_filled: bool,
+    /// The name of the node that came, good or bad.
+    filled_by: Option<&'a str>,
 }
 
 impl<'a> Slot<'a> {
+    const fn is_filled(&self) -> bool {
+        self.filled_by.is_some()
+    }
+
     fn fill(&mut self, child: &Node<'a>, path: &str, cells: Cells, report: &mut Report) {
-        if self.is_filled {
+        if let Some(name) = self.filled_by {
+            let parent = path.strip_suffix(child.name()).unwrap_or("");
+            let other = format!("{parent}{name}");
             let reason = "the domain has another module of this kind already";
             let hint = "one kernel and one ramdisk; a node with multiboot,module alone is first a kernel, then a ramdisk";
-            report.refuse(path, "compatible", reason, hint);
+            report.clash([(path, "compatible"), (&other, "compatible")], reason, hint);
             return;
         }
-        self.is_filled = true;
+        self.filled_by = Some(child.name());
         self.module = modules::read(child, String::from(path), cells, report);
     }
 }

@@ -60,22 +60,22 @@ fn hypervisor_bound(interface: &Interface) -> u64 {
 }
 
 /// Writes the tree.
-pub(crate) fn write(guest: &Guest<'_>) -> Vec<u8> {
-    let mut tree = Writer::with_capacity(usize::try_from(bound(guest)).unwrap_or(0));
+pub(crate) fn write(guest: &Guest<'_>, tree: &mut Writer) -> Vec<u8> {
+    tree.restart(usize::try_from(bound(guest)).unwrap_or(0));
     tree.begin("");
     tree.property_u32("#address-cells", 2);
     tree.property_u32("#size-cells", 2);
-    chosen(&mut tree, guest);
-    psci(&mut tree);
-    cpus(&mut tree, guest);
-    memory(&mut tree, guest);
-    interrupt_controller(&mut tree, guest);
-    timer(&mut tree, &Wiring::GUEST, GUEST_TIMERS, guest.board.timer_frequency);
+    chosen(tree, guest);
+    psci(tree);
+    cpus(tree, guest);
+    memory(tree, guest);
+    interrupt_controller(tree, guest);
+    timer(tree, &Wiring::GUEST, GUEST_TIMERS, guest.board.timer_frequency);
     if guest.vpl011 {
-        uart(&mut tree, guest);
+        uart(tree, guest);
     }
     if let Some(interface) = guest.interface {
-        hypervisor(&mut tree, &Wiring::GUEST, interface);
+        hypervisor(tree, &Wiring::GUEST, interface);
     }
     tree.end();
     tree.finish()

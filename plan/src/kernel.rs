@@ -1,7 +1,7 @@
 //! What a kernel module holds, and where kernel, device tree and ramdisk go in the guest.
 //!
 //! A kernel is an arm64 `Image` (Linux, Documentation/arch/arm64/booting.rst), as it is or in gzip. It goes to
-//! the first bank's base plus its `text_offset`. Device tree and ramdisk follow one another, each in whole
+//! the first 2 MiB boundary in the first bank plus its `text_offset`. Device tree and ramdisk follow one another, each in whole
 //! 2 MiB: at 128 MiB into the bank if they fit there and the kernel ends below; else as high in the bank as
 //! they fit; else just below the kernel. `image_size` counts as taken, since a kernel uses it as BSS.
 
@@ -17,6 +17,8 @@ use crate::report::Report;
 use crate::shape::{Kernel, Placed, Range};
 
 const HEADER_BYTES: usize = 64;
+/// What is warned of where modules cannot be looked into, as on the desk.
+pub const UNSEEN: &str = "cannot be looked into here: taken for an Image of its size at offset 0";
 /// Bytes that a guest's device tree is given.
 pub const TREE_BYTES: u64 = BLOCK_2_MIB;
 const TREE_AFTER_BYTES: u64 = 128 << 20;
@@ -50,7 +52,7 @@ pub(crate) fn probe(modules: &dyn Modules, module: &Module<'_>, report: &mut Rep
     let there = usize::try_from(size).unwrap_or(usize::MAX).min(HEADER_BYTES);
     let (bytes, _) = header.split_at_mut_checked(there)?;
     if !modules.read(module.range.base, bytes) {
-        report.warn(&module.path, "cannot be looked into here: taken for an Image of its size at offset 0");
+        report.warn_of(&module.path, module.property, UNSEEN);
         return Some(assumed);
     }
     let outcome = if header.starts_with(&[0x1f, 0x8b]) {
@@ -153,7 +155,7 @@ pub(crate) fn place(
     let does_not_fit = |needs: &str| {
         let ramdisk = ramdisk.map_or(0, |module| module.range.size);
         format!(
-            "{needs} does not fit in the {} of RAM at {:#x}: the kernel takes {} at offset {:#x}, \
+            "{needs} does not fit in the {} of RAM at {:#x}: the kernel takes {} at offset {:#x} from a 2 MiB boundary, \
              the device tree 2 MiB, the ramdisk {}",
             Bytes(bank.size),
             bank.base,
@@ -162,7 +164,8 @@ pub(crate) fn place(
             Bytes(ramdisk)
         )
     };
-    let load = bank.base.checked_add(head.text_offset);
+    // The boot protocol wants the kernel at its offset from a 2 MiB boundary; a direct map may begin between two.
+    let load = align_up(bank.base, BLOCK_2_MIB).and_then(|base| base.checked_add(head.text_offset));
     let kernel_range =
         load.and_then(|load| Range::new(load, head.extent)).filter(|range| bank.contains(range));
     let kernel_range = kernel_range.ok_or_else(|| does_not_fit("the kernel"))?;

@@ -13,8 +13,8 @@
 //! All lists are bounded: 256 RAM banks, 256 reserved ranges, 256 ranges of static memory, 128 processors,
 //! 1023 domains, 64 refusals and 64 warnings of less than 1 KiB each; a tree is at most 2 MiB with 16,384 nodes.
 //! What grows with the domains is counted against [`Sizes::boot_heap`] before it is taken: 4 KiB for each
-//! domain, 128 bytes for each range of static memory, 384 and its path for each end of a static event channel, and twice an upper bound of each guest's tree, or three
-//! times that of dom0's, which is about the host's, with 64 KiB for the host's devices. A tree
+//! domain, 128 bytes for each range of static memory, 384 and its path for each end of a static event channel, an upper bound of each guest's tree, twice that
+//! of one that is larger than those before, or three times that of dom0's, which is about the host's, with 64 KiB for the host's devices. A tree
 //! that would take more is refused. Beside this, 512 KiB cover everything else, the window of the unpacker included.
 
 #![no_std]
@@ -72,11 +72,11 @@ pub use channels::{MOST_DOM0_PORTS, MOST_DOMAIN_PORTS};
 pub use domains::{MOST_DOMAINS, MOST_SPIS, MOST_VCPUS};
 pub use guest_tree::vcpu_affinity;
 pub use input::{Facts, Input, Modules, Sizes};
-pub use kernel::TREE_BYTES;
+pub use kernel::{TREE_BYTES, UNSEEN};
 pub use layout::{BANK_0, BANK_1};
 pub use modules::LONGEST_BOOTARGS_BYTES;
 pub use options::LONGEST_COMMAND_LINE_BYTES;
 pub use placement::{HEAP_GRANULE, MOST_PIECES};
 pub use range::{BLOCK_1_GIB, BLOCK_2_MIB, Bytes, FRAME_BYTES, RangeSet, align_down, align_up, is_aligned};
-pub use report::{MOST_REMARKS, Refusal};
+pub use report::{MOST_REMARKS, Place, Refusal};
 pub use shape::*;

@@ -80,7 +80,8 @@ pub(crate) fn read<'a>(
             "compatible" | "reg" | "bootargs" | "phandle" | "linux,phandle" | "xen,uefi-binary"
         );
         if !known {
-            report.warn(&path, &format!("unknown property {} is ignored", quoted(property.name)));
+            let text = format!("unknown property {} is ignored", quoted(property.name));
+            report.warn_of(&path, property.name, &text);
         }
     }
     let has_bootargs = node.property("bootargs").is_some();
@@ -109,12 +110,8 @@ fn place(node: &Node<'_>, path: &str, cells: Cells, report: &mut Report) -> Opti
         && u64::from_str_radix(unit.strip_prefix("0x").unwrap_or(unit), 16) != Ok(base)
     {
         let reason = format!("the address is {base:#x}, but the node's name says {}", quoted(unit));
-        report.refuse(
-            path,
-            "reg",
-            reason,
-            &format!("reg and unit address must agree: either @{base:x}, or mend reg"),
-        );
+        let hint = format!("reg and unit address must agree: either @{base:x}, or mend reg");
+        report.clash([(path, "reg"), (path, "")], reason, &hint);
         return None;
     }
     let range = Range::new(base, size);

@@ -90,14 +90,15 @@ pub(crate) fn check_properties(fdt: &Fdt<'_>, report: &mut Report) {
         return;
     }
     if !has("xen,xen-bootargs") && !has("xen,dom0-bootargs") && !bootargs.is_empty() {
-        report.warn(
+        report.warn_of(
             NODE,
+            "bootargs",
             "bootargs is dom0's command line and there is no dom0: it is ignored; \
              the hypervisor's options belong in xen,xen-bootargs",
         );
     }
     if has("xen,dom0-bootargs") {
-        report.warn(NODE, "xen,dom0-bootargs is ignored: there is no dom0");
+        report.warn_of(NODE, "xen,dom0-bootargs", "xen,dom0-bootargs is ignored: there is no dom0");
     }
 }
 
@@ -120,15 +121,27 @@ pub(crate) fn parse(line: &CommandLine<'_>, has_dom0: bool, report: &mut Report)
                 report.refuse(NODE, line.property, reason, hint);
             }
             Outcome::Unknown => {
-                report.warn(NODE, &format!("{}: unknown option {} is ignored", line.property, quoted(word)));
+                let text = format!("{}: unknown option {} is ignored", line.property, quoted(word));
+                report.warn_of(NODE, line.property, &text);
             }
         }
         if word.starts_with("dom0_") && !has_dom0 {
             let text = format!("{}: option {} is ignored: there is no dom0", line.property, quoted(word));
-            report.warn(NODE, &text);
+            report.warn_of(NODE, line.property, &text);
         }
     }
     options
+}
+
+/// Says if the scheduler cannot serve so many vCPUs.
+pub(crate) fn compare_processors(options: &Options, vcpus: usize, processors: usize, report: &mut Report) {
+    if options.scheduler == Scheduler::Null && vcpus > processors {
+        let text = format!(
+            "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {processors} \
+             processors: those that start last wait for ever"
+        );
+        report.warn(NODE, &text);
+    }
 }
 
 /// What became of a word.

@@ -312,6 +312,10 @@ pub struct Kernel {
 /// A remark that does not stop boot.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Warning {
+    /// Path of the node; empty where the tree as a whole is meant.
+    pub node: String,
+    /// The property, as far as one can be named.
+    pub property: String,
     /// One line, without a full stop.
     pub text: String,
 }

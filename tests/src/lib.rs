@@ -27,6 +27,7 @@ pub mod refusals;
 pub mod runner;
 pub mod services;
 pub mod speed;
+pub mod wrong;
 
 /// What every scenario starts from.
 #[derive(Debug)]
@@ -105,6 +106,7 @@ pub fn dom0_scenarios() -> Vec<Scenario> {
 pub fn all(setup: &Setup) -> Vec<Scenario> {
     let mut scenarios = boot::scenarios();
     scenarios.extend(refusals::scenarios());
+    scenarios.extend(wrong::scenarios());
     scenarios.extend(own::scenarios(setup));
     scenarios.extend(pack::scenarios());
     scenarios.extend(plan::scenarios());

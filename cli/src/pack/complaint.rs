@@ -116,7 +116,7 @@ fn of<T>(value: Option<&Spanned<T>>, what: &'static str) -> Found {
 
 /// A refusal in terms of the description.
 pub(crate) fn of_refusal(refusal: &Refusal, description: &Description, places: &Places) -> Complaint {
-    let Refusal { node, property, reason, hint } = refusal;
+    let Refusal { node, property, reason, hint, other } = refusal;
     let found = trace(node, property, description, places);
     let title = {
         let node = if node.is_empty() { "device tree" } else { node.as_str() };
@@ -124,16 +124,12 @@ pub(crate) fn of_refusal(refusal: &Refusal, description: &Description, places: &
         format!("{node}: {property}{reason}")
     };
     let Some((span, what)) = found else { return Complaint::bare(title).help(hint.as_str()) };
-    let mut complaint = Complaint::new(title, span, what).help(hint.as_str());
-    // The other side, if the reason names one.
-    for word in
-        reason.split([' ', ',', ':', '\'', '"']).filter(|word| word.starts_with("/chosen/") && word != node)
-    {
-        if let Some((span, what)) = trace(word, "xen,static-mem", description, places) {
-            complaint = complaint.also(span, what);
-        }
+    let complaint = Complaint::new(title, span, what).help(hint.as_str());
+    let other = other.as_ref().and_then(|other| trace(&other.node, &other.property, description, places));
+    match other {
+        Some((span, what)) => complaint.also(span, what),
+        None => complaint,
     }
-    complaint
 }
 
 /// A warning, which names its node before a colon, in terms of the description.

@@ -1,6 +1,7 @@
 //! The processors.
 
 use alloc::format;
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{MOST_PROCESSORS, Survey};
@@ -47,7 +48,12 @@ pub(super) fn read(
         let known = others.iter().any(|cpu| cpu.mpidr == mpidr) || (boot_is_there && mpidr == boot);
         if known {
             let reason = format!("{mpidr:#x} is another processor's");
-            survey.report.refuse(&path(&node), "reg", reason, "each processor has an MPIDR of its own");
+            let number = |node: &Node<'_>| node.property("reg").map(|reg| reg.value.to_vec());
+            let other = parent.children().find(|other| is_cpu(other) && number(other) == number(&node));
+            let other = other.map_or_else(String::new, |other| path(&other));
+            let places = [(path(&node), "reg"), (other, "reg")];
+            let places = places.each_ref().map(|(path, name)| (path.as_str(), *name));
+            survey.report.clash(places, reason, "each processor has an MPIDR of its own");
         } else if mpidr == boot {
             boot_is_there = true;
         } else if can_start(survey, &node, psci) {
@@ -79,7 +85,7 @@ fn is_cpu(node: &Node<'_>) -> bool {
     }
 }
 
-fn path(node: &Node<'_>) -> alloc::string::String {
+fn path(node: &Node<'_>) -> String {
     format!("{CPUS}/{}", node.name())
 }
 

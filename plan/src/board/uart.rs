@@ -39,7 +39,7 @@ pub(super) fn read(
             "{property} names {}, which is no enabled {PL011}: the hypervisor is silent",
             quoted(named)
         );
-        survey.report.warn(CHOSEN, &text);
+        survey.report.warn_of(CHOSEN, property, &text);
         return None;
     }
     pl011(survey, &node, gic)

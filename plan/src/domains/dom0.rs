@@ -35,18 +35,24 @@ pub(super) fn read<'a>(
     report: &mut Report,
 ) -> Option<Dom0<'a>> {
     let initrd = chosen.property("linux,initrd-start").is_some();
-    if !kernel.is_filled {
-        if ramdisk.is_filled {
+    if !kernel.is_filled() {
+        if ramdisk.is_filled() {
             let hint = "a child of /chosen with compatible = \"multiboot,kernel\", \"multiboot,module\"";
             report.refuse(CHOSEN, "", "has a ramdisk for dom0, but no kernel", hint);
         } else if initrd {
-            report.warn(CHOSEN, "linux,initrd-start is dom0's ramdisk and there is no dom0: it is ignored");
+            report.warn_of(
+                CHOSEN,
+                "linux,initrd-start",
+                "linux,initrd-start is dom0's ramdisk and there is no dom0: it is ignored",
+            );
         }
         return None;
     }
-    if initrd && ramdisk.is_filled {
+    if initrd && ramdisk.is_filled() {
         let hint = "remove the property or the module";
-        report.refuse(CHOSEN, "linux,initrd-start", "dom0 has a ramdisk in a module, too", hint);
+        let module = format!("{CHOSEN}/{}", ramdisk.filled_by.unwrap_or(""));
+        let places = [(CHOSEN, "linux,initrd-start"), (&module, "compatible")];
+        report.clash(places, "dom0 has a ramdisk in a module, too", hint);
     }
     let ramdisk = if initrd { initial_ramdisk(chosen, report) } else { ramdisk.module };
     let mut kernel = kernel.module?;

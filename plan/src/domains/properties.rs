@@ -37,7 +37,7 @@ pub(super) fn check_names(node: &Node<'_>, path: &str, report: &mut Report) {
         if LATER_PROPERTIES.contains(&name) {
             report.refuse(path, name, String::from(LATER), "remove it");
         } else if !KNOWN.contains(&name) {
-            report.warn(path, &format!("unknown property {} is ignored", quoted(name)));
+            report.warn_of(path, name, &format!("unknown property {} is ignored", quoted(name)));
         }
     }
 }
@@ -159,7 +159,7 @@ pub(super) fn static_memory(
         };
         if !is_aligned(range.base, BLOCK_2_MIB) || !is_aligned(range.size, BLOCK_2_MIB) {
             let text = format!("{NAME}: {range} is not 2 MiB aligned: parts of it are mapped in 4 KiB pages");
-            report.warn(path, &text);
+            report.warn_of(path, NAME, &text);
         }
         ranges.push(range);
     }
@@ -172,6 +172,6 @@ pub(super) fn compare_sum(memory: u64, ranges: &[Range], path: &str, report: &mu
     if sum != memory {
         let reason = format!("the ranges have {}, but memory asks for {}", Bytes(sum), Bytes(memory));
         let hint = format!("memory = <{:#x} {:#x}>; or other ranges", sum >> 42, (sum >> 10) & 0xffff_ffff);
-        report.refuse(path, "xen,static-mem", reason, &hint);
+        report.clash([(path, "xen,static-mem"), (path, "memory")], reason, &hint);
     }
 }

@@ -38,6 +38,22 @@ impl Writer {
         Self { structure: Vec::with_capacity(bytes), ..Self::default() }
     }
 
+    /// Bytes of structure for which there is room.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.structure.capacity()
+    }
+
+    /// Begins another tree, whose structure has room for `bytes`, with the memory of the last.
+    pub fn restart(&mut self, bytes: usize) {
+        self.structure.clear();
+        self.strings.clear();
+        self.names.clear();
+        self.reservations.clear();
+        self.open_nodes = 0;
+        self.structure.reserve_exact(bytes);
+    }
+
     /// Adds an entry to the memory reservation block.
     pub fn reserve(&mut self, base: u64, size: u64) {
         self.reservations.extend_from_slice(&base.to_be_bytes());
@@ -143,7 +159,7 @@ impl Writer {
 
     /// Ends what is open and gives the blob.
     #[must_use]
-    pub fn finish(mut self) -> Vec<u8> {
+    pub fn finish(&mut self) -> Vec<u8> {
         while self.open_nodes > 0 {
             self.end();
         }

@@ -53,7 +53,7 @@ fn no_tree_is_larger_than_its_bound() {
             images: &images,
             interface: Some(&interface),
         };
-        let length = write(&guest).len() as u64;
+        let length = write(&guest, &mut Writer::new()).len() as u64;
         assert!(length <= bound(&guest), "{length} > {}", bound(&guest));
         assert!(bound(&guest) < crate::kernel::TREE_BYTES);
     }

@@ -18,7 +18,7 @@ fn an_account_has_warnings_sums_domains_and_the_fingerprint() {
     world.command_line("colour=red");
     let plan = world.plan();
     let said = lines(&plan);
-    assert_eq!(said[0], format!("warning: {}", plan.warnings[0].text));
+    assert_eq!(said[0], format!("warning: {}", plan.warnings[0]));
     let ram: u64 = plan.board.memory.iter().map(|bank| bank.size).sum();
     assert_eq!(ram, GIB);
     assert!(said[1].starts_with("2 processors, GICv3, 1024 MiB of RAM, "), "{said:?}");

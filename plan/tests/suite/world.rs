@@ -257,13 +257,12 @@ impl World {
     }
 
     pub(crate) fn read_blob(&self, blob: &[u8]) -> Result<Plan, Vec<Refusal>> {
-        plan::read(&Input {
-            tree: blob,
-            tree_at: self.tree_at,
-            image: self.image,
-            modules: &self.files,
-            facts: self.facts,
-        })
+        self.read_blob_with(blob, &self.files)
+    }
+
+    pub(crate) fn read_blob_with(&self, blob: &[u8], modules: &dyn Modules) -> Result<Plan, Vec<Refusal>> {
+        let (tree_at, image, facts) = (self.tree_at, self.image, self.facts);
+        plan::read(&Input { tree: blob, tree_at, image, modules, facts })
     }
 
     pub(crate) fn read(&self) -> Result<Plan, Vec<Refusal>> {
