@@ -311,6 +311,7 @@ fn settle(
             direct: draft.wanted.direct_map,
         })
         .collect();
+    let map = (ipa_bits(&input.facts), drafts.first().is_some_and(|draft| draft.wanted.is_dom0));
     let mut heap_bytes = 0;
     for _ in 0..MOST_ROUNDS {
         let mut open = ground.open.clone();
@@ -330,7 +331,7 @@ fn settle(
                 spis: draft.spis,
                 is_dom0: draft.wanted.is_dom0,
                 pv: draft.interface.is_some(),
-                tables: tables(ipa_bits(&input.facts), board, draft, memory),
+                tables: tables(map, board, draft, memory),
                 tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
             })
             .collect();
@@ -372,7 +373,12 @@ fn shared_pages(
 }
 
 /// Tables of a domain: for its RAM, the virtual CPU interface of a GICv2, and what PV interfaces add.
-fn tables(ipa_bits: u8, board: &Board, draft: &Draft<'_, '_>, memory: &[GuestMemory]) -> Tables {
+fn tables(
+    (ipa_bits, mortal): (u8, bool),
+    board: &Board,
+    draft: &Draft<'_, '_>,
+    memory: &[GuestMemory],
+) -> Tables {
     let layout = &draft.layout;
     let interface = match &board.gic {
         GicRegions::V2 { virtual_interface, .. } => Some(Mapping {
@@ -385,7 +391,8 @@ fn tables(ipa_bits: u8, board: &Board, draft: &Draft<'_, '_>, memory: &[GuestMem
     };
     let grant_window = draft.interface.as_ref().map(|interface| interface.grant_window);
     let hardware = draft.hardware.as_ref().map(|hardware| hardware.mmio.as_slice());
-    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware })
+    let pool = draft.wanted.pool_mib.map(tables::of_pool);
+    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware, mortal, pool })
 }
 
 fn finish(
@@ -405,6 +412,9 @@ fn finish(
             return None;
         }
     };
+    for (draft, cost) in drafts.iter().zip(&settled.costs) {
+        tables::check_pool(draft.wanted, cost.tables, report);
+    }
     let mut domains = Vec::with_capacity(drafts.len());
     let first = u16::from(!drafts.first().is_some_and(|draft| draft.wanted.is_dom0));
     let placed = settled.memory.into_iter().zip(settled.pages).zip(settled.costs);

@@ -39,8 +39,10 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
             .saturating_add(sizes.domain);
         line(format!("objects of domain {id}"), objects);
         line(format!("stage 2 tables of domain {id}"), tables::bytes(cost.tables.boot));
-        if cost.pv {
+        if cost.tables.spare > 0 {
             line(format!("spare stage 2 tables of domain {id}"), tables::bytes(cost.tables.spare));
+        }
+        if cost.pv {
             line(format!("events and grants of domain {id}"), sizes.pv_domain);
         }
         if cost.is_dom0 {

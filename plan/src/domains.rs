@@ -4,7 +4,7 @@
 //! property that nobody knows is named in a warning, as Xen would ignore it.
 
 pub(crate) mod dom0;
-mod properties;
+pub(crate) mod properties;
 
 use alloc::format;
 use alloc::string::String;
@@ -45,6 +45,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) enhanced: Option<Enhanced>,
     /// `xen,static-mem`, in its order; empty if it is not there.
     pub(crate) static_memory: Vec<Range>,
+    /// `xen,domain-p2m-mem-mb`, if it is there.
+    pub(crate) pool_mib: Option<u32>,
     pub(crate) kernel: Module<'a>,
     pub(crate) ramdisk: Option<Module<'a>>,
 }
@@ -182,6 +184,7 @@ fn domain<'a>(
     let spis = properties::spis(node, &path, report);
     let enhanced = properties::enhanced(node, &path, has_dom0, report);
     let static_memory = properties::static_memory(node, &path, chosen_cells, report);
+    let pool_mib = properties::pool_mib(node, &path, report);
     let direct_map = node.property("direct-map").is_some();
     if direct_map && node.property("xen,static-mem").is_none() {
         let hint = "xen,static-mem says which host memory is mapped one to one";
@@ -207,6 +210,7 @@ fn domain<'a>(
         is_dom0: false,
         enhanced: enhanced?,
         static_memory: static_memory?,
+        pool_mib: pool_mib?,
         kernel: kernel?,
         ramdisk,
         path,

@@ -12,10 +12,10 @@ use crate::report::{Report, quoted};
 use crate::shape::Range;
 
 /// Properties that belong to features to come.
-const LATER_PROPERTIES: [&str; 3] = ["domain-cpupool", "xen,domain-p2m-mem-mb", "xsm-policy"];
+const LATER_PROPERTIES: [&str; 2] = ["domain-cpupool", "xsm-policy"];
 
 /// Properties that are read, here or elsewhere.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "compatible",
     "memory",
     "cpus",
@@ -26,9 +26,13 @@ const KNOWN: [&str; 12] = [
     "direct-map",
     "xen,static-mem",
     "xen,enhanced",
+    POOL,
     "phandle",
     "linux,phandle",
 ];
+
+/// The property that says how large a domain's pool of stage 2 tables is.
+pub(crate) const POOL: &str = "xen,domain-p2m-mem-mb";
 
 /// Looks for what is not supported and what is not known.
 pub(super) fn check_names(node: &Node<'_>, path: &str, report: &mut Report) {
@@ -93,6 +97,17 @@ pub(super) fn spis(node: &Node<'_>, path: &str, report: &mut Report) -> Option<O
         report.refuse(path, "nr_spis", reason, "0 to 960, in one cell");
     }
     count.map(Some)
+}
+
+/// `xen,domain-p2m-mem-mb`; the inner `None` where it is not there.
+pub(super) fn pool_mib(node: &Node<'_>, path: &str, report: &mut Report) -> Option<Option<u32>> {
+    let Some(property) = node.property(POOL) else { return Some(None) };
+    let mib = property.u32();
+    if mib.is_none() {
+        let reason = format!("has {} bytes, not the 4 of one cell", property.value.len());
+        report.refuse(path, POOL, reason, "xen,domain-p2m-mem-mb = <1>; MiB for the domain's stage 2 tables");
+    }
+    mib.map(Some)
 }
 
 /// `xen,enhanced`; the inner `None` where it is not there or says no.

@@ -55,10 +55,6 @@ fn domain_properties_are_checked_one_by_one() {
 fn what_is_not_supported_yet_is_never_ignored() {
     check(&[
         (|world| world.domain().set("domain-cpupool", &[0; 4]), &["domain-cpupool", "not supported yet"]),
-        (
-            |world| world.domain().set("xen,domain-p2m-mem-mb", &[0; 4]),
-            &["xen,domain-p2m-mem-mb", "not supported yet"],
-        ),
         (|world| world.domain().set("xsm-policy", &[]), &["xsm-policy", "not supported yet"]),
         (
             |world| world.chosen().set("xen,static-heap", &[0; 16]),
