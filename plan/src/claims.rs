@@ -1,5 +1,5 @@
 //! Who lies where in host memory before anything is placed: the image, the tree, reserved ranges, modules,
-//! and static memory. No two may overlap, except that domains may share a module.
+//! static and shared memory. No two may overlap, except that domains may share a module.
 
 use alloc::format;
 use alloc::string::String;
@@ -13,6 +13,7 @@ use crate::modules::{Kind, Module};
 use crate::range::{FRAME_BYTES, RangeSet};
 use crate::report::Report;
 use crate::shape::Range;
+use crate::shared_memory::{PLACE, SharedMemory};
 
 /// A range that is spoken for.
 #[derive(Clone, Copy)]
@@ -28,6 +29,8 @@ enum Owner<'w> {
     Reserved,
     Module(Kind, &'w str),
     Static(&'w str),
+    /// Its name, and the first node that has it.
+    Shared(&'w str, &'w str),
 }
 
 impl Claim<'_> {
@@ -39,6 +42,7 @@ impl Claim<'_> {
             Owner::Reserved => format!("reserved memory at {range}"),
             Owner::Module(_, path) => format!("the module {path} at {range}"),
             Owner::Static(path) => format!("xen,static-mem of {path} at {range}"),
+            Owner::Shared(id, path) => format!("shared memory \"{id}\" of {path} at {range}"),
         }
     }
 }
@@ -55,7 +59,7 @@ pub(crate) struct Ground {
 pub(crate) fn check(
     input: &Input<'_>,
     surveyed: &Surveyed,
-    (dom0, wanted): (Option<&Dom0<'_>>, &[Wanted<'_>]),
+    (dom0, wanted, shared): (Option<&Dom0<'_>>, &[Wanted<'_>], &SharedMemory<'_>),
     report: &mut Report,
 ) -> Ground {
     let mut claims = Vec::new();
@@ -76,8 +80,13 @@ pub(crate) fn check(
     }
     for domain in wanted {
         for range in &domain.static_memory {
-            static_range(domain, *range, surveyed, &mut claims, report);
+            let owner = Owner::Static(&domain.path);
+            fixed_range((*range, owner), (&domain.path, "xen,static-mem"), (surveyed, &mut claims), report);
         }
+    }
+    for region in &shared.regions {
+        let owner = Owner::Shared(region.id, &region.path);
+        fixed_range((region.host, owner), (&region.path, PLACE), (surveyed, &mut claims), report);
     }
     ground(surveyed, &claims)
 }
@@ -128,22 +137,21 @@ fn module<'w>(
     claims.push(Claim { range, owner: Owner::Module(kind, &module.path) });
 }
 
-fn static_range<'w>(
-    domain: &'w Wanted<'_>,
-    range: Range,
-    surveyed: &Surveyed,
-    claims: &mut Vec<Claim<'w>>,
+/// Memory whose place the owner has chosen; `node` and `property` say so.
+fn fixed_range<'w>(
+    (range, owner): (Range, Owner<'w>),
+    (node, property): (&str, &str),
+    (surveyed, claims): (&Surveyed, &mut Vec<Claim<'w>>),
     report: &mut Report,
 ) {
-    const NAME: &str = "xen,static-mem";
     if !surveyed.ram.contains(&range) {
-        report.refuse(&domain.path, NAME, format!("{range} does not lie in RAM"), "see the memory nodes");
+        report.refuse(node, property, format!("{range} does not lie in RAM"), "see the memory nodes");
     }
     if let Some(claim) = claims.iter().find(|claim| claim.range.outward(FRAME_BYTES).overlaps(&range)) {
         let reason = format!("{range} overlaps {}", claim.describe());
-        report.refuse(&domain.path, NAME, reason, "static memory must be nobody else's");
+        report.refuse(node, property, reason, "static memory must be nobody else's");
     }
-    claims.push(Claim { range, owner: Owner::Static(&domain.path) });
+    claims.push(Claim { range, owner });
 }
 
 fn ground(surveyed: &Surveyed, claims: &[Claim<'_>]) -> Ground {

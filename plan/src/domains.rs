@@ -159,7 +159,7 @@ fn check_own_properties(node: &Node<'_>, report: &mut Report) {
 
 /// Nodes of features that are to come. Gives whether `child` is one.
 fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
-    for name in ["xen,cpupool", "xen,domain-shared-memory-v1"] {
+    for name in ["xen,cpupool"] {
         if child.is_compatible(name) {
             report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
         }

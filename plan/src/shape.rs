@@ -30,6 +30,8 @@ pub struct Plan {
     pub domains: Vec<Domain>,
     /// Event channels that are there before any guest runs.
     pub channels: Vec<Channel>,
+    /// Memory that domains share (`xen,domain-shared-memory-v1`).
+    pub shared: Vec<SharedRegion>,
     /// What is legal but surely not meant (an unknown option, for example).
     pub warnings: Vec<Warning>,
     /// How the hypervisor's memory is spent, line by line.
@@ -188,6 +190,8 @@ pub struct Domain {
     /// RAM, in guest order. Several entries may follow one another in guest space (a guest bank made of
     /// several host ranges).
     pub memory: Vec<GuestMemory>,
+    /// What it sees of [`Plan::shared`], in guest order.
+    pub shared: Vec<Share>,
     /// Where the guest sees its interrupt controller and UART.
     pub layout: Layout,
     /// The kernel image and where it goes.
@@ -243,6 +247,28 @@ pub struct Pv {
     pub event_interrupt: u32,
     /// Host frames for the pages that the hypervisor and the guest share: `Sizes::shared_pages` of them.
     pub pages: Range,
+}
+
+/// Memory that several domains see from their first instruction on. It is never anybody else's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SharedRegion {
+    /// `xen,shm-id`: its name for the owner, and for guests in their trees.
+    pub id: String,
+    /// Where it lies.
+    pub host: Range,
+    /// The domain whose RAM it counts as, as its index in `Plan::domains`; `None` for memory of no domain's.
+    pub owner: Option<usize>,
+}
+
+/// A domain's view of a [`SharedRegion`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Which one, as its index in `Plan::shared`.
+    pub region: usize,
+    /// Where the domain sees it.
+    pub memory: GuestMemory,
+    /// The domain is its owner.
+    pub is_owner: bool,
 }
 
 /// A static event channel (`xen,evtchn-v1`): two ports that are bound to each other.

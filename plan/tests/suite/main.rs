@@ -9,4 +9,5 @@ mod options;
 mod placement;
 mod random;
 mod refusals;
+mod shared_memory;
 mod world;

@@ -36,6 +36,9 @@ pub(crate) fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCase
             check_pv(domain, pv)?;
         }
     }
+    for region in &plan.shared {
+        take(region.host, &region.id)?;
+    }
     for range in &plan.free {
         take(*range, "free")?;
     }
@@ -48,7 +51,9 @@ pub(crate) fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCase
 /// What is mapped at run time lies where nothing is at boot, and has tables.
 fn check_pv(domain: &plan::Domain, pv: &plan::Pv) -> Result<(), TestCaseError> {
     let mut taken = vec![pv.grant_window];
-    taken.extend(domain.memory.iter().map(|piece| Range { base: piece.guest, size: piece.size }));
+    let shared = domain.shared.iter().map(|share| &share.memory);
+    let seen = domain.memory.iter().chain(shared);
+    taken.extend(seen.map(|piece| Range { base: piece.guest, size: piece.size }));
     for region in &pv.extended {
         prop_assert!(plan::is_aligned(region.base | region.size, plan::BLOCK_2_MIB));
         prop_assert!(region.size >= 64 * MIB);

@@ -66,13 +66,6 @@ fn what_is_not_supported_yet_is_never_ignored() {
         ),
         (
             |world| {
-                let node = Node::new("shm@0").texts("compatible", &["xen,domain-shared-memory-v1"]);
-                world.domain().children.push(node);
-            },
-            &["/chosen/domU1/shm@0", "xen,domain-shared-memory-v1", "not supported yet"],
-        ),
-        (
-            |world| {
                 let node = kernel_node(0x6000_0000, 99)
                     .texts("compatible", &["multiboot,device-tree", "multiboot,module"]);
                 world.domain().children.push(node);
