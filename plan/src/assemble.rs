@@ -339,6 +339,7 @@ fn finish(
             vcpus: draft.wanted.vcpus,
             vpl011: draft.wanted.vpl011,
             direct_map: draft.wanted.direct_map,
+            is_static: !draft.wanted.is_dom0 && !draft.wanted.static_memory.is_empty(),
             spis: draft.spis,
             memory,
             shared: draft.shared,

@@ -61,6 +61,7 @@ pub(crate) fn settle(
                 spis: draft.spis,
                 is_dom0: draft.wanted.is_dom0,
                 pv: draft.interface.is_some(),
+                fixed_pieces: fixed_pieces(draft, memory),
                 tables: tables(map, board, draft, memory),
                 tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
             })
@@ -73,6 +74,12 @@ pub(crate) fn settle(
         }
     }
     Err(Failure::Heap(heap_bytes))
+}
+
+/// Pieces of a domain's memory that stay its own whatever it does: they are noted.
+fn fixed_pieces(draft: &Draft<'_, '_>, memory: &[GuestMemory]) -> u64 {
+    let own = if draft.wanted.static_memory.is_empty() { 0 } else { memory.len() };
+    u64::try_from(own.saturating_add(draft.shared.len())).unwrap_or(u64::MAX)
 }
 
 /// What found no place.

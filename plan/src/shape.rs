@@ -185,6 +185,8 @@ pub struct Domain {
     pub vpl011: bool,
     /// `direct-map` is there: every bank has `guest == host`.
     pub direct_map: bool,
+    /// Its RAM is memory of the host that its owner has chosen (`xen,static-mem`), and so nobody else's, ever.
+    pub is_static: bool,
     /// Number of shared peripheral interrupts of its interrupt controller: a multiple of 32, at most 960.
     pub spis: u16,
     /// RAM, in guest order. Several entries may follow one another in guest space (a guest bank made of
