@@ -157,6 +157,8 @@ impl Stage2 {
         spare.try_reserve_exact(count).map_err(|_| MapError::OutOfMemory)?;
         // A concatenated root is aligned to its own size; the spare table makes that possible.
         let root = usize::from(root_tables == 2 && tables_at & FRAME_SIZE != 0);
+        // Where it is not needed it does not count: a domain has as many tables as were planned, wherever they lie.
+        tables.truncate(root.saturating_add(frames));
         Ok(Stage2 {
             tables,
             tables_at,

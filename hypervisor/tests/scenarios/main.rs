@@ -16,6 +16,7 @@ mod memory;
 mod power;
 mod random;
 mod scheduling;
+mod shared_memory;
 mod threads;
 mod timers;
 mod uart;

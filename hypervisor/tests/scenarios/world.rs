@@ -72,11 +72,27 @@ pub(crate) struct Wish {
     pub(crate) pv: bool,
     /// Ends of static event channels: port, own phandle, the peer's.
     pub(crate) ends: Vec<[u32; 3]>,
+    /// Memory that it shares: name, role (if any), host address, guest address, size.
+    pub(crate) shares: Vec<(&'static str, Option<&'static str>, [u64; 3])>,
+    /// Its memory's place in the host.
+    pub(crate) static_memory: Vec<Range>,
+    /// MiB of its pool of stage 2 tables.
+    pub(crate) pool_mib: Option<u32>,
 }
 
 impl Wish {
     pub(crate) fn new(vcpus: u32) -> Self {
-        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false, ends: Vec::new() }
+        Wish {
+            vcpus,
+            uart: true,
+            ramdisk: false,
+            memory: 8 * MIB,
+            pv: false,
+            ends: Vec::new(),
+            shares: Vec::new(),
+            static_memory: Vec::new(),
+            pool_mib: None,
+        }
     }
 }
 
@@ -257,6 +273,14 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
     if domain.uart {
         tree.property_empty("vpl011");
     }
+    if !domain.static_memory.is_empty() {
+        let ranges = domain.static_memory.iter();
+        let numbers: Vec<u64> = ranges.flat_map(|range| [range.base, range.size]).collect();
+        tree.property_u64s("xen,static-mem", &numbers);
+    }
+    if let Some(mib) = domain.pool_mib {
+        tree.property_u32("xen,domain-p2m-mem-mb", mib);
+    }
     tree.begin("kernel");
     tree.property_texts("compatible", &["multiboot,kernel", "multiboot,module"]);
     tree.property_u64s("reg", &[KERNEL.base, KERNEL.size]);
@@ -273,6 +297,16 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish) {
         tree.property_text("compatible", "xen,evtchn-v1");
         tree.property_u32("phandle", *own);
         tree.property_cells("xen,evtchn", &[*port, *peer]);
+        tree.end();
+    }
+    for (id, role, place) in &domain.shares {
+        tree.begin(&format!("shm@{:x}", place[1]));
+        tree.property_text("compatible", "xen,domain-shared-memory-v1");
+        tree.property_text("xen,shm-id", id);
+        tree.property_u64s("xen,shared-mem", place);
+        if let Some(role) = role {
+            tree.property_text("role", role);
+        }
         tree.end();
     }
     tree.end();
