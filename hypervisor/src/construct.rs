@@ -391,6 +391,11 @@ pub fn construct<M: Construction>(
     }
     share_memory(&machine, &mut frames, &mut domains, plan)?;
     bind_channels(&domains, plan)?;
+    if !plan.static_heap.is_empty() {
+        for range in plan.idle.iter().chain(&plan.boot_only) {
+            frames.withhold(*range).map_err(|_| Failure::OutOfMemory("a list of frames"))?;
+        }
+    }
     machine.frames().set_free(frames);
     let device_owners = route_devices(&machine, plan)?;
     let mut processors = Vec::new();

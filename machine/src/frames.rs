@@ -100,6 +100,21 @@ impl FramePool {
         Ok(FrameRange { base: range.base, size: range.size })
     }
 
+    /// Takes what is left of a range out of the pool, for good: it will be nobody's.
+    ///
+    /// # Errors
+    /// [`ClaimError::OutOfMemory`].
+    pub fn withhold(&mut self, range: Range) -> Result<(), ClaimError> {
+        let end = range.base.saturating_add(range.size);
+        while let Some(known) = self.free.iter().find(|known| overlap(known, range.base, range.size)) {
+            let base = known.base.max(range.base);
+            let size = known.base.saturating_add(known.size).min(end).saturating_sub(base);
+            // It is given to nobody.
+            let _ = self.claim(Range { base, size })?;
+        }
+        Ok(())
+    }
+
     /// Bytes that have not been handed out.
     pub fn free_bytes(&self) -> u64 {
         self.free.iter().map(|range| range.size).sum()

@@ -23,6 +23,7 @@ use crate::report::{Refusal, Report};
 use crate::settle::{Failure, settle};
 use crate::shape::{Board, Domain, Hardware, Layout, Options, Plan, Range, Share, Warning};
 use crate::shared_memory::{self, Place, Region, SharedMemory};
+use crate::static_heap;
 use crate::tables;
 
 /// All that there is to say about a tree.
@@ -124,10 +125,11 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     let mut chosen = domains::read(&fdt, input.facts.sizes.boot_heap, report);
     let channels = channels::read(&fdt, &mut chosen, report);
     let shared = shared_memory::read(&fdt, &mut chosen, report);
+    let heap = static_heap::read(&fdt, &mut chosen, report);
     let surveyed = surveyed?;
     board::within_reach(&surveyed.board, input.facts.physical_bits, report);
     let mut ground =
-        claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains, &shared), report);
+        claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains, &shared, heap), report);
     let host = Host::new(fdt, &surveyed.board);
     // Faults so far do not keep kernels and layouts from being looked at.
     let mut wanted = Vec::with_capacity(chosen.domains.len().saturating_add(1));
@@ -358,6 +360,7 @@ fn finish(
         board: surveyed.board,
         options,
         heap: settled.heap,
+        static_heap: ground.static_heap.clone(),
         domains,
         channels: Vec::new(),
         shared: Vec::new(),
@@ -365,6 +368,7 @@ fn finish(
         budget: settled.lines,
         free: settled.open.into_vec(),
         boot_only: ground.boot_only.iter().copied().collect(),
+        idle: ground.idle.iter().copied().collect(),
         ipa_bits: ipa_bits(&input.facts),
     })
 }
@@ -385,8 +389,12 @@ fn no_room(
         Failure::Heap(bytes) | Failure::Domain(_, bytes) => *bytes,
         Failure::Pages(_) => 0,
     };
+    let of_heap = match ground.static_heap.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size)) {
+        0 => String::new(),
+        bytes => format!(", {} of them in {}", Bytes(bytes), static_heap::PROPERTY),
+    };
     let took = format!(
-        "of {} of RAM, image {}, heap {}, modules and device tree {}, reserved {}; all domains ask for {}",
+        "of {} of RAM{of_heap}, image {}, heap {}, modules and device tree {}, reserved {}; all domains ask for {}",
         Bytes(ram),
         Bytes(input.image.size),
         Bytes(heap),
@@ -395,6 +403,9 @@ fn no_room(
         Bytes(asked),
     );
     match failure {
+        Failure::Heap(bytes) if !ground.static_heap.is_empty() => {
+            static_heap::refuse_heap(&ground.open, *bytes, report);
+        }
         Failure::Heap(bytes) => {
             let reason = format!("no room for the hypervisor's heap of {} ({took})", Bytes(*bytes));
             report.refuse("/chosen", "memory", reason, "less memory for the domains");

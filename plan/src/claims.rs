@@ -6,14 +6,15 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::board::Surveyed;
-use crate::domains::Wanted;
 use crate::domains::dom0::Dom0;
+use crate::domains::{CHOSEN, Wanted};
 use crate::input::Input;
 use crate::modules::{Kind, Module};
 use crate::range::{FRAME_BYTES, RangeSet};
 use crate::report::Report;
 use crate::shape::Range;
 use crate::shared_memory::{PLACE, SharedMemory};
+use crate::static_heap;
 
 /// A range that is spoken for.
 #[derive(Clone, Copy)]
@@ -29,6 +30,8 @@ enum Owner<'w> {
     Reserved,
     Module(Kind, &'w str),
     Static(&'w str),
+    /// What nobody has claimed.
+    Heap,
     /// Its name, and the first node that has it.
     Shared(&'w str, &'w str),
 }
@@ -42,6 +45,7 @@ impl Claim<'_> {
             Owner::Reserved => format!("reserved memory at {range}"),
             Owner::Module(_, path) => format!("the module {path} at {range}"),
             Owner::Static(path) => format!("xen,static-mem of {path} at {range}"),
+            Owner::Heap => format!("xen,static-heap at {range}"),
             Owner::Shared(id, path) => format!("shared memory \"{id}\" of {path} at {range}"),
         }
     }
@@ -53,13 +57,17 @@ pub(crate) struct Ground {
     pub(crate) open: RangeSet,
     /// RAM that modules and the tree take during construction.
     pub(crate) boot_only: RangeSet,
+    /// `xen,static-heap`; empty where all of RAM may be used.
+    pub(crate) static_heap: Vec<Range>,
+    /// RAM that is neither there nor anybody's.
+    pub(crate) idle: RangeSet,
 }
 
 /// Checks all claims against RAM and each other, and gives what is left.
 pub(crate) fn check(
     input: &Input<'_>,
     surveyed: &Surveyed,
-    (dom0, wanted, shared): (Option<&Dom0<'_>>, &[Wanted<'_>], &SharedMemory<'_>),
+    (dom0, wanted, shared, heap): (Option<&Dom0<'_>>, &[Wanted<'_>], &SharedMemory<'_>, Vec<Range>),
     report: &mut Report,
 ) -> Ground {
     let mut claims = Vec::new();
@@ -88,7 +96,11 @@ pub(crate) fn check(
         let owner = Owner::Shared(region.id, &region.path);
         fixed_range((region.host, owner), (&region.path, PLACE), (surveyed, &mut claims), report);
     }
-    ground(surveyed, &claims)
+    for range in &heap {
+        let claim = (*range, Owner::Heap);
+        fixed_range(claim, (CHOSEN, static_heap::PROPERTY), (surveyed, &mut claims), report);
+    }
+    ground(surveyed, &claims, heap)
 }
 
 fn image(input: &Input<'_>, surveyed: &Surveyed, reserved: &[Claim<'_>], report: &mut Report) {
@@ -154,10 +166,10 @@ fn fixed_range<'w>(
     claims.push(Claim { range, owner });
 }
 
-fn ground(surveyed: &Surveyed, claims: &[Claim<'_>]) -> Ground {
+fn ground(surveyed: &Surveyed, claims: &[Claim<'_>], static_heap: Vec<Range>) -> Ground {
     let mut open = surveyed.ram.clone();
     let mut boot_only = RangeSet::new();
-    for claim in claims {
+    for claim in claims.iter().filter(|claim| claim.owner != Owner::Heap) {
         let frames = claim.range.outward(FRAME_BYTES);
         open.remove(frames);
         if matches!(claim.owner, Owner::Module(..) | Owner::Tree) {
@@ -171,5 +183,11 @@ fn ground(surveyed: &Surveyed, claims: &[Claim<'_>]) -> Ground {
     let mut outside = boot_only.clone();
     surveyed.ram.iter().for_each(|bank| outside.remove(*bank));
     outside.iter().for_each(|range| boot_only.remove(*range));
-    Ground { open, boot_only }
+    let mut idle = RangeSet::new();
+    if !static_heap.is_empty() {
+        idle = open.clone();
+        static_heap.iter().for_each(|range| idle.remove(*range));
+        static_heap::keep_only(&mut open, &static_heap);
+    }
+    Ground { open, boot_only, static_heap, idle }
 }

@@ -82,7 +82,6 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
         report.refuse(CHOSEN, "", "the node is missing", "it holds the domains");
         return chosen;
     };
-    check_own_properties(&node, report);
     let root_cells = fdt.root().cells(Cells::DEFAULT);
     let cells = node.cells(root_cells);
     let has_dom0 = dom0::kernel(fdt).is_some();
@@ -145,17 +144,6 @@ impl<'a> Chosen<'a> {
 }
 
 const LATER: &str = "is not supported yet by this version";
-
-fn check_own_properties(node: &Node<'_>, report: &mut Report) {
-    if node.property("xen,static-heap").is_some() {
-        report.refuse(
-            CHOSEN,
-            "xen,static-heap",
-            String::from(LATER),
-            "remove it; the heap is placed by itself",
-        );
-    }
-}
 
 /// Nodes of features that are to come. Gives whether `child` is one.
 fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {

@@ -61,6 +61,7 @@ mod settle;
 mod shape;
 mod shared_memory;
 pub mod stage2;
+mod static_heap;
 mod tables;
 mod text;
 

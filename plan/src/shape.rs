@@ -23,8 +23,11 @@ pub struct Plan {
     pub board: Board,
     /// What the hypervisor's command line asked for.
     pub options: Options,
-    /// Memory that the hypervisor keeps for itself, beside its image: one range, 2 MiB aligned.
+    /// Memory that the hypervisor keeps for itself, beside its image: one range, 2 MiB aligned, or 64 KiB with
+    /// `static_heap`.
     pub heap: Range,
+    /// `xen,static-heap`: only in these ranges lies what has no place of its owner's choice. Empty: in all of RAM.
+    pub static_heap: Vec<Range>,
     /// The domains: dom0 first, if there is one, then the others in device-tree order. `Domain::id` is the index
     /// if the first is dom0, else the index plus 1.
     pub domains: Vec<Domain>,
@@ -40,8 +43,10 @@ pub struct Plan {
     /// construction (`boot_only`). Sorted.
     pub free: Vec<Range>,
     /// RAM that holds modules and the host's device tree, in whole frames: needed until the domains are
-    /// constructed, then free. Sorted.
+    /// constructed, then free, or nobody's with `static_heap`. Sorted.
     pub boot_only: Vec<Range>,
+    /// RAM outside of `static_heap` that is nobody's. Sorted.
+    pub idle: Vec<Range>,
     /// Bits of a guest address: 32 to 40. With 40, stage 2 starts with two concatenated level 1 tables.
     pub ipa_bits: u8,
 }

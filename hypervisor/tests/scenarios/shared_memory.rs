@@ -342,3 +342,30 @@ fn a_domain_that_uses_its_pool_up_is_refused_and_the_others_are_not() {
     assert!((200..256).contains(&first), "{first} pages at places of their own");
     assert_eq!(first, second, "what one has used up the other one has");
 }
+
+#[test]
+fn with_a_static_heap_domains_get_no_memory_from_elsewhere() {
+    let mut setup = Setup::new(1, &[1, 1]).enhanced();
+    let heap = Range { base: RAM + 320 * MIB, size: 32 * MIB };
+    setup.static_heap = Some(heap);
+    setup.domains[1].static_memory = vec![Range { base: HOST, size: 8 * MIB }];
+    let system = setup.construct();
+    let hypervisor = system.hypervisor;
+    let planned: u64 = system.plan.free.iter().map(|range| range.size >> 12).sum();
+    assert_eq!(system.sim().frames().free_frames(), planned);
+    // As much as there is.
+    hypervisor.domains[0].frames.set_most(1 << 20);
+    let system = with_program(system, move |cpu| async move {
+        let mut number = 0;
+        while change(&cpu, POPULATE, 0x2_0000_0000 + number * 4096, 0).await == 1 {
+            number += 1;
+        }
+        assert!(number > 1000, "{number} frames came");
+    });
+    assert_eq!(system.sim().frames().free_frames(), 0);
+    let map = &hypervisor.domains[0].map;
+    for number in 0..planned {
+        let (frame, ..) = system.sim().frame_at(map, 0x2_0000_0000 + number * 4096).expect("a frame");
+        assert!(heap.contains(&Range { base: frame.address(), size: 4096 }), "{:#x}", frame.address());
+    }
+}

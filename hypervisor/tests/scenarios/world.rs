@@ -105,6 +105,8 @@ pub(crate) struct Setup {
     pub(crate) options: String,
     pub(crate) domains: Vec<Wish>,
     pub(crate) seed: u64,
+    /// The only memory for what has no place of its own.
+    pub(crate) static_heap: Option<Range>,
 }
 
 impl Setup {
@@ -117,6 +119,7 @@ impl Setup {
             options: String::new(),
             domains: vcpus.iter().map(|vcpus| Wish::new(*vcpus)).collect(),
             seed: 1,
+            static_heap: None,
         }
     }
 
@@ -171,6 +174,9 @@ impl Setup {
         tree.begin("chosen");
         tree.property_text("stdout-path", "/pl011@9000000");
         tree.property_text("xen,xen-bootargs", &self.options);
+        if let Some(range) = self.static_heap {
+            tree.property_u64s("xen,static-heap", &[range.base, range.size]);
+        }
         for (number, domain) in self.domains.iter().enumerate() {
             write_domain(&mut tree, number, domain);
         }

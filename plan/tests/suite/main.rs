@@ -10,4 +10,5 @@ mod placement;
 mod random;
 mod refusals;
 mod shared_memory;
+mod static_heap;
 mod world;

@@ -42,6 +42,9 @@ pub(crate) fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCase
     for range in &plan.free {
         take(*range, "free")?;
     }
+    for range in &plan.idle {
+        take(*range, "idle")?;
+    }
     // What is left is reserved, all of it.
     plan.board.reserved.iter().for_each(|range| rest.remove(*range));
     prop_assert!(rest.is_empty(), "lost: {:?}", rest);

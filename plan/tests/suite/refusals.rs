@@ -57,10 +57,6 @@ fn what_is_not_supported_yet_is_never_ignored() {
         (|world| world.domain().set("domain-cpupool", &[0; 4]), &["domain-cpupool", "not supported yet"]),
         (|world| world.domain().set("xsm-policy", &[]), &["xsm-policy", "not supported yet"]),
         (
-            |world| world.chosen().set("xen,static-heap", &[0; 16]),
-            &["/chosen: xen,static-heap", "not supported yet"],
-        ),
-        (
             |world| world.chosen().children.push(Node::new("pool").texts("compatible", &["xen,cpupool"])),
             &["/chosen/pool", "xen,cpupool", "not supported yet"],
         ),
