@@ -10,7 +10,6 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::board::MOST_BANKS;
 use crate::fdt::{Cells, Fdt, Node};
 use crate::modules::{self, Kind, Module};
 use crate::report::{Report, quoted};
@@ -71,8 +70,8 @@ pub(crate) struct Chosen<'a> {
 
 /// Bytes that a domain takes in the plan beside its tree: its node's and modules' paths, claims, demands.
 const DOMAIN_BYTES: u64 = 4096;
-/// Bytes that a range of static memory takes.
-const STATIC_RANGE_BYTES: u64 = 128;
+/// Bytes that a range of static memory takes: in lists of ranges, claims and pieces, some of which grow by doubling.
+const STATIC_RANGE_BYTES: u64 = 512;
 
 /// Reads `/chosen`; faults are reported, and domains with faults left out.
 /// `boot_heap` bytes are there for the plan.
@@ -90,8 +89,9 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
     for child in node.children() {
         if child.is_compatible("xen,domain") {
             count = count.saturating_add(1);
-            if count <= MOST_DOMAINS && chosen.spend(DOMAIN_BYTES, report) {
-                chosen.add(domain(&child, cells, has_dom0, report), report);
+            let bytes = DOMAIN_BYTES.saturating_add(static_bytes(&child, cells));
+            if count <= MOST_DOMAINS && chosen.spend(bytes, report) {
+                chosen.domains.extend(domain(&child, cells, has_dom0, report));
             }
             continue;
         }
@@ -113,6 +113,14 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
     chosen
 }
 
+/// Bytes that a domain's static memory takes in the plan: its list is as long as the tree says.
+fn static_bytes(node: &Node<'_>, cells: Cells) -> u64 {
+    let bytes = node.property(properties::STATIC_MEMORY).map_or(0, |property| property.value.len());
+    let entry = u64::from(cells.address.saturating_add(cells.size)).saturating_mul(4);
+    let ranges = u64::try_from(bytes).unwrap_or(u64::MAX).checked_div(entry).unwrap_or(0);
+    ranges.saturating_mul(STATIC_RANGE_BYTES)
+}
+
 impl<'a> Chosen<'a> {
     /// Takes `bytes` from what is there for the plan; if that is too little, says so and gives false.
     pub(crate) fn spend(&mut self, bytes: u64, report: &mut Report) -> bool {
@@ -123,23 +131,6 @@ impl<'a> Chosen<'a> {
         }
         self.boot_heap = left.unwrap_or(0);
         left.is_some()
-    }
-
-    /// Adds a domain, if it could be read and the number of static ranges stays bounded.
-    fn add(&mut self, domain: Option<Wanted<'a>>, report: &mut Report) {
-        let Some(domain) = domain else { return };
-        let known =
-            self.domains.iter().fold(0_usize, |sum, domain| sum.saturating_add(domain.static_memory.len()));
-        let count = domain.static_memory.len();
-        if known.saturating_add(count) > MOST_BANKS {
-            let reason = format!("all domains together have more than {MOST_BANKS} ranges");
-            report.refuse(&domain.path, "xen,static-mem", reason, "merge neighbours");
-            return;
-        }
-        let bytes = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(STATIC_RANGE_BYTES);
-        if self.spend(bytes, report) {
-            self.domains.push(domain);
-        }
     }
 }
 

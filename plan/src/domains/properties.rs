@@ -5,7 +5,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Enhanced, LATER, MOST_SPIS, MOST_VCPUS};
-use crate::board::MOST_BANKS;
 use crate::fdt::{Cells, Node};
 use crate::range::{BLOCK_2_MIB, Bytes, FRAME_BYTES, is_aligned};
 use crate::report::{Report, quoted};
@@ -31,6 +30,8 @@ const KNOWN: [&str; 13] = [
     "linux,phandle",
 ];
 
+/// The property that says which host memory a domain's RAM is.
+pub(crate) const STATIC_MEMORY: &str = "xen,static-mem";
 /// The property that says how large a domain's pool of stage 2 tables is.
 pub(crate) const POOL: &str = "xen,domain-p2m-mem-mb";
 
@@ -145,7 +146,7 @@ pub(super) fn static_memory(
     cells: Cells,
     report: &mut Report,
 ) -> Option<Vec<Range>> {
-    const NAME: &str = "xen,static-mem";
+    const NAME: &str = STATIC_MEMORY;
     let Some(property) = node.property(NAME) else { return Some(Vec::new()) };
     let entries = property.reg(cells).filter(|_| !property.value.is_empty());
     let Some(entries) = entries else {
@@ -160,10 +161,6 @@ pub(super) fn static_memory(
     };
     let mut ranges = Vec::new();
     for (base, size) in entries {
-        if ranges.len() >= MOST_BANKS {
-            report.refuse(path, NAME, format!("has more than {MOST_BANKS} ranges"), "merge neighbours");
-            return None;
-        }
         let range = Range::new(base, size)
             .filter(|range| is_aligned(range.base, FRAME_BYTES) && is_aligned(range.size, FRAME_BYTES));
         let Some(range) = range else {
