@@ -25,6 +25,7 @@ pub mod refusals;
 pub mod runner;
 pub mod services;
 pub mod speed;
+pub mod statics;
 
 /// What every scenario starts from.
 #[derive(Debug)]
@@ -111,6 +112,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(console::scenarios());
     scenarios.extend(dom0_scenarios());
     scenarios.extend(hammer::scenarios());
+    scenarios.extend(statics::scenarios());
     scenarios.extend(speed::scenarios());
     scenarios
 }
