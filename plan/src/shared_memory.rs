@@ -212,19 +212,19 @@ impl<'a> SharedMemory<'a> {
             let owner = self.uses.get(region.owner?)?;
             domains.iter().position(|path| *path == owner.domain)
         };
-        let describe = |region: &Region<'_>| SharedRegion {
-            id: region.id.into(),
-            host: region.host,
-            owner: owner_of(region),
-        };
-        self.regions.iter().map(describe).collect()
+        let mut regions = Vec::with_capacity(self.regions.len());
+        for region in &self.regions {
+            let owner = owner_of(region);
+            regions.push(SharedRegion { id: region.id.into(), host: region.host, owner });
+        }
+        regions
     }
 
     /// Checks where a domain sees what it shares: nothing else may be there.
     pub(crate) fn check_places(&self, scene: &Place<'_>, report: &mut Report) {
         let taken = scene.taken();
         let mine = || self.uses.iter().filter(|one| one.domain == scene.wanted.path);
-        for (position, one) in mine().enumerate() {
+        for (position, one) in (0_usize..).zip(mine()) {
             let Some(range) = Range::new(one.guest, one.host.size) else { continue };
             if range.end() > scene.reach {
                 let hint = format!("guest addresses end at {:#x}", scene.reach);
@@ -262,10 +262,10 @@ pub(crate) struct Place<'s> {
 
 impl Place<'_> {
     fn taken(&self) -> Vec<(Range, &'static str)> {
-        let mut taken: Vec<(Range, &str)> =
-            self.banks.iter().map(|bank| (*bank, "the domain's RAM")).collect();
+        let mut taken: Vec<(Range, &str)> = Vec::new();
+        self.banks.iter().for_each(|bank| taken.push((*bank, "the domain's RAM")));
         let devices = layout::registers(self.layout, self.board, self.wanted.vpl011);
-        taken.extend(devices);
+        devices.for_each(|device| taken.push(device));
         if let Some(interface) = self.interface {
             taken.push((interface.grant_window, "the grant table's window"));
             if !self.wanted.is_dom0 {
