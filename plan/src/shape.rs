@@ -257,7 +257,7 @@ pub struct Pv {
 }
 
 /// Memory that several domains see from their first instruction on. It is never anybody else's.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SharedRegion {
     /// `xen,shm-id`: its name for the owner, and for guests in their trees.
     pub id: String,
@@ -268,7 +268,7 @@ pub struct SharedRegion {
 }
 
 /// A domain's view of a [`SharedRegion`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Share {
     /// Which one, as its index in `Plan::shared`.
     pub region: usize,

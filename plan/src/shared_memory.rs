@@ -224,7 +224,7 @@ impl<'a> SharedMemory<'a> {
     pub(crate) fn check_places(&self, scene: &Place<'_>, report: &mut Report) {
         let taken = scene.taken();
         let mine = || self.uses.iter().filter(|one| one.domain == scene.wanted.path);
-        for (position, one) in (0_usize..).zip(mine()) {
+        for (position, one) in (0..self.uses.len()).zip(mine()) {
             let Some(range) = Range::new(one.guest, one.host.size) else { continue };
             if range.end() > scene.reach {
                 let hint = format!("guest addresses end at {:#x}", scene.reach);
