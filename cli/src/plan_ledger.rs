@@ -196,6 +196,8 @@ impl GuestPlace {
 pub(crate) enum PlaceKind {
     /// RAM.
     Ram,
+    /// Memory that domains share.
+    SharedMemory,
     /// The kernel, unpacked, in RAM.
     Kernel,
     /// The ramdisk, in RAM.
@@ -228,6 +230,7 @@ impl PlaceKind {
     pub(crate) const fn words(self) -> &'static str {
         match self {
             Self::Ram => "RAM",
+            Self::SharedMemory => "shared memory",
             Self::Kernel => "kernel",
             Self::Ramdisk => "ramdisk",
             Self::DeviceTree => "device tree",
@@ -366,6 +369,10 @@ fn map(domain: &Domain, gic: &GicRegions, devices: &[Device]) -> Vec<GuestPlace>
         |kind, base, size, host| map.push(GuestPlace { base, size, kind, host, devices: Vec::new() });
     for piece in &domain.memory {
         add(PlaceKind::Ram, piece.guest, piece.size, Some(piece.host));
+    }
+    for share in &domain.shared {
+        let memory = share.memory;
+        add(PlaceKind::SharedMemory, memory.guest, memory.size, Some(memory.host));
     }
     let kernel = domain.kernel.placed;
     add(PlaceKind::Kernel, kernel.guest, kernel.size, Some(kernel.module.base));

@@ -44,6 +44,8 @@ pub(crate) enum Use {
     Ram,
     /// Pages that a domain shares with the hypervisor.
     SharedPages,
+    /// Memory that domains share.
+    SharedMemory,
     /// The device tree of the host; free when the domains are constructed.
     DeviceTree,
     /// A module; free when the domains are constructed.
@@ -112,6 +114,12 @@ fn claims(plan: &Plan, desk: &Desk) -> Vec<Claim> {
             let label = format!("shared with domain {}", domain.id);
             claims.push((pv.pages, (Use::SharedPages, Some(domain.id), label)));
         }
+    }
+    for region in &plan.shared {
+        let owner = region.owner.and_then(|owner| plan.domains.get(owner)).map(|owner| owner.id);
+        let whose = owner.map_or("nobody's".to_owned(), |owner| format!("domain {owner}'s"));
+        let label = format!("shared memory \"{}\", {whose}", region.id);
+        claims.push((region.host, (Use::SharedMemory, owner, label)));
     }
     if let Some(tree) = desk.tree_at() {
         claims.push((frames(tree), (Use::DeviceTree, None, "device tree".to_owned())));

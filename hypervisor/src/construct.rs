@@ -317,6 +317,41 @@ fn route_devices<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Option
     Ok(owners)
 }
 
+/// Takes and clears what domains share, and shows it to them: first to its owner, whose RAM it is.
+fn share_memory<M: Construction>(
+    machine: &M,
+    frames: &mut FramePool,
+    domains: &mut [Domain<M>],
+    plan: &Plan,
+) -> Result<(), Failure> {
+    for (index, region) in plan.shared.iter().enumerate() {
+        let has_it = |domain: &&plan::Domain| domain.shared.iter().any(|share| share.region == index);
+        let id = plan.domains.iter().find(has_it).map_or(0, |domain| domain.id);
+        let mut memory = frames.claim(region.host).map_err(|error| Failure::Claim(id, error))?;
+        if !machine.clear(&mut memory) {
+            return Err(Failure::Load(id, "its shared memory"));
+        }
+        let mut memory = Some(memory);
+        for is_owner in [true, false] {
+            if !is_owner && let Some(nobodys) = memory.take() {
+                machine.set_aside(nobodys);
+            }
+            for (domain, planned) in domains.iter_mut().zip(&plan.domains) {
+                let shares = planned.shared.iter();
+                for share in shares.filter(|share| share.region == index && share.is_owner == is_owner) {
+                    let guest = share.memory.guest;
+                    match memory.take() {
+                        Some(owned) => machine.map(&mut domain.map, guest, owned),
+                        None => machine.map_shared(&mut domain.map, guest, region.host),
+                    }
+                    .map_err(|error| Failure::Map(domain.id, error))?;
+                }
+            }
+        }
+    }
+    Ok(())
+}
+
 /// Binds the two ends of each static event channel to each other. Whoever else may not share events (`xsm=`), these
 /// two may: their owner has said so.
 fn bind_channels<M: Construction>(domains: &[Domain<M>], plan: &Plan) -> Result<(), Failure> {
@@ -354,7 +389,13 @@ pub fn construct<M: Construction>(
         domains.push(construct_domain(&machine, &mut frames, plan, domain, places)?);
         first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
     }
+    share_memory(&machine, &mut frames, &mut domains, plan)?;
     bind_channels(&domains, plan)?;
+    if !plan.static_heap.is_empty() {
+        for range in plan.idle.iter().chain(&plan.boot_only) {
+            frames.withhold(*range).map_err(|_| Failure::OutOfMemory("a list of frames"))?;
+        }
+    }
     machine.frames().set_free(frames);
     let device_owners = route_devices(&machine, plan)?;
     let mut processors = Vec::new();

@@ -124,8 +124,13 @@ impl<M: Machine> Hypervisor<M> {
         for _ in 0..FRAMES {
             let Some(ipa) = self.machine.first_shown(&domain.map) else { return true };
             match self.machine.hide(&domain.map, ipa) {
-                Ok(Some(hidden)) if hidden.kind == machine::stage2::Kind::Ram => domain.frames.subtract(1),
-                Ok(_) => {}
+                Ok(Some(hidden)) => {
+                    if hidden.kind == machine::stage2::Kind::Ram {
+                        domain.frames.subtract(1);
+                    }
+                    self.part_with(domain, hidden);
+                }
+                Ok(None) => {}
                 // Nothing can be taken apart any more: there is no table to do it with, so nothing is left that
                 // could be reached by one.
                 Err(_) => return true,

@@ -9,6 +9,7 @@ use machine::lock::Lock;
 use model::arm64::gic::Gic;
 
 use crate::console::DomainConsole;
+use crate::home::Homes;
 use crate::pv::Pv;
 
 /// Stages of a domain for the toolstack: it is there; it is being destroyed; it has been.
@@ -109,6 +110,8 @@ pub struct Domain<M: Machine> {
     pub pv: Option<Pv>,
     /// Every frame of its RAM has the same guest and host address.
     pub direct_map: bool,
+    /// Frames that are its own for good.
+    pub homes: Homes,
     /// Frames of RAM that it has, and that it may have.
     pub frames: Reservation,
     top: AtomicU64,
@@ -159,8 +162,11 @@ impl<M: Machine> Domain<M> {
         console: Option<Lock<DomainConsole>>,
         (map, pv): (M::GuestMap, Option<Pv>),
     ) -> Self {
-        let frames = plan.memory.iter().fold(0_u64, |sum, piece| sum.saturating_add(piece.size >> 12));
-        let last = plan.memory.iter().filter_map(|piece| last_frame(piece.guest, piece.size)).max();
+        let owned = plan.shared.iter().filter(|share| share.is_owner).map(|share| &share.memory);
+        let ram = plan.memory.iter().chain(owned);
+        let frames = ram.fold(0_u64, |sum, piece| sum.saturating_add(piece.size >> 12));
+        let seen = plan.memory.iter().chain(plan.shared.iter().map(|share| &share.memory));
+        let last = seen.filter_map(|piece| last_frame(piece.guest, piece.size)).max();
         Domain {
             id: plan.id,
             index,
@@ -172,6 +178,7 @@ impl<M: Machine> Domain<M> {
             map,
             pv,
             direct_map: plan.direct_map,
+            homes: Homes::new(plan),
             frames: Reservation::new(frames),
             top: AtomicU64::new(last.unwrap_or(0)),
             has_uart: plan.vpl011,

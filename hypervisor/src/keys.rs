@@ -11,6 +11,7 @@ impl<M: Machine> Hypervisor<M> {
     pub fn key(&self, key: u8) {
         match key {
             b'h' | b'?' => self.show_keys(),
+            b'm' => self.show_memory(),
             b'q' => self.show_domains(),
             b'R' => {
                 self.say(Level::Error, format_args!("'R': the machine starts anew"));
@@ -29,11 +30,23 @@ impl<M: Machine> Hypervisor<M> {
     fn show_keys(&self) {
         for line in [
             "h  these lines",
+            "m  memory: what is free, and requests that the sealed heap has refused",
             "q  the domains and their vCPUs",
             "R  restart the machine",
             "C  crash the hypervisor",
         ] {
             self.say(Level::Error, format_args!("  {line}"));
+        }
+    }
+
+    fn show_memory(&self) {
+        let refused = self.machine.refused_allocations();
+        let (free, all) = (self.machine.frames().free_frames(), self.machine.frames().frames());
+        self.say(Level::Error, format_args!("heap: sealed, {refused} requests refused since"));
+        self.say(Level::Error, format_args!("frames: {free} of {all} are free"));
+        for domain in &self.domains {
+            let (has, most) = (domain.frames.current(), domain.frames.most());
+            self.say(Level::Error, format_args!("d{}: has {has} of {most} frames", domain.id));
         }
     }
 

@@ -30,6 +30,7 @@ pub mod event;
 pub mod grant;
 pub mod guest;
 pub mod heap;
+pub mod home;
 pub mod hypercall;
 pub mod hypervisor;
 pub mod interrupt;

@@ -12,8 +12,8 @@
 //! A domain counts its frames ([`crate::domain::Reservation`]). As under Xen, one that a domain loses by
 //! showing itself something else in its place still counts.
 //!
-//! Where guest and host addresses are the same the frames themselves matter: those that such a domain gives
-//! up are kept for it, still count, and are what it gets when it asks for memory at that address.
+//! Some frames are a domain's for good ([`crate::home`]): those that it gives up are kept for it, still count, and
+//! are what it gets when it asks for memory at their address.
 
 use abi::errno::Errno;
 use core::sync::atomic::{AtomicU64, Ordering};
@@ -166,7 +166,7 @@ impl<M: Machine> Hypervisor<M> {
         };
         match extent.change {
             Change::Decrease => self.hide_ram(domain, extent.first),
-            Change::Populate if domain.direct_map => self.show_kept(domain, extent.first),
+            Change::Populate if domain.homes.rule(extent.first) => self.show_kept(domain, extent.first),
             Change::Populate => self.account_for(domain, 1) && self.populate(domain, extent.first, limit),
         }
     }
@@ -199,7 +199,7 @@ impl<M: Machine> Hypervisor<M> {
     /// Takes frames for an extent that becomes RAM.
     fn take(&self, domain: &Domain<M>, progress: &mut Progress, limit: u64) -> Step {
         let pages = progress.extent.pages();
-        if domain.direct_map {
+        if domain.homes.rule(progress.extent.first) {
             return Stage::Changing.begin(progress);
         }
         if !self.account_for(domain, pages) {
@@ -249,8 +249,9 @@ impl<M: Machine> Hypervisor<M> {
         if progress.done >= progress.extent.pages() {
             return Step::Ended(Outcome::Done);
         }
+        let at_home = domain.homes.rule(progress.extent.first);
         let shown = progress.extent.first.checked_add(progress.done).is_some_and(|number| {
-            if domain.direct_map {
+            if at_home {
                 return self.show_kept(domain, number);
             }
             let Some(frame) = progress.block.as_mut().and_then(Block::next) else { return false };
@@ -268,11 +269,11 @@ impl<M: Machine> Hypervisor<M> {
         Step::More
     }
 
-    /// Shows a domain the frame that has the same address for it and for the host, if it is the domain's.
+    /// Shows a domain the frame that is at home at a frame number, if there is one.
     fn show_kept(&self, domain: &Domain<M>, number: u64) -> bool {
-        let Some(at) = number.checked_mul(FRAME) else { return false };
+        let Some((at, ipa)) = domain.homes.at(number).zip(number.checked_mul(FRAME)) else { return false };
         let Some(frame) = self.machine.frames().regain(domain.id, at) else {
-            let shown = self.machine.frame_at(&domain.map, at);
+            let shown = self.machine.frame_at(&domain.map, ipa);
             return matches!(shown, Some((frame, Kind::Ram, _)) if frame.address() == at);
         };
         self.machine.clear_frame(&frame);
@@ -305,18 +306,19 @@ impl<M: Machine> Hypervisor<M> {
         let Some(ipa) = number.checked_mul(FRAME) else { return false };
         let hidden = self.machine.hide_if(&domain.map, ipa, &[Kind::Ram, Kind::Shared]);
         let Ok(Some(hidden)) = hidden else { return false };
-        if hidden.kind == Kind::Ram && !domain.direct_map {
+        let kept = hidden.frame.as_ref().is_some_and(|frame| domain.homes.keeps(frame.address()));
+        if hidden.kind == Kind::Ram && !kept {
             domain.frames.subtract(1);
         }
         self.part_with(domain, hidden);
         true
     }
 
-    /// Lets go of what a domain was shown; where its address matters it is kept.
+    /// Lets go of what a domain was shown; what is its own for good is kept.
     pub fn part_with(&self, domain: &Domain<M>, hidden: Hidden) {
         if let Some(frame) = hidden.frame
             && hidden.kind == Kind::Ram
-            && domain.direct_map
+            && domain.homes.keeps(frame.address())
         {
             self.machine.frames().keep(frame);
         }
@@ -392,9 +394,9 @@ impl Stage {
     }
 }
 
-/// Hides a whole block that is shown as one. A direct map's frames are kept, each for itself.
+/// Hides a whole block that is shown as one. Frames that may have to be kept go one by one.
 fn hide_whole<M: Machine>(machine: &M, domain: &Domain<M>, progress: &mut Progress) -> bool {
-    if progress.extent.order == LARGEST_ORDER && !domain.direct_map {
+    if progress.extent.order == LARGEST_ORDER && domain.homes.is_empty() {
         let ipa = progress.extent.first.checked_mul(FRAME);
         progress.block = ipa.and_then(|ipa| machine.hide_block(&domain.map, ipa));
     }

@@ -238,6 +238,9 @@ pub trait Machine: Sync + core::fmt::Debug {
     /// Maintains caches for a part of a frame. False where it would pass the frame's end.
     fn maintain(&self, frame: &GuestFrame, offset: usize, bytes: usize, act: CacheAct) -> bool;
 
+    /// How often the hypervisor has asked for memory of its own since that has been forbidden, and got none.
+    fn refused_allocations(&self) -> u64;
+
     /// Writes as many bytes as the console takes without waiting; returns how many.
     fn console_write(&self, bytes: &[u8]) -> usize;
     /// One received byte.
@@ -274,6 +277,15 @@ pub trait Construction: Machine {
     /// # Errors
     /// See [`MapError`].
     fn map(&self, map: &mut Self::GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError>;
+
+    /// Shows RAM that has an owner to another guest at `ipa`; its map has one of each frame's count from now on.
+    ///
+    /// # Errors
+    /// See [`MapError`]; [`MapError::OutOfRange`] also where a frame has no owner.
+    fn map_shared(&self, map: &mut Self::GuestMap, ipa: u64, frames: Range) -> Result<(), MapError>;
+    /// Keeps frames out of the hands of whoever asks for free ones, for good: they are no domain's, and any may be
+    /// shown them.
+    fn set_aside(&self, frames: FrameRange);
 
     /// Shows the guest what it drives itself, at the host's address; its own tables say what kind of memory that
     /// is.

@@ -12,7 +12,7 @@ pub mod table;
 
 use alloc::vec::Vec;
 use plan::Range;
-pub use table::{Block, FrameTable, GuestFrame, LARGEST_ORDER, MOST_OWNERS, OwnerIndex};
+pub use table::{Block, FrameTable, GuestFrame, LARGEST_ORDER, MOST_OWNERS, NO_DOMAIN, OwnerIndex};
 
 /// Bytes of a frame.
 pub const FRAME_SIZE: u64 = 4096;
@@ -98,6 +98,21 @@ impl FramePool {
             self.free.push(Range { base: range.base + range.size, size: after });
         }
         Ok(FrameRange { base: range.base, size: range.size })
+    }
+
+    /// Takes what is left of a range out of the pool, for good: it will be nobody's.
+    ///
+    /// # Errors
+    /// [`ClaimError::OutOfMemory`].
+    pub fn withhold(&mut self, range: Range) -> Result<(), ClaimError> {
+        let end = range.base.saturating_add(range.size);
+        while let Some(known) = self.free.iter().find(|known| overlap(known, range.base, range.size)) {
+            let base = known.base.max(range.base);
+            let size = known.base.saturating_add(known.size).min(end).saturating_sub(base);
+            // It is given to nobody.
+            let _ = self.claim(Range { base, size })?;
+        }
+        Ok(())
     }
 
     /// Bytes that have not been handed out.

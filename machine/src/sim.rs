@@ -74,6 +74,7 @@ pub struct Sim {
     virtual_timer: u32,
     virtual_interface: Option<Range>,
     frames: &'static FrameTable,
+    refused: AtomicU64,
 }
 
 impl std::fmt::Debug for Sim {
@@ -121,6 +122,7 @@ impl Sim {
                 GicRegions::V3 { .. } => None,
             },
             frames,
+            refused: AtomicU64::new(0),
         };
         (sim, pool)
     }
@@ -139,6 +141,11 @@ impl Sim {
     fn guest_of(&self, domain: u16, index: usize) -> Arc<Mutex<Guest>> {
         let wait = || Arc::new(Mutex::new(Guest::new(domain, index, Box::new(|_| Box::pin(async {})))));
         self.guests.lock().expect("guests").entry((domain, index)).or_insert_with(wait).clone()
+    }
+
+    /// Says that the hypervisor has asked for memory of its own and got none: here nobody keeps it from having some.
+    pub fn refuse_allocation(&self) {
+        self.refused.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Steps that a vCPU has computed.

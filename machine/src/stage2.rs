@@ -14,7 +14,7 @@ mod change;
 use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use crate::frames::{FRAME_SIZE, FrameRange};
+use crate::frames::{FRAME_SIZE, FrameRange, FrameTable};
 pub use change::{Flush, Leaf, Removed};
 use plan::Range;
 
@@ -157,6 +157,8 @@ impl Stage2 {
         spare.try_reserve_exact(count).map_err(|_| MapError::OutOfMemory)?;
         // A concatenated root is aligned to its own size; the spare table makes that possible.
         let root = usize::from(root_tables == 2 && tables_at & FRAME_SIZE != 0);
+        // Where it is not needed it does not count: a domain has as many tables as were planned, wherever they lie.
+        tables.truncate(root.saturating_add(frames));
         Ok(Stage2 {
             tables,
             tables_at,
@@ -193,6 +195,23 @@ impl Stage2 {
         self.map_range(ipa, frames.base(), frames.size(), NORMAL | Kind::Ram.bits())?;
         self.ram = self.ram.saturating_add(frames.size());
         Ok(())
+    }
+
+    /// Shows RAM that has an owner elsewhere to the guest at `ipa`; the map has one of each frame's count from now on.
+    /// As under Xen it is no place for code.
+    ///
+    /// # Errors
+    /// See [`MapError`]; [`MapError::OutOfRange`] also where a frame has no owner.
+    pub(crate) fn map_shared(
+        &mut self,
+        table: &'static FrameTable,
+        ipa: u64,
+        frames: Range,
+    ) -> Result<(), MapError> {
+        if !table.hold_all(frames) {
+            return Err(MapError::OutOfRange);
+        }
+        self.map_range(ipa, frames.base, frames.size, NORMAL | NEVER_EXECUTE | Kind::Foreign.bits())
     }
 
     /// Shows device registers to the guest at `ipa`.

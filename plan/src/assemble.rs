@@ -5,7 +5,6 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::board::{self, Surveyed};
-use crate::budget::{self, Cost};
 use crate::channels;
 use crate::claims::{self, Ground};
 use crate::domains::dom0::{self, Dom0};
@@ -17,15 +16,15 @@ use crate::input::{Facts, Input};
 use crate::kernel::{self, Images};
 use crate::layout;
 use crate::options;
-use crate::placement::{self, Demand, NoRoom};
+use crate::placement;
 use crate::pv::{self, Interface};
-use crate::range::{Bytes, FRAME_BYTES, RangeSet};
+use crate::range::{Bytes, FRAME_BYTES};
 use crate::report::{Refusal, Report};
-use crate::shape::{
-    Board, BudgetLine, Domain, GicRegions, GuestMemory, Hardware, Layout, Options, Plan, Range, Warning,
-};
-use crate::stage2::Mapping;
-use crate::tables::{self, Map, Tables};
+use crate::settle::{Failure, settle};
+use crate::shape::{Board, Domain, Hardware, Layout, Options, Plan, Range, Share, Warning};
+use crate::shared_memory::{self, Place, Region, SharedMemory};
+use crate::static_heap;
+use crate::tables;
 
 /// All that there is to say about a tree.
 #[derive(Clone, Debug)]
@@ -60,23 +59,30 @@ pub fn read(input: &Input<'_>) -> Result<Plan, Vec<Refusal>> {
 }
 
 /// A domain whose guest side is decided.
-struct Draft<'w, 'a> {
-    wanted: &'w Wanted<'a>,
-    banks: Vec<Range>,
-    layout: Layout,
-    spis: u16,
-    images: Images,
-    interface: Option<Interface>,
-    hardware: Option<Hardware>,
-    timers: [u32; 2],
-    tree: Vec<u8>,
+pub(crate) struct Draft<'w, 'a> {
+    pub(crate) wanted: &'w Wanted<'a>,
+    pub(crate) banks: Vec<Range>,
+    pub(crate) shared: Vec<Share>,
+    pub(crate) layout: Layout,
+    pub(crate) spis: u16,
+    pub(crate) images: Images,
+    pub(crate) interface: Option<Interface>,
+    pub(crate) hardware: Option<Hardware>,
+    pub(crate) timers: [u32; 2],
+    pub(crate) tree: Vec<u8>,
 }
 
 impl Draft<'_, '_> {
     /// What the domain's tree speaks of.
-    fn guest<'g>(&'g self, board: &'g Board, interface: Option<&'g Interface>) -> Guest<'g> {
+    fn guest<'g>(
+        &'g self,
+        (board, regions): (&'g Board, &'g [Region<'g>]),
+        interface: Option<&'g Interface>,
+    ) -> Guest<'g> {
         Guest {
             board,
+            regions,
+            shared: &self.shared,
             bootargs: self.wanted.kernel.bootargs,
             vcpus: self.wanted.vcpus,
             vpl011: self.wanted.vpl011,
@@ -95,7 +101,7 @@ const GUEST_TIMERS: [u32; 2] = [27, 30];
 const DEVICE_LISTS_BYTES: u64 = 64 << 10;
 
 /// Bits of a guest address on a processor with `physical_bits` bits of physical address.
-fn ipa_bits(facts: &Facts) -> u8 {
+pub(crate) fn ipa_bits(facts: &Facts) -> u8 {
     facts.physical_bits.clamp(32, 40)
 }
 
@@ -118,21 +124,25 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     let surveyed = board::survey(fdt, &line, &options, input.facts.boot_mpidr, report);
     let mut chosen = domains::read(&fdt, input.facts.sizes.boot_heap, report);
     let channels = channels::read(&fdt, &mut chosen, report);
+    let shared = shared_memory::read(&fdt, &mut chosen, report);
+    let heap = static_heap::read(&fdt, &mut chosen, report);
     let surveyed = surveyed?;
     board::within_reach(&surveyed.board, input.facts.physical_bits, report);
-    let mut ground = claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains), report);
+    let mut ground =
+        claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains, &shared, heap), report);
     let host = Host::new(fdt, &surveyed.board);
     // Faults so far do not keep kernels and layouts from being looked at.
     let mut wanted = Vec::with_capacity(chosen.domains.len().saturating_add(1));
     let dom0 = chosen.dom0.take();
     wanted.extend(dom0.and_then(|dom0| with_memory(dom0, (input, &options), host, &mut ground, report)));
     wanted.append(&mut chosen.domains);
-    let scene = Scene { input, surveyed: &surveyed, options: &options, host };
+    let scene = Scene { input, surveyed: &surveyed, options: &options, host, shared: &shared };
     let drafts = drafts(&scene, &wanted, &mut chosen, report);
     let vcpus = drafts.iter().fold(0, |sum: usize, draft| sum.saturating_add(draft.wanted.vcpus.into()));
     options::compare_processors(&options, vcpus, surveyed.board.cpus.len(), report);
     let plan = finish(input, (surveyed, options), &ground, drafts, report)?;
-    Some(Plan { channels, ..plan })
+    let paths: Vec<&str> = wanted.iter().map(|wanted| wanted.path.as_str()).collect();
+    Some(Plan { channels, shared: shared.into_regions(&paths), ..plan })
 }
 
 /// What all domains are planned on.
@@ -141,12 +151,26 @@ struct Scene<'a, 's> {
     surveyed: &'s Surveyed,
     options: &'s Options,
     host: Host<'a, 's>,
+    shared: &'s SharedMemory<'a>,
 }
 
 impl Scene<'_, '_> {
     /// Where guest addresses end, if guests are told of extended regions.
     fn extended_reach(&self) -> Option<u64> {
         self.options.ext_regions.then(|| reach(&self.input.facts))
+    }
+
+    /// Checks where a domain sees what it shares with others.
+    fn check_shared(
+        &self,
+        draft: &Draft<'_, '_>,
+        interface: Option<&Interface>,
+        reach: u64,
+        report: &mut Report,
+    ) {
+        let (wanted, banks, layout) = (draft.wanted, draft.banks.as_slice(), &draft.layout);
+        let place = Place { wanted, banks, layout, board: &self.surveyed.board, interface, reach };
+        self.shared.check_places(&place, report);
     }
 }
 
@@ -194,6 +218,7 @@ fn drafts<'w, 'a>(
         let draft = Draft {
             wanted,
             banks,
+            shared: scene.shared.of_domain(&wanted.path),
             layout,
             spis,
             images,
@@ -222,9 +247,10 @@ fn guest_side<'w, 'a>(
     (chosen, writer): (&mut Chosen<'_>, &mut Writer),
     report: &mut Report,
 ) -> Option<Draft<'w, 'a>> {
-    let place = (draft.banks.as_slice(), &draft.layout);
+    let place = (draft.banks.as_slice(), &draft.layout, draft.shared.as_slice());
     let interface = pv::interface(draft.wanted, place, scene.input.image, scene.extended_reach());
-    let guest = draft.guest(&scene.surveyed.board, interface.as_ref());
+    scene.check_shared(&draft, interface.as_ref(), reach(&scene.input.facts), report);
+    let guest = draft.guest((&scene.surveyed.board, &scene.shared.regions), interface.as_ref());
     let bound = guest_tree::bound(&guest);
     // The blob, and the structure that it is copied from where the last guest's was smaller.
     let grows = usize::try_from(bound).unwrap_or(usize::MAX) > writer.capacity();
@@ -246,9 +272,10 @@ fn host_side<'w, 'a>(
     let reach = host.reach(reach(&scene.input.facts));
     let found = resources::collect(host, scene.surveyed, (scene.input, reach), report);
     let extended = scene.extended_reach().map(|_| reach);
-    let place = (scene.surveyed, draft.banks.as_slice());
+    let place = (scene.surveyed, draft.banks.as_slice(), draft.shared.as_slice());
     let interface = Some(pv::of_dom0(place, &found.mmio, scene.input.image, extended));
-    let guest = draft.guest(board, interface.as_ref());
+    scene.check_shared(&draft, interface.as_ref(), reach, report);
+    let guest = draft.guest((board, &scene.shared.regions), interface.as_ref());
     // As above; and lists of names and of the devices' ranges and interrupts grow.
     let bytes = writing::bound(host, &guest, &found).saturating_mul(3).saturating_add(DEVICE_LISTS_BYTES);
     if !chosen.spend(bytes, report) {
@@ -285,111 +312,6 @@ fn images(
     }
 }
 
-/// Everything placed, at a heap size that suffices.
-struct Settled {
-    heap: Range,
-    memory: Vec<Vec<GuestMemory>>,
-    /// The shared pages of each domain that has PV interfaces.
-    pages: Vec<Option<Range>>,
-    costs: Vec<Cost>,
-    lines: Vec<BudgetLine>,
-    open: RangeSet,
-}
-
-/// How often heap and domains are placed anew until the heap is large enough.
-const MOST_ROUNDS: usize = 8;
-
-fn settle(
-    input: &Input<'_>,
-    board: &Board,
-    ground: &Ground,
-    drafts: &[Draft<'_, '_>],
-) -> Result<Settled, Failure> {
-    let demands: Vec<Demand<'_>> = drafts
-        .iter()
-        .map(|draft| Demand {
-            banks: &draft.banks,
-            fixed: &draft.wanted.static_memory,
-            direct: draft.wanted.direct_map,
-        })
-        .collect();
-    let mut heap_bytes = 0;
-    for _ in 0..MOST_ROUNDS {
-        let mut open = ground.open.clone();
-        // The first round only finds out how large the heap must be.
-        let heap = match heap_bytes {
-            0 => None,
-            bytes => Some(placement::take_heap(&mut open, bytes).ok_or(Failure::Heap(bytes))?),
-        };
-        let pages = shared_pages(input, drafts, &mut open).map_err(Failure::Pages)?;
-        let memory =
-            placement::place(&mut open, &demands).map_err(|room| Failure::Domain(room, heap_bytes))?;
-        let costs: Vec<Cost> = drafts
-            .iter()
-            .zip(&memory)
-            .map(|(draft, memory)| Cost {
-                vcpus: draft.wanted.vcpus,
-                spis: draft.spis,
-                is_dom0: draft.wanted.is_dom0,
-                pv: draft.interface.is_some(),
-                tables: tables(ipa_bits(&input.facts), board, draft, memory),
-                tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
-            })
-            .collect();
-        let lines = budget::lines(&input.facts.sizes, board, &costs);
-        let needed = budget::heap_bytes(&lines);
-        match heap.filter(|heap| heap.size >= needed) {
-            Some(heap) => return Ok(Settled { heap, memory, pages, costs, lines, open }),
-            None => heap_bytes = needed.max(heap_bytes),
-        }
-    }
-    Err(Failure::Heap(heap_bytes))
-}
-
-/// What found no place.
-enum Failure {
-    /// The heap, with so many bytes.
-    Heap(u64),
-    /// A domain, beside a heap of so many bytes.
-    Domain(NoRoom, u64),
-    /// The shared pages of the domain at this position.
-    Pages(usize),
-}
-
-/// The shared pages of each domain that has PV interfaces; the position of the first that finds no place.
-fn shared_pages(
-    input: &Input<'_>,
-    drafts: &[Draft<'_, '_>],
-    open: &mut RangeSet,
-) -> Result<Vec<Option<Range>>, usize> {
-    let bytes = input.facts.sizes.shared_pages.saturating_mul(FRAME_BYTES);
-    let mut pages = Vec::with_capacity(drafts.len());
-    for (position, draft) in (0..drafts.len()).zip(drafts) {
-        pages.push(match draft.interface {
-            Some(_) => Some(placement::take_pages(open, bytes).ok_or(position)?),
-            None => None,
-        });
-    }
-    Ok(pages)
-}
-
-/// Tables of a domain: for its RAM, the virtual CPU interface of a GICv2, and what PV interfaces add.
-fn tables(ipa_bits: u8, board: &Board, draft: &Draft<'_, '_>, memory: &[GuestMemory]) -> Tables {
-    let layout = &draft.layout;
-    let interface = match &board.gic {
-        GicRegions::V2 { virtual_interface, .. } => Some(Mapping {
-            guest: layout.cpu_interface,
-            host: virtual_interface.base,
-            size: layout.cpu_interface_size,
-            pages_only: true,
-        }),
-        GicRegions::V3 { .. } => None,
-    };
-    let grant_window = draft.interface.as_ref().map(|interface| interface.grant_window);
-    let hardware = draft.hardware.as_ref().map(|hardware| hardware.mmio.as_slice());
-    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware })
-}
-
 fn finish(
     input: &Input<'_>,
     (surveyed, options): (Surveyed, Options),
@@ -407,6 +329,9 @@ fn finish(
             return None;
         }
     };
+    for (draft, cost) in drafts.iter().zip(&settled.costs) {
+        tables::check_pool(draft.wanted, cost.tables, report);
+    }
     let mut domains = Vec::with_capacity(drafts.len());
     let first = u16::from(!drafts.first().is_some_and(|draft| draft.wanted.is_dom0));
     let placed = settled.memory.into_iter().zip(settled.pages).zip(settled.costs);
@@ -418,8 +343,10 @@ fn finish(
             vcpus: draft.wanted.vcpus,
             vpl011: draft.wanted.vpl011,
             direct_map: draft.wanted.direct_map,
+            is_static: !draft.wanted.is_dom0 && !draft.wanted.static_memory.is_empty(),
             spis: draft.spis,
             memory,
+            shared: draft.shared,
             layout: draft.layout,
             kernel: draft.images.kernel,
             ramdisk: draft.images.ramdisk,
@@ -435,12 +362,15 @@ fn finish(
         board: surveyed.board,
         options,
         heap: settled.heap,
+        static_heap: ground.static_heap.clone(),
         domains,
         channels: Vec::new(),
+        shared: Vec::new(),
         warnings: Vec::new(),
         budget: settled.lines,
         free: settled.open.into_vec(),
         boot_only: ground.boot_only.iter().copied().collect(),
+        idle: ground.idle.iter().copied().collect(),
         ipa_bits: ipa_bits(&input.facts),
     })
 }
@@ -461,8 +391,12 @@ fn no_room(
         Failure::Heap(bytes) | Failure::Domain(_, bytes) => *bytes,
         Failure::Pages(_) => 0,
     };
+    let of_heap = match ground.static_heap.iter().fold(0_u64, |sum, range| sum.saturating_add(range.size)) {
+        0 => String::new(),
+        bytes => format!(", {} of them in {}", Bytes(bytes), static_heap::PROPERTY),
+    };
     let took = format!(
-        "of {} of RAM, image {}, heap {}, modules and device tree {}, reserved {}; all domains ask for {}",
+        "of {} of RAM{of_heap}, image {}, heap {}, modules and device tree {}, reserved {}; all domains ask for {}",
         Bytes(ram),
         Bytes(input.image.size),
         Bytes(heap),
@@ -471,6 +405,9 @@ fn no_room(
         Bytes(asked),
     );
     match failure {
+        Failure::Heap(bytes) if !ground.static_heap.is_empty() => {
+            static_heap::refuse_heap(&ground.open, *bytes, report);
+        }
         Failure::Heap(bytes) => {
             let reason = format!("no room for the hypervisor's heap of {} ({took})", Bytes(*bytes));
             report.refuse("/chosen", "memory", reason, "less memory for the domains");

@@ -10,6 +10,9 @@ use crate::range::{FRAME_BYTES, align_up};
 use crate::shape::{Board, BudgetLine};
 use crate::tables::{self, Tables};
 
+/// Bytes of a note of a piece of memory.
+const PIECE_BYTES: u64 = 24;
+
 /// What one domain costs.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Cost {
@@ -19,6 +22,8 @@ pub(crate) struct Cost {
     /// It has PV interfaces.
     pub(crate) pv: bool,
     pub(crate) tables: Tables,
+    /// Pieces of memory that are its own for good.
+    pub(crate) fixed_pieces: u64,
     pub(crate) tree_bytes: u64,
 }
 
@@ -36,11 +41,14 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
         let objects = u64::from(cost.vcpus)
             .saturating_mul(sizes.vcpu)
             .saturating_add(u64::from(cost.spis).saturating_mul(sizes.spi))
+            .saturating_add(cost.fixed_pieces.saturating_mul(PIECE_BYTES))
             .saturating_add(sizes.domain);
         line(format!("objects of domain {id}"), objects);
         line(format!("stage 2 tables of domain {id}"), tables::bytes(cost.tables.boot));
-        if cost.pv {
+        if cost.tables.spare > 0 {
             line(format!("spare stage 2 tables of domain {id}"), tables::bytes(cost.tables.spare));
+        }
+        if cost.pv {
             line(format!("events and grants of domain {id}"), sizes.pv_domain);
         }
         if cost.is_dom0 {

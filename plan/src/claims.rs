@@ -1,18 +1,20 @@
 //! Who lies where in host memory before anything is placed: the image, the tree, reserved ranges, modules,
-//! and static memory. No two may overlap, except that domains may share a module.
+//! static and shared memory. No two may overlap, except that domains may share a module.
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::board::Surveyed;
-use crate::domains::Wanted;
 use crate::domains::dom0::Dom0;
+use crate::domains::{CHOSEN, Wanted};
 use crate::input::Input;
 use crate::modules::{Kind, Module};
 use crate::range::{FRAME_BYTES, RangeSet};
 use crate::report::Report;
 use crate::shape::Range;
+use crate::shared_memory::{PLACE, SharedMemory};
+use crate::static_heap;
 
 const STATIC: &str = "xen,static-mem";
 
@@ -31,6 +33,10 @@ enum Owner<'w> {
     /// A module by its node, with the property that says where it lies.
     Module(Kind, &'w str, &'static str),
     Static(&'w str),
+    /// What nobody has claimed.
+    Heap,
+    /// Its name, and the first node that has it.
+    Shared(&'w str, &'w str),
 }
 
 impl Claim<'_> {
@@ -42,6 +48,8 @@ impl Claim<'_> {
             Owner::Reserved => format!("reserved memory at {range}"),
             Owner::Module(_, path, _) => format!("the module {path} at {range}"),
             Owner::Static(path) => format!("{STATIC} of {path} at {range}"),
+            Owner::Heap => format!("{} at {range}", static_heap::PROPERTY),
+            Owner::Shared(id, path) => format!("shared memory \"{id}\" of {path} at {range}"),
         }
     }
 
@@ -52,6 +60,8 @@ impl Claim<'_> {
             Owner::Reserved => ("/reserved-memory", "reg"),
             Owner::Module(_, path, property) => (path, property),
             Owner::Static(path) => (path, STATIC),
+            Owner::Heap => (CHOSEN, static_heap::PROPERTY),
+            Owner::Shared(_, path) => (path, PLACE),
         }
     }
 }
@@ -62,13 +72,17 @@ pub(crate) struct Ground {
     pub(crate) open: RangeSet,
     /// RAM that modules and the tree take during construction.
     pub(crate) boot_only: RangeSet,
+    /// `xen,static-heap`; empty where all of RAM may be used.
+    pub(crate) static_heap: Vec<Range>,
+    /// RAM that is neither there nor anybody's.
+    pub(crate) idle: RangeSet,
 }
 
 /// Checks all claims against RAM and each other, and gives what is left.
 pub(crate) fn check(
     input: &Input<'_>,
     surveyed: &Surveyed,
-    (dom0, wanted): (Option<&Dom0<'_>>, &[Wanted<'_>]),
+    (dom0, wanted, shared, heap): (Option<&Dom0<'_>>, &[Wanted<'_>], &SharedMemory<'_>, Vec<Range>),
     report: &mut Report,
 ) -> Ground {
     let mut claims = Vec::new();
@@ -89,10 +103,19 @@ pub(crate) fn check(
     }
     for domain in wanted {
         for range in &domain.static_memory {
-            static_range(domain, *range, surveyed, &mut claims, report);
+            let owner = Owner::Static(&domain.path);
+            fixed_range((*range, owner), (&domain.path, "xen,static-mem"), (surveyed, &mut claims), report);
         }
     }
-    ground(surveyed, &claims)
+    for region in &shared.regions {
+        let owner = Owner::Shared(region.id, &region.path);
+        fixed_range((region.host, owner), (&region.path, PLACE), (surveyed, &mut claims), report);
+    }
+    for range in &heap {
+        let claim = (*range, Owner::Heap);
+        fixed_range(claim, (CHOSEN, static_heap::PROPERTY), (surveyed, &mut claims), report);
+    }
+    ground(surveyed, &claims, heap)
 }
 
 /// Whether a range lies in RAM. Of a board without RAM all that there is to say has been said.
@@ -142,28 +165,27 @@ fn module<'w>(
     claims.push(Claim { range, owner: Owner::Module(kind, &module.path, module.property) });
 }
 
-fn static_range<'w>(
-    domain: &'w Wanted<'_>,
-    range: Range,
-    surveyed: &Surveyed,
-    claims: &mut Vec<Claim<'w>>,
+/// Memory whose place the owner has chosen; `node` and `property` say so.
+fn fixed_range<'w>(
+    (range, owner): (Range, Owner<'w>),
+    (node, property): (&str, &str),
+    (surveyed, claims): (&Surveyed, &mut Vec<Claim<'w>>),
     report: &mut Report,
 ) {
     if !in_ram(surveyed, &range) {
-        report.refuse(&domain.path, STATIC, format!("{range} does not lie in RAM"), "see the memory nodes");
+        report.refuse(node, property, format!("{range} does not lie in RAM"), "see the memory nodes");
     }
     if let Some(claim) = claims.iter().find(|claim| claim.range.outward(FRAME_BYTES).overlaps(&range)) {
         let reason = format!("{range} overlaps {}", claim.describe());
-        let places = [(domain.path.as_str(), STATIC), claim.place()];
-        report.clash(places, reason, "static memory must be nobody else's");
+        report.clash([(node, property), claim.place()], reason, "static memory must be nobody else's");
     }
-    claims.push(Claim { range, owner: Owner::Static(&domain.path) });
+    claims.push(Claim { range, owner });
 }
 
-fn ground(surveyed: &Surveyed, claims: &[Claim<'_>]) -> Ground {
+fn ground(surveyed: &Surveyed, claims: &[Claim<'_>], static_heap: Vec<Range>) -> Ground {
     let mut open = surveyed.ram.clone();
     let mut boot_only = RangeSet::new();
-    for claim in claims {
+    for claim in claims.iter().filter(|claim| claim.owner != Owner::Heap) {
         let frames = claim.range.outward(FRAME_BYTES);
         open.remove(frames);
         if matches!(claim.owner, Owner::Module(..) | Owner::Tree) {
@@ -177,5 +199,11 @@ fn ground(surveyed: &Surveyed, claims: &[Claim<'_>]) -> Ground {
     let mut outside = boot_only.clone();
     surveyed.ram.iter().for_each(|bank| outside.remove(*bank));
     outside.iter().for_each(|range| boot_only.remove(*range));
-    Ground { open, boot_only }
+    let mut idle = RangeSet::new();
+    if !static_heap.is_empty() {
+        idle = open.clone();
+        static_heap.iter().for_each(|range| idle.remove(*range));
+        static_heap::keep_only(&mut open, &static_heap);
+    }
+    Ground { open, boot_only, static_heap, idle }
 }

@@ -4,13 +4,12 @@
 //! property that nobody knows is named in a warning, as Xen would ignore it.
 
 pub(crate) mod dom0;
-mod properties;
+pub(crate) mod properties;
 
 use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::board::MOST_BANKS;
 use crate::fdt::{Cells, Fdt, Node};
 use crate::modules::{self, Kind, Module};
 use crate::report::{Report, quoted};
@@ -45,6 +44,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) enhanced: Option<Enhanced>,
     /// `xen,static-mem`, in its order; empty if it is not there.
     pub(crate) static_memory: Vec<Range>,
+    /// `xen,domain-p2m-mem-mb`, if it is there.
+    pub(crate) pool_mib: Option<u32>,
     pub(crate) kernel: Module<'a>,
     pub(crate) ramdisk: Option<Module<'a>>,
 }
@@ -69,8 +70,8 @@ pub(crate) struct Chosen<'a> {
 
 /// Bytes that a domain takes in the plan beside its tree: its node's and modules' paths, claims, demands.
 const DOMAIN_BYTES: u64 = 4096;
-/// Bytes that a range of static memory takes.
-const STATIC_RANGE_BYTES: u64 = 128;
+/// Bytes that a range of static memory takes: in lists of ranges, claims and pieces, some of which grow by doubling.
+const STATIC_RANGE_BYTES: u64 = 512;
 
 /// Reads `/chosen`; faults are reported, and domains with faults left out.
 /// `boot_heap` bytes are there for the plan.
@@ -80,7 +81,6 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
         report.refuse(CHOSEN, "", "the node is missing", "it holds the domains");
         return chosen;
     };
-    check_own_properties(&node, report);
     let root_cells = fdt.root().cells(Cells::DEFAULT);
     let cells = node.cells(root_cells);
     let has_dom0 = dom0::kernel(fdt).is_some();
@@ -89,7 +89,8 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
     for child in node.children() {
         if child.is_compatible("xen,domain") {
             count = count.saturating_add(1);
-            if count <= MOST_DOMAINS && chosen.spend(DOMAIN_BYTES, report) {
+            let bytes = DOMAIN_BYTES.saturating_add(static_bytes(&child, cells));
+            if count <= MOST_DOMAINS && chosen.spend(bytes, report) {
                 chosen.add(domain(&child, cells, has_dom0, report), report);
             }
             continue;
@@ -112,6 +113,14 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
     chosen
 }
 
+/// Bytes that a domain's static memory takes in the plan: its list is as long as the tree says.
+fn static_bytes(node: &Node<'_>, cells: Cells) -> u64 {
+    let bytes = node.property(properties::STATIC_MEMORY).map_or(0, |property| property.value.len());
+    let entry = u64::from(cells.address.saturating_add(cells.size)).saturating_mul(4);
+    let ranges = u64::try_from(bytes).unwrap_or(u64::MAX).checked_div(entry).unwrap_or(0);
+    ranges.saturating_mul(STATIC_RANGE_BYTES)
+}
+
 impl<'a> Chosen<'a> {
     /// Takes `bytes` from what is there for the plan; if that is too little, says so and gives false.
     pub(crate) fn spend(&mut self, bytes: u64, report: &mut Report) -> bool {
@@ -124,49 +133,23 @@ impl<'a> Chosen<'a> {
         left.is_some()
     }
 
-    /// Adds a domain, if it could be read and the number of static ranges stays bounded.
+    /// Adds a domain, if it could be read.
     fn add(&mut self, domain: Option<Wanted<'a>>, report: &mut Report) {
         let Some(domain) = domain else { return };
         if self.domains.iter().any(|other| other.path == domain.path) {
-            report.refuse(
-                &domain.path,
-                "",
-                "is the name of two domains",
-                "each domain has a name of its own",
-            );
+            let hint = "each domain has a name of its own";
+            report.refuse(&domain.path, "", "is the name of two domains", hint);
             return;
         }
-        let known =
-            self.domains.iter().fold(0_usize, |sum, domain| sum.saturating_add(domain.static_memory.len()));
-        let count = domain.static_memory.len();
-        if known.saturating_add(count) > MOST_BANKS {
-            let reason = format!("all domains together have more than {MOST_BANKS} ranges");
-            report.refuse(&domain.path, "xen,static-mem", reason, "merge neighbours");
-            return;
-        }
-        let bytes = u64::try_from(count).unwrap_or(u64::MAX).saturating_mul(STATIC_RANGE_BYTES);
-        if self.spend(bytes, report) {
-            self.domains.push(domain);
-        }
+        self.domains.push(domain);
     }
 }
 
 const LATER: &str = "is not supported yet by this version";
 
-fn check_own_properties(node: &Node<'_>, report: &mut Report) {
-    if node.property("xen,static-heap").is_some() {
-        report.refuse(
-            CHOSEN,
-            "xen,static-heap",
-            String::from(LATER),
-            "remove it; the heap is placed by itself",
-        );
-    }
-}
-
 /// Nodes of features that are to come. Gives whether `child` is one.
 fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
-    for name in ["xen,cpupool", "xen,domain-shared-memory-v1"] {
+    for name in ["xen,cpupool"] {
         if child.is_compatible(name) {
             report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
         }
@@ -191,6 +174,7 @@ fn domain<'a>(
     let spis = properties::spis(node, &path, report);
     let enhanced = properties::enhanced(node, &path, has_dom0, report);
     let static_memory = properties::static_memory(node, &path, chosen_cells, report);
+    let pool_mib = properties::pool_mib(node, &path, report);
     let direct_map = node.property("direct-map").is_some();
     if direct_map && node.property("xen,static-mem").is_none() {
         let hint = "xen,static-mem says which host memory is mapped one to one";
@@ -216,6 +200,7 @@ fn domain<'a>(
         is_dom0: false,
         enhanced: enhanced?,
         static_memory: static_memory?,
+        pool_mib: pool_mib?,
         kernel: kernel?,
         ramdisk,
         path,

@@ -8,7 +8,8 @@ use crate::kernel::Images;
 use crate::layout::BANK_0;
 use crate::pv::Interface;
 use crate::range::BLOCK_1_GIB;
-use crate::shape::{Board, GicRegions, Layout, Range};
+use crate::shape::{Board, GicRegions, Layout, Range, Share};
+use crate::shared_memory::Region;
 
 /// Phandle of the guest's interrupt controller.
 pub(crate) const GIC_PHANDLE: u32 = 0xfde8;
@@ -30,6 +31,10 @@ pub(crate) struct Guest<'a> {
     pub(crate) banks: &'a [Range],
     pub(crate) layout: &'a Layout,
     pub(crate) images: &'a Images,
+    /// What it shares with other domains.
+    pub(crate) shared: &'a [Share],
+    /// The names of all regions.
+    pub(crate) regions: &'a [Region<'a>],
     /// Its PV interfaces, if it has them.
     pub(crate) interface: Option<&'a Interface>,
 }
@@ -51,6 +56,7 @@ pub(crate) fn bound(guest: &Guest<'_>) -> u64 {
         .saturating_add(count(guest.bootargs.len()))
         .saturating_add(count(guest.banks.len()).saturating_mul(16))
         .saturating_add(guest.interface.map_or(0, hypervisor_bound))
+        .saturating_add(count(guest.shared.len()).saturating_mul(192))
         .saturating_add(2048)
 }
 
@@ -69,6 +75,9 @@ pub(crate) fn write(guest: &Guest<'_>, tree: &mut Writer) -> Vec<u8> {
     psci(tree);
     cpus(tree, guest);
     memory(tree, guest);
+    if !guest.shared.is_empty() {
+        reserved_memory(tree, &Wiring::GUEST, guest);
+    }
     interrupt_controller(tree, guest);
     timer(tree, &Wiring::GUEST, GUEST_TIMERS, guest.board.timer_frequency);
     if guest.vpl011 {
@@ -142,6 +151,29 @@ fn memory(tree: &mut Writer, guest: &Guest<'_>) {
     tree.end();
 }
 
+/// A node of its own for what the guest shares with others.
+pub(crate) fn reserved_memory(tree: &mut Writer, wiring: &Wiring, guest: &Guest<'_>) {
+    tree.begin("reserved-memory");
+    tree.property_empty("ranges");
+    tree.property_u32("#address-cells", wiring.cells.address);
+    tree.property_u32("#size-cells", wiring.cells.size);
+    shared_memory(tree, wiring, guest);
+    tree.end();
+}
+
+/// What the guest shares with others, as children of `/reserved-memory`.
+pub(crate) fn shared_memory(tree: &mut Writer, wiring: &Wiring, guest: &Guest<'_>) {
+    for share in guest.shared {
+        let Some(region) = guest.regions.get(share.region) else { continue };
+        tree.begin(&format!("xen-shmem@{:x}", share.memory.guest));
+        tree.property_text("compatible", "xen,shared-memory-v1");
+        wiring.reg(tree, Range::new(share.memory.guest, share.memory.size).iter());
+        tree.property_text("xen,id", region.id);
+        tree.property_u64("xen,offset", 0);
+        tree.end();
+    }
+}
+
 fn interrupt_controller(tree: &mut Writer, guest: &Guest<'_>) {
     let layout = guest.layout;
     let (compatible, distributor_bytes) = match guest.board.gic {
@@ -174,7 +206,7 @@ pub(crate) struct Wiring {
 
 impl Wiring {
     /// A tree of our own.
-    const GUEST: Self =
+    pub(crate) const GUEST: Self =
         Self { cells: Cells { address: 2, size: 2 }, gic_phandle: GIC_PHANDLE, interrupt_cells: 3 };
 
     /// Private interrupts by their INTIDs, level, low active.

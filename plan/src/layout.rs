@@ -16,7 +16,29 @@ pub const BANK_0: Range = Range { base: 0x4000_0000, size: 0xc000_0000 };
 /// RAM bank 1, as far as guest addresses reach.
 pub const BANK_1: Range = Range { base: 0x2_0000_0000, size: 0xfe_0000_0000 };
 
+/// Where a toolstack puts pages for xenstore and the console.
+pub(crate) const MAGIC_PAGES: Range = Range { base: 0x3900_0000, size: 0x100_0000 };
+
 const FIRST_SPI: u32 = 32;
+
+/// The registers that a guest sees, with words for them.
+pub(crate) fn registers(
+    layout: &Layout,
+    board: &Board,
+    vpl011: bool,
+) -> impl Iterator<Item = (Range, &'static str)> {
+    let distributor_bytes = match board.gic {
+        GicRegions::V2 { .. } => 0x1000,
+        GicRegions::V3 { .. } => 0x1_0000,
+    };
+    let uart = if vpl011 { Range::new(layout.uart, 0x1000) } else { None };
+    let controller = [
+        Range::new(layout.distributor, distributor_bytes),
+        Range::new(layout.cpu_interface, layout.cpu_interface_size),
+    ];
+    let controller = controller.into_iter().flatten().map(|range| (range, "the interrupt controller"));
+    controller.chain(uart.map(|range| (range, "the UART")))
+}
 
 /// The guest's banks, in the order in which they stand in its device tree; `None` if its memory has no place
 /// there (reported).

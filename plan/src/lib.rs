@@ -10,11 +10,12 @@
 //! it lies, and `budget` what that costs. `account` puts the plan into the words that boot says.
 //!
 //! # How much memory a reading takes
-//! All lists are bounded: 256 RAM banks, 256 reserved ranges, 256 ranges of static memory, 128 processors,
+//! All lists are bounded: 256 RAM banks, 256 reserved ranges, 128 processors,
 //! 1023 domains, 64 refusals and 64 warnings of less than 1 KiB each; a tree is at most 2 MiB with 16,384 nodes.
 //! What grows with the domains is counted against [`Sizes::boot_heap`] before it is taken: 4 KiB for each
-//! domain, 128 bytes for each range of static memory, 384 and its path for each end of a static event channel, an upper bound of each guest's tree, twice that
-//! of one that is larger than those before, or three times that of dom0's, which is about the host's, with 64 KiB for the host's devices. A tree
+//! domain, 512 bytes for each range of static memory, 384 and its path for each end of a static event channel, 768 and its path twice for each use
+//! of shared memory, 256 for each range of `xen,static-heap`, an upper bound of each guest's tree, twice that of one that is larger than those before,
+//! or three times that of dom0's, which is about the host's, with 64 KiB for the host's devices. A tree
 //! that would take more is refused. Beside this, 512 KiB cover everything else, the window of the unpacker included.
 
 #![no_std]
@@ -57,8 +58,11 @@ mod placement;
 mod pv;
 mod range;
 mod report;
+mod settle;
 mod shape;
+mod shared_memory;
 pub mod stage2;
+mod static_heap;
 mod tables;
 mod text;
 

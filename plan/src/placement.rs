@@ -58,11 +58,11 @@ pub(crate) struct NoRoom {
     pub(crate) left: u64,
 }
 
-/// Takes a heap of `bytes` out of `open`.
-pub(crate) fn take_heap(open: &mut RangeSet, bytes: u64) -> Option<Range> {
+/// Takes a heap of `bytes` out of `open`, with a base that is a multiple of `align`.
+pub(crate) fn take_heap(open: &mut RangeSet, bytes: u64, align: u64) -> Option<Range> {
     let mut best: Option<(u64, Range)> = None;
     for range in open.iter() {
-        let Some(base) = align_up(range.base, BLOCK_2_MIB) else { continue };
+        let Some(base) = align_up(range.base, align) else { continue };
         let Some(heap) = Range::new(base, bytes).filter(|heap| range.contains(heap)) else { continue };
         if best.is_none_or(|(size, _)| range.size < size) {
             best = Some((range.size, heap));

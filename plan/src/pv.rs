@@ -7,7 +7,7 @@ use crate::board::Surveyed;
 use crate::domains::Wanted;
 use crate::layout::{BANK_0, BANK_1};
 use crate::range::{BLOCK_2_MIB, FRAME_BYTES, RangeSet, align_down};
-use crate::shape::{GicRegions, Layout, Pv, Range};
+use crate::shape::{GicRegions, Layout, Pv, Range, Share};
 
 /// Where a guest puts its grant table.
 const GRANT_WINDOW: Range = Range { base: 0x3800_0000, size: 0x100_0000 };
@@ -40,14 +40,14 @@ impl Interface {
 /// What a guest that wants it is told; guest addresses end at `reach`, if extended regions are wanted at all.
 pub(crate) fn interface(
     wanted: &Wanted<'_>,
-    (banks, layout): (&[Range], &Layout),
+    (banks, layout, shared): (&[Range], &Layout, &[Share]),
     image: Range,
     reach: Option<u64>,
 ) -> Option<Interface> {
     let enhanced = wanted.enhanced?;
     // A direct map has the host's RAM around it: what is no RAM there may be a device, so nothing is said.
     let extended = match reach.filter(|_| !wanted.direct_map) {
-        Some(reach) => beyond_ram(banks, reach),
+        Some(reach) => beyond_ram(banks, shared, reach),
         None => Vec::new(),
     };
     Some(Interface {
@@ -78,7 +78,7 @@ pub(crate) fn in_image(image: Range) -> Range {
 
 /// What dom0 is told: its extended regions are the host's RAM that it was not given, at its own address.
 pub(crate) fn of_dom0(
-    (surveyed, banks): (&Surveyed, &[Range]),
+    (surveyed, banks, shared): (&Surveyed, &[Range], &[Share]),
     mmio: &RangeSet,
     image: Range,
     reach: Option<u64>,
@@ -93,6 +93,7 @@ pub(crate) fn of_dom0(
     taken.for_each(|range| rest.remove(*range));
     rest.remove(image.outward(BLOCK_2_MIB));
     rest.remove(grant_window);
+    shared.iter().filter_map(guest_range).for_each(|range| rest.remove(range));
     let board = &surveyed.board;
     let [secure, physical] = board.physical_timers;
     let busy = [secure, physical, board.virtual_timer, board.hypervisor_timer, maintenance(&board.gic)];
@@ -113,15 +114,21 @@ const fn maintenance(gic: &GicRegions) -> u32 {
     }
 }
 
-/// What is left of the places for RAM, up to the end of guest addresses.
-fn beyond_ram(banks: &[Range], reach: u64) -> Vec<Range> {
-    let mut extended = Vec::with_capacity(2);
+/// Where a domain sees what it shares.
+fn guest_range(share: &Share) -> Option<Range> {
+    Range::new(share.memory.guest, share.memory.size)
+}
+
+/// What RAM and shared memory leave of the places for RAM, up to the end of guest addresses.
+fn beyond_ram(banks: &[Range], shared: &[Share], reach: u64) -> Vec<Range> {
+    let mut rest = RangeSet::new();
     for place in [BANK_0, BANK_1] {
         let ram = banks.iter().filter(|bank| place.contains(bank)).map(Range::end).max();
-        let rest = Range::between(ram.unwrap_or(place.base), place.end().min(reach));
-        extended.extend(rest.and_then(worth));
+        let left = Range::between(ram.unwrap_or(place.base), place.end().min(reach));
+        left.into_iter().for_each(|range| rest.insert(range));
     }
-    extended
+    shared.iter().filter_map(guest_range).for_each(|range| rest.remove(range));
+    rest.iter().copied().filter_map(worth).collect()
 }
 
 /// The whole 2 MiB of a range, if they are large enough for an extended region.

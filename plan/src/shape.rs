@@ -23,13 +23,18 @@ pub struct Plan {
     pub board: Board,
     /// What the hypervisor's command line asked for.
     pub options: Options,
-    /// Memory that the hypervisor keeps for itself, beside its image: one range, 2 MiB aligned.
+    /// Memory that the hypervisor keeps for itself, beside its image: one range, 2 MiB aligned, or 64 KiB with
+    /// `static_heap`.
     pub heap: Range,
+    /// `xen,static-heap`: only in these ranges lies what has no place of its owner's choice. Empty: in all of RAM.
+    pub static_heap: Vec<Range>,
     /// The domains: dom0 first, if there is one, then the others in device-tree order. `Domain::id` is the index
     /// if the first is dom0, else the index plus 1.
     pub domains: Vec<Domain>,
     /// Event channels that are there before any guest runs.
     pub channels: Vec<Channel>,
+    /// Memory that domains share (`xen,domain-shared-memory-v1`).
+    pub shared: Vec<SharedRegion>,
     /// What is legal but surely not meant (an unknown option, for example).
     pub warnings: Vec<Warning>,
     /// How the hypervisor's memory is spent, line by line.
@@ -38,8 +43,10 @@ pub struct Plan {
     /// construction (`boot_only`). Sorted.
     pub free: Vec<Range>,
     /// RAM that holds modules and the host's device tree, in whole frames: needed until the domains are
-    /// constructed, then free. Sorted.
+    /// constructed, then free, or nobody's with `static_heap`. Sorted.
     pub boot_only: Vec<Range>,
+    /// RAM outside of `static_heap` that is nobody's. Sorted.
+    pub idle: Vec<Range>,
     /// Bits of a guest address: 32 to 40. With 40, stage 2 starts with two concatenated level 1 tables.
     pub ipa_bits: u8,
 }
@@ -183,11 +190,15 @@ pub struct Domain {
     pub vpl011: bool,
     /// `direct-map` is there: every bank has `guest == host`.
     pub direct_map: bool,
+    /// Its RAM is memory of the host that its owner has chosen (`xen,static-mem`), and so nobody else's, ever.
+    pub is_static: bool,
     /// Number of shared peripheral interrupts of its interrupt controller: a multiple of 32, at most 960.
     pub spis: u16,
     /// RAM, in guest order. Several entries may follow one another in guest space (a guest bank made of
     /// several host ranges).
     pub memory: Vec<GuestMemory>,
+    /// What it sees of [`Plan::shared`], in guest order.
+    pub shared: Vec<Share>,
     /// Where the guest sees its interrupt controller and UART.
     pub layout: Layout,
     /// The kernel image and where it goes.
@@ -243,6 +254,28 @@ pub struct Pv {
     pub event_interrupt: u32,
     /// Host frames for the pages that the hypervisor and the guest share: `Sizes::shared_pages` of them.
     pub pages: Range,
+}
+
+/// Memory that several domains see from their first instruction on. It is never anybody else's.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct SharedRegion {
+    /// `xen,shm-id`: its name for the owner, and for guests in their trees.
+    pub id: String,
+    /// Where it lies.
+    pub host: Range,
+    /// The domain whose RAM it counts as, as its index in `Plan::domains`; `None` for memory of no domain's.
+    pub owner: Option<usize>,
+}
+
+/// A domain's view of a [`SharedRegion`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Share {
+    /// Which one, as its index in `Plan::shared`.
+    pub region: usize,
+    /// Where the domain sees it.
+    pub memory: GuestMemory,
+    /// The domain is its owner.
+    pub is_owner: bool,
 }
 
 /// A static event channel (`xen,evtchn-v1`): two ports that are bound to each other.

@@ -1,8 +1,8 @@
 //! How many stage 2 tables each domain is given.
 //!
-//! A plain domain's map never changes, so it gets exactly the tables that [`stage2`] counts. A domain with PV
-//! interfaces changes its map while it runs, and may do so only with tables of its own, so that no domain can
-//! take another's. It therefore gets a reserve:
+//! A domain changes its map with tables of its own only, so that no domain can take another's. A plain domain's
+//! map stays as it is, so it gets the tables that [`stage2`] counts; where dom0 may destroy it also the
+//! [`LAST_TABLES`] with which it is taken apart then. A domain with PV interfaces changes its map while it runs, so it gets a reserve:
 //!
 //! - as many tables as it takes to map all of its RAM in single pages, since it may give up any of them;
 //! - tables for its grant window, in single pages;
@@ -10,8 +10,16 @@
 //! - [`LOOSE_TABLES`] for the pages that a toolstack puts beside its RAM, and the upper tables on their way.
 //!
 //! dom0 serves all others and maps their pages all the time: it gets [`CONTROL_TABLES`] in place of the last two.
+//!
+//! Where the owner says how large the pool is (`xen,domain-p2m-mem-mb`), it has all that, if that is enough for the
+//! map as it is at boot.
 
-use crate::range::FRAME_BYTES;
+use alloc::format;
+
+use crate::domains::Wanted;
+use crate::domains::properties::POOL;
+use crate::range::{Bytes, FRAME_BYTES};
+use crate::report::Report;
 use crate::shape::{GuestMemory, Range};
 use crate::stage2::{self, Mapping};
 
@@ -23,6 +31,8 @@ const FOREIGN_TABLES: u32 = 32;
 /// Tables for single pages at fixed places, such as the xenstore page.
 const LOOSE_TABLES: u32 = 4;
 
+/// Tables that taking a map apart needs at a time: a block of 1 GiB, then one of 2 MiB in it.
+const LAST_TABLES: u32 = 2;
 /// Tables for what dom0 maps of others: 512 MiB at scattered places.
 const CONTROL_TABLES: u32 = 256;
 
@@ -37,6 +47,10 @@ pub(crate) struct Map<'a> {
     pub(crate) grant_window: Option<Range>,
     /// The host's registers that dom0 sees at their own addresses.
     pub(crate) hardware: Option<&'a [Range]>,
+    /// Somebody may destroy the domain.
+    pub(crate) mortal: bool,
+    /// Tables that the owner wants it to have in all.
+    pub(crate) pool: Option<u32>,
 }
 
 /// Table frames of a domain.
@@ -69,7 +83,10 @@ pub(crate) fn count(map: &Map<'_>) -> Tables {
         Some(_) => CONTROL_TABLES,
         None => FOREIGN_TABLES.saturating_add(LOOSE_TABLES),
     };
-    let spare = map.grant_window.map_or(0, |window| {
+    if let Some(pool) = map.pool {
+        return Tables { boot, spare: pool.saturating_sub(boot) };
+    }
+    let spare = map.grant_window.map_or(if map.mortal { LAST_TABLES } else { 0 }, |window| {
         let window = Mapping { guest: window.base, host: window.base, size: window.size, pages_only: true };
         let beside = merged(devices.clone(), core::iter::once(window));
         let split = stage2::table_frames(map.ipa_bits, merged(ram(map.memory, true), beside));
@@ -99,6 +116,21 @@ fn merged(
         (Some(_), _) => left.next(),
         (None, _) => right.next(),
     })
+}
+
+/// A pool that the owner wants must hold the map as it is at boot.
+pub(crate) fn check_pool(wanted: &Wanted<'_>, tables: Tables, report: &mut Report) {
+    let Some(mib) = wanted.pool_mib.filter(|mib| of_pool(*mib) < tables.boot) else { return };
+    let needed = u64::from(tables.boot).saturating_mul(FRAME_BYTES);
+    let least = tables.boot.div_ceil(256);
+    let reason = format!("is {mib}, but the domain's map takes {} at boot", Bytes(needed));
+    let hint = format!("{POOL} = <{least}>; or more, for changes while it runs");
+    report.refuse(&wanted.path, POOL, reason, &hint);
+}
+
+/// Tables in a pool of so many MiB.
+pub(crate) fn of_pool(mib: u32) -> u32 {
+    mib.saturating_mul(256)
 }
 
 /// Bytes of so many table frames.

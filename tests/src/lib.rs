@@ -27,6 +27,7 @@ pub mod refusals;
 pub mod runner;
 pub mod services;
 pub mod speed;
+pub mod statics;
 pub mod wrong;
 
 /// What every scenario starts from.
@@ -116,6 +117,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(console::scenarios());
     scenarios.extend(dom0_scenarios());
     scenarios.extend(hammer::scenarios());
+    scenarios.extend(statics::scenarios());
     scenarios.extend(speed::scenarios());
     scenarios
 }

@@ -122,6 +122,8 @@ fn commands(setup: &Setup) -> Result<()> {
     ensure!(lines > 20, "xl dmesg has {lines} lines of the hypervisor and the guests");
     let minor = dom0.ask("xenhypfs cat /buildinfo/version/minor && xenhypfs tree")?;
     ensure!(minor.starts_with("17") && minor.contains("sched-gran"), "xenhypfs says: {minor}");
+    let refused = dom0.ask("xenhypfs cat /heap/refused")?;
+    ensure!(refused.trim() == "0", "the sealed heap has refused {refused} requests");
     pausing(&mut dom0)?;
     destroying(&mut dom0)
 }

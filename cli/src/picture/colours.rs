@@ -84,6 +84,7 @@ pub(crate) fn memory(svg: &mut Svg, place: Area, purpose: Use, id: Option<u16>) 
             domain(svg, place, id.unwrap_or(0), EDGE);
             svg.rect(place, "url(#back)", "");
         }
+        Use::SharedMemory => svg.rect(place, "#f3dcef", EDGE),
         Use::DeviceTree | Use::Module => {
             svg.rect(place, "#f4f1ea", EDGE);
             svg.rect(place, "url(#grain)", "");

@@ -144,6 +144,7 @@ fn draw_row(svg: &mut Svg, domain: &Guest, row: &Row<'_>, (x, top): (f64, f64)) 
     let area = Area { x: x + COLUMN.0, y: top, width: COLUMN.1, height: row.height() };
     match row.kind {
         PlaceKind::Ram => colours::memory(svg, area, Use::Ram, Some(domain.id)),
+        PlaceKind::SharedMemory => colours::memory(svg, area, Use::SharedMemory, None),
         PlaceKind::HostDevice => svg.rect(area, "#d9e2ec", INK),
         PlaceKind::GrantWindow | PlaceKind::Extended => {
             svg.rect(area, "#ffffff", INK);

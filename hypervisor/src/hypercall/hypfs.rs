@@ -22,6 +22,8 @@ enum Content {
     Folder(&'static [Entry]),
     Text(&'static [u8]),
     Number(u32),
+    /// How often the hypervisor's sealed heap has refused memory.
+    Refused,
 }
 
 /// A file or a folder.
@@ -37,6 +39,7 @@ const fn entry(name: &'static str, content: Content) -> Entry {
 
 const ROOT: Content = Content::Folder(&[
     entry("buildinfo", Content::Folder(BUILD)),
+    entry("heap", Content::Folder(&[entry("refused", Content::Refused)])),
     entry("cpupool", Content::Folder(&[entry("0", Content::Folder(POOL))])),
 ]);
 const BUILD: &[Entry] = &[
@@ -114,7 +117,13 @@ fn find<M: Machine>(
         let found = entries.iter().find(|entry| entry.name.as_bytes() == name).ok_or(Errno::NoEnt)?;
         content = found.content;
     }
-    Ok(content)
+    Ok(match content {
+        Content::Refused => {
+            let count = hypervisor.machine.refused_allocations();
+            Content::Number(u32::try_from(count).unwrap_or(u32::MAX))
+        }
+        content => content,
+    })
 }
 
 /// What an entry says of itself.
@@ -122,7 +131,7 @@ fn describe(content: Content) -> HypfsDirentry {
     let kind = match content {
         Content::Folder(_) => XEN_HYPFS_TYPE_DIR,
         Content::Text(_) => XEN_HYPFS_TYPE_STRING,
-        Content::Number(_) => XEN_HYPFS_TYPE_UINT,
+        Content::Number(_) | Content::Refused => XEN_HYPFS_TYPE_UINT,
     };
     let mut bytes = [0; LARGEST];
     let length = u32::try_from(fill(content, &mut bytes)).unwrap_or(0);
@@ -148,6 +157,8 @@ fn fill(content: Content, into: &mut [u8; LARGEST]) -> usize {
             number.store(into);
             size_of::<u32>()
         }
+        // Its number is in its place when somebody reads it.
+        Content::Refused => size_of::<u32>(),
         Content::Folder(entries) => {
             let mut rest = &mut into[..];
             let mut length = 0_usize;

@@ -98,6 +98,9 @@ fn the_switch_character_typed_three_times_moves_the_focus_round() {
         assert_eq!(typed(&[CONTROL_A; 3]), format!("\r\n(XEN) *** Serial input to Xenite {how}\r\n"));
         assert!(typed(b"h").contains("(XEN)   q  the domains and their vCPUs\r\n"));
         assert!(typed(b"q").contains("d2: 1 vCPUs\r\n"));
+        let memory = typed(b"m");
+        assert!(memory.contains("(XEN) heap: sealed, 0 requests refused since\r\n"), "{memory}");
+        assert!(memory.contains("(XEN) d2: has 2048 of 2048 frames\r\n"), "{memory}");
         assert!(typed(&[CONTROL_A; 3]).contains("Serial input to DOM1"));
     }
 }

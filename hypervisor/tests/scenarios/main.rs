@@ -20,6 +20,7 @@ mod races;
 mod random;
 mod recorded;
 mod scheduling;
+mod shared_memory;
 mod threads;
 mod timers;
 mod toolstack;

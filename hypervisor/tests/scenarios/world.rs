@@ -75,11 +75,27 @@ pub(crate) struct Wish {
     pub(crate) pv: bool,
     /// Ends of static event channels: port, own phandle, the peer's.
     pub(crate) ends: Vec<[u32; 3]>,
+    /// Memory that it shares: name, role (if any), host address, guest address, size.
+    pub(crate) shares: Vec<(&'static str, Option<&'static str>, [u64; 3])>,
+    /// Its memory's place in the host.
+    pub(crate) static_memory: Vec<Range>,
+    /// MiB of its pool of stage 2 tables.
+    pub(crate) pool_mib: Option<u32>,
 }
 
 impl Wish {
     pub(crate) fn new(vcpus: u32) -> Self {
-        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false, ends: Vec::new() }
+        Wish {
+            vcpus,
+            uart: true,
+            ramdisk: false,
+            memory: 8 * MIB,
+            pv: false,
+            ends: Vec::new(),
+            shares: Vec::new(),
+            static_memory: Vec::new(),
+            pool_mib: None,
+        }
     }
 }
 
@@ -94,6 +110,8 @@ pub(crate) struct Setup {
     /// vCPUs of dom0, if there is one.
     pub(crate) control: Option<u32>,
     pub(crate) seed: u64,
+    /// The only memory for what has no place of its own.
+    pub(crate) static_heap: Option<Range>,
 }
 
 impl Setup {
@@ -107,6 +125,7 @@ impl Setup {
             domains: vcpus.iter().map(|vcpus| Wish::new(*vcpus)).collect(),
             control: None,
             seed: 1,
+            static_heap: None,
         }
     }
 
@@ -174,6 +193,9 @@ impl Setup {
             tree.property_u32("#address-cells", 2);
             tree.property_u32("#size-cells", 2);
             write_kernel(&mut tree);
+        }
+        if let Some(range) = self.static_heap {
+            tree.property_u64s("xen,static-heap", &[range.base, range.size]);
         }
         for (number, domain) in self.domains.iter().enumerate() {
             write_domain(&mut tree, number, domain, self.control.is_some());
@@ -285,6 +307,14 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish, xenstore: bool)
     if domain.uart {
         tree.property_empty("vpl011");
     }
+    if !domain.static_memory.is_empty() {
+        let ranges = domain.static_memory.iter();
+        let numbers: Vec<u64> = ranges.flat_map(|range| [range.base, range.size]).collect();
+        tree.property_u64s("xen,static-mem", &numbers);
+    }
+    if let Some(mib) = domain.pool_mib {
+        tree.property_u32("xen,domain-p2m-mem-mb", mib);
+    }
     write_kernel(tree);
     if domain.ramdisk {
         tree.begin("ramdisk");
@@ -297,6 +327,16 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish, xenstore: bool)
         tree.property_text("compatible", "xen,evtchn-v1");
         tree.property_u32("phandle", *own);
         tree.property_cells("xen,evtchn", &[*port, *peer]);
+        tree.end();
+    }
+    for (id, role, place) in &domain.shares {
+        tree.begin(&format!("shm@{:x}", place[1]));
+        tree.property_text("compatible", "xen,domain-shared-memory-v1");
+        tree.property_text("xen,shm-id", id);
+        tree.property_u64s("xen,shared-mem", place);
+        if let Some(role) = role {
+            tree.property_text("role", role);
+        }
         tree.end();
     }
     tree.end();

@@ -12,9 +12,9 @@ use super::device::Registers;
 use super::gic::{Gic, KICK, SPURIOUS};
 use super::system::{barrier, counter, read, wait_for_interrupt, write};
 use super::uart::Uart;
-use super::{fault, firmware, foreign, memory, processor, secondary, system, translation};
+use super::{fault, firmware, foreign, heap, memory, processor, secondary, system, translation};
 use crate::contract::{CacheAct, Construction, CpuIndex, Hidden, Interrupt, Machine, Showing, Ticks, Word};
-use crate::frames::{Block, FrameRange, FrameTable, GuestFrame};
+use crate::frames::{Block, FrameRange, FrameTable, GuestFrame, NO_DOMAIN};
 use crate::lock::{Lock, Rank};
 use crate::stage2::{Kind, MapError, Stage2};
 
@@ -377,6 +377,10 @@ impl Machine for Board {
         foreign::maintain(frame, offset, bytes, act)
     }
 
+    fn refused_allocations(&self) -> u64 {
+        heap::allocations()
+    }
+
     fn console_write(&self, bytes: &[u8]) -> usize {
         // Once the hypervisor has ended the wire belongs to whoever tells so.
         if fault::ended() {
@@ -441,6 +445,17 @@ impl Construction for Board {
         barrier!("dsb ishst");
         barrier!("isb");
         Ok(())
+    }
+
+    fn map_shared(&self, map: &mut GuestMap, ipa: u64, frames: Range) -> Result<(), MapError> {
+        map.tables.get_mut().map_shared(self.frames, ipa, frames)?;
+        barrier!("dsb ishst");
+        barrier!("isb");
+        Ok(())
+    }
+
+    fn set_aside(&self, frames: FrameRange) {
+        self.frames.adopt(&frames, NO_DOMAIN);
     }
 
     fn map_device(&self, map: &mut GuestMap, registers: Range) -> Result<(), MapError> {

@@ -34,7 +34,9 @@ const OWNER_SHIFT: u32 = 20;
 /// Owner of a frame that nobody owns.
 const NOBODY: u32 = 0;
 /// Owners are fewer than this.
-pub const MOST_OWNERS: u32 = 0xffe;
+pub const MOST_OWNERS: u32 = 0xffd;
+/// The owner of frames that are no domain's and still not free.
+pub const NO_DOMAIN: OwnerIndex = 0xffd;
 
 /// RAM that lies together.
 #[derive(Clone, Copy, Debug)]
@@ -217,6 +219,15 @@ impl FrameTable {
             (1..MOST).contains(&count_of(value)).then(|| value.wrapping_add(1))
         });
         counted.ok().map(|_| GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
+    }
+
+    /// One more count of each frame of a range, which is the caller's to keep; false where one of them is nobody's.
+    /// Those before it have been counted then.
+    pub(crate) fn hold_all(&'static self, range: Range) -> bool {
+        (0..range.size / FRAME_SIZE).all(|number| {
+            let frame = self.hold(range.base.wrapping_add(number.wrapping_mul(FRAME_SIZE)));
+            frame.map(GuestFrame::into_map).is_some()
+        })
     }
 
     /// The handle that a shelf has of a frame, by [`GuestFrame::number_in`]; `None` for the number 0. Each

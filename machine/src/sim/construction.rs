@@ -7,7 +7,7 @@ use plan::{DeviceInterrupt, Range};
 
 use super::{GuestMap, Sim};
 use crate::contract::Construction;
-use crate::frames::{FrameRange, GuestFrame};
+use crate::frames::{FrameRange, GuestFrame, NO_DOMAIN};
 use crate::lock::{Lock, Rank};
 use crate::stage2::{MapError, Stage2};
 
@@ -23,6 +23,14 @@ impl Construction for Sim {
     fn map(&self, map: &mut GuestMap, ipa: u64, frames: FrameRange) -> Result<(), MapError> {
         self.frames.adopt(&frames, map.domain);
         map.tables.lock().map(ipa, frames)
+    }
+
+    fn map_shared(&self, map: &mut GuestMap, ipa: u64, frames: Range) -> Result<(), MapError> {
+        map.tables.lock().map_shared(self.frames, ipa, frames)
+    }
+
+    fn set_aside(&self, frames: FrameRange) {
+        self.frames.adopt(&frames, NO_DOMAIN);
     }
 
     fn map_device(&self, map: &mut GuestMap, registers: Range) -> Result<(), MapError> {

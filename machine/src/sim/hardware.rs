@@ -226,6 +226,10 @@ impl Machine for Sim {
         self.processor(cpu).kicked = true;
     }
 
+    fn refused_allocations(&self) -> u64 {
+        self.refused.load(Ordering::SeqCst)
+    }
+
     fn console_write(&self, bytes: &[u8]) -> usize {
         self.wire.lock().expect("the wire").send(bytes)
     }

@@ -138,6 +138,7 @@ impl<'a> Dom0<'a> {
             is_dom0: true,
             enhanced: Some(Enhanced { xenstore: true }),
             static_memory: banks,
+            pool_mib: None,
             kernel: self.kernel,
             ramdisk: self.ramdisk,
         }

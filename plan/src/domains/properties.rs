@@ -5,17 +5,16 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{Enhanced, LATER, MOST_SPIS, MOST_VCPUS};
-use crate::board::MOST_BANKS;
 use crate::fdt::{Cells, Node};
 use crate::range::{BLOCK_2_MIB, Bytes, FRAME_BYTES, is_aligned};
 use crate::report::{Report, quoted};
 use crate::shape::Range;
 
 /// Properties that belong to features to come.
-const LATER_PROPERTIES: [&str; 3] = ["domain-cpupool", "xen,domain-p2m-mem-mb", "xsm-policy"];
+const LATER_PROPERTIES: [&str; 2] = ["domain-cpupool", "xsm-policy"];
 
 /// Properties that are read, here or elsewhere.
-const KNOWN: [&str; 12] = [
+const KNOWN: [&str; 13] = [
     "compatible",
     "memory",
     "cpus",
@@ -26,9 +25,15 @@ const KNOWN: [&str; 12] = [
     "direct-map",
     "xen,static-mem",
     "xen,enhanced",
+    POOL,
     "phandle",
     "linux,phandle",
 ];
+
+/// The property that says which host memory a domain's RAM is.
+pub(crate) const STATIC_MEMORY: &str = "xen,static-mem";
+/// The property that says how large a domain's pool of stage 2 tables is.
+pub(crate) const POOL: &str = "xen,domain-p2m-mem-mb";
 
 /// Looks for what is not supported and what is not known.
 pub(super) fn check_names(node: &Node<'_>, path: &str, report: &mut Report) {
@@ -95,6 +100,17 @@ pub(super) fn spis(node: &Node<'_>, path: &str, report: &mut Report) -> Option<O
     count.map(Some)
 }
 
+/// `xen,domain-p2m-mem-mb`; the inner `None` where it is not there.
+pub(super) fn pool_mib(node: &Node<'_>, path: &str, report: &mut Report) -> Option<Option<u32>> {
+    let Some(property) = node.property(POOL) else { return Some(None) };
+    let mib = property.u32();
+    if mib.is_none() {
+        let reason = format!("has {} bytes, not the 4 of one cell", property.value.len());
+        report.refuse(path, POOL, reason, "xen,domain-p2m-mem-mb = <1>; MiB for the domain's stage 2 tables");
+    }
+    mib.map(Some)
+}
+
 /// `xen,enhanced`; the inner `None` where it is not there or says no.
 pub(super) fn enhanced(
     node: &Node<'_>,
@@ -130,7 +146,7 @@ pub(super) fn static_memory(
     cells: Cells,
     report: &mut Report,
 ) -> Option<Vec<Range>> {
-    const NAME: &str = "xen,static-mem";
+    const NAME: &str = STATIC_MEMORY;
     let Some(property) = node.property(NAME) else { return Some(Vec::new()) };
     let entries = property.reg(cells).filter(|_| !property.value.is_empty());
     let Some(entries) = entries else {
@@ -145,10 +161,6 @@ pub(super) fn static_memory(
     };
     let mut ranges = Vec::new();
     for (base, size) in entries {
-        if ranges.len() >= MOST_BANKS {
-            report.refuse(path, NAME, format!("has more than {MOST_BANKS} ranges"), "merge neighbours");
-            return None;
-        }
         let range = Range::new(base, size)
             .filter(|range| is_aligned(range.base, FRAME_BYTES) && is_aligned(range.size, FRAME_BYTES));
         let Some(range) = range else {

@@ -44,6 +44,8 @@ fn no_tree_is_larger_than_its_bound() {
         let interface = Interface { xenstore: true, grant_window: range, extended, event_interrupt: 31 };
         let bootargs = &text[..bootargs];
         let guest = Guest {
+            shared: &[],
+            regions: &[],
             board: &board,
             bootargs,
             vcpus,

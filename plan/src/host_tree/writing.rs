@@ -8,7 +8,7 @@ use alloc::vec::Vec;
 use super::resources::Resources;
 use super::{Fate, Host, Visit, Visits, is_passed_through};
 use crate::fdt::{Node, Trail, Writer};
-use crate::guest_tree::{self, Guest};
+use crate::guest_tree::{self, Guest, Wiring};
 use crate::range::RangeSet;
 use crate::shape::GicRegions;
 
@@ -37,12 +37,11 @@ pub(crate) fn write(host: Host<'_, '_>, guest: &Guest<'_>, resources: &Resources
     let mut visits = Visits::new(host);
     // Nodes that are open: a visit at a depth ends all from that depth on.
     let mut open: usize = 0;
+    // The host's `/reserved-memory` is open and takes what dom0 shares with others; or it has.
+    let (mut reserves, mut shared) = (None, guest.shared.is_empty());
     let mut has_timer = false;
     while let Some(visit) = visits.advance() {
-        while open > visit.depth {
-            tree.end();
-            open = open.saturating_sub(1);
-        }
+        close(&mut tree, (&mut open, visit.depth), (&mut reserves, &mut shared), guest);
         match visit.fate {
             Fate::Controller => controller(&mut tree, host, (&visit.node, &visits.trail), resources),
             Fate::Timer if has_timer => {}
@@ -56,6 +55,9 @@ pub(crate) fn write(host: Host<'_, '_>, guest: &Guest<'_>, resources: &Resources
             Fate::Keep | Fate::Chosen => {
                 tree.begin(visit.node.name());
                 properties(&mut tree, host, &visit);
+                if visit.depth == 1 && visit.node.name() == "reserved-memory" {
+                    reserves = Some(Wiring { cells: visit.node.cells(host.wiring().cells), ..host.wiring() });
+                }
                 if visit.fate == Fate::Chosen {
                     guest_tree::chosen_properties(&mut tree, guest, guest.images.ramdisk.is_some());
                 }
@@ -64,12 +66,33 @@ pub(crate) fn write(host: Host<'_, '_>, guest: &Guest<'_>, resources: &Resources
             Fate::Drop => {}
         }
     }
-    while open > 1 {
-        tree.end();
-        open = open.saturating_sub(1);
-    }
+    close(&mut tree, (&mut open, 1), (&mut reserves, &mut shared), guest);
     machine(&mut tree, host, guest, &resources.reserved);
+    if !shared {
+        guest_tree::reserved_memory(&mut tree, &host.wiring(), guest);
+    }
     tree.finish()
+}
+
+/// Ends the open nodes from `depth` on. What dom0 shares with others goes into the host's `/reserved-memory`, if there
+/// is one.
+fn close(
+    tree: &mut Writer,
+    (open, depth): (&mut usize, usize),
+    (reserves, shared): (&mut Option<Wiring>, &mut bool),
+    guest: &Guest<'_>,
+) {
+    while *open > depth {
+        if *open == 2
+            && let Some(wiring) = reserves.take()
+            && !*shared
+        {
+            guest_tree::shared_memory(tree, &wiring, guest);
+            *shared = true;
+        }
+        tree.end();
+        *open = open.saturating_sub(1);
+    }
 }
 
 /// What describes the virtual machine.

@@ -22,10 +22,10 @@ fn hosts(set: &mut RangeSet, size: u64) -> Option<Vec<(u64, u64)>> {
 #[test]
 fn the_heap_takes_the_smallest_hole_that_holds_it() {
     let mut set = open(&[(0x4000_0000, 2 * MIB), (0x5010_0000, 2 * MIB), (0x6000_0000, GIB)]);
-    assert_eq!(take_heap(&mut set, 2 * MIB), Some(Range { base: 0x4000_0000, size: 2 * MIB }));
-    assert_eq!(take_heap(&mut set, MIB), Some(Range { base: 0x5020_0000, size: MIB }));
-    assert_eq!(take_heap(&mut set, MIB), Some(Range { base: 0x6000_0000, size: MIB }));
-    assert_eq!(take_heap(&mut set, GIB), None);
+    assert_eq!(take_heap(&mut set, 2 * MIB, BLOCK_2_MIB), Some(Range { base: 0x4000_0000, size: 2 * MIB }));
+    assert_eq!(take_heap(&mut set, MIB, BLOCK_2_MIB), Some(Range { base: 0x5020_0000, size: MIB }));
+    assert_eq!(take_heap(&mut set, MIB, BLOCK_2_MIB), Some(Range { base: 0x6000_0000, size: MIB }));
+    assert_eq!(take_heap(&mut set, GIB, BLOCK_2_MIB), None);
 }
 
 #[test]

@@ -10,14 +10,43 @@ fn piece(guest: u64, host: u64, size: u64) -> GuestMemory {
     GuestMemory { guest, host, size }
 }
 
+fn plain(memory: &[GuestMemory]) -> Map<'_> {
+    Map {
+        ipa_bits: 40,
+        memory,
+        interface: None,
+        grant_window: None,
+        hardware: None,
+        mortal: false,
+        pool: None,
+    }
+}
+
 fn count_of(memory: &[GuestMemory], grant_window: Option<Range>) -> Tables {
-    count(&Map { ipa_bits: 40, memory, interface: None, grant_window, hardware: None })
+    count(&Map { grant_window, ..plain(memory) })
 }
 
 #[test]
 fn a_plain_domain_has_no_spare_tables() {
     let memory = [piece(0x4000_0000, 0x8000_0000, 8 * BLOCK_2_MIB)];
     assert_eq!(count_of(&memory, None), Tables { boot: 3, spare: 0 });
+}
+
+#[test]
+fn a_plain_domain_that_may_be_destroyed_has_tables_for_its_end() {
+    let memory = [piece(0x4000_0000, 0x8000_0000, 8 * BLOCK_2_MIB)];
+    assert_eq!(count(&Map { mortal: true, ..plain(&memory) }), Tables { boot: 3, spare: 2 });
+}
+
+#[test]
+fn a_pool_that_the_owner_wants_has_as_many_tables_as_he_says() {
+    let memory = [piece(0x4000_0000, 0x8000_0000, 8 * BLOCK_2_MIB)];
+    for grant_window in [None, Some(WINDOW)] {
+        let map = Map { grant_window, pool: Some(of_pool(1)), ..plain(&memory) };
+        assert_eq!(count(&map), Tables { boot: 3, spare: 253 });
+    }
+    assert_eq!(count(&Map { pool: Some(1), ..plain(&memory) }), Tables { boot: 3, spare: 0 });
+    assert_eq!(of_pool(u32::MAX), u32::MAX);
 }
 
 #[test]
@@ -41,7 +70,7 @@ fn a_window_shares_tables_with_what_lies_beside_it() {
     let interface = Mapping { guest: 0x0300_2000, host: 0x0804_0000, size: 0x2000, pages_only: true };
     let memory = [piece(0x4000_0000, 0x8000_0000, BLOCK_2_MIB)];
     let (interface, grant_window) = (Some(interface), Some(WINDOW));
-    let map = Map { ipa_bits: 40, memory: &memory, interface, grant_window, hardware: None };
+    let map = Map { interface, grant_window, ..plain(&memory) };
     // The level 2 table of the first GiB is there for the interface already.
     assert_eq!(count(&map), Tables { boot: 5, spare: 1 + 8 + RESERVE });
     // A window above RAM.
@@ -54,13 +83,7 @@ fn registers_are_mapped_in_blocks_where_they_can_be() {
     let memory = [piece(0x8000_0000, 0x8000_0000, BLOCK_1_GIB)];
     let mmio = [Range { base: 0x900_0000, size: 0x1000 }, Range { base: 0x1000_0000, size: BLOCK_2_MIB }];
     let window = Range { base: 0x4020_0000, size: 0x4_0000 };
-    let map = Map {
-        ipa_bits: 40,
-        memory: &memory,
-        interface: None,
-        grant_window: Some(window),
-        hardware: Some(&mmio),
-    };
+    let map = Map { grant_window: Some(window), hardware: Some(&mmio), ..plain(&memory) };
     // Level 2 for the first GiB and level 3 for its one page; then RAM split, and the window's two.
     assert_eq!(count(&map), Tables { boot: 4, spare: 1 + 512 + 2 + CONTROL_TABLES });
 }

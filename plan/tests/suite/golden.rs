@@ -44,7 +44,7 @@ pub(crate) fn text_of(tree: &[u8]) -> String {
 }
 
 /// An observed tree without the nodes of features that are not there yet.
-fn observed(text: &str, without: &[&str]) -> String {
+pub(crate) fn observed(text: &str, without: &[&str]) -> String {
     let mut left = String::new();
     let mut skipping = false;
     for line in text.lines() {

@@ -10,4 +10,6 @@ mod placement;
 mod places;
 mod random;
 mod refusals;
+mod shared_memory;
+mod static_heap;
 mod world;

@@ -4,7 +4,9 @@
 use plan::{Plan, Range, RangeSet};
 use proptest::prelude::*;
 
-use crate::world::{Files, MIB, Node, RAM_BASE, SIZES, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node};
+use crate::world::{
+    Files, GIB, MIB, Node, RAM_BASE, SIZES, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node,
+};
 
 /// Every frame of RAM has exactly one owner.
 pub(crate) fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCaseError> {
@@ -34,8 +36,14 @@ pub(crate) fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCase
             check_pv(domain, pv)?;
         }
     }
+    for region in &plan.shared {
+        take(region.host, &region.id)?;
+    }
     for range in &plan.free {
         take(*range, "free")?;
+    }
+    for range in &plan.idle {
+        take(*range, "idle")?;
     }
     // What is left is reserved, all of it.
     plan.board.reserved.iter().for_each(|range| rest.remove(*range));
@@ -46,7 +54,9 @@ pub(crate) fn check_conserved(plan: &Plan, world: &World) -> Result<(), TestCase
 /// What is mapped at run time lies where nothing is at boot, and has tables.
 fn check_pv(domain: &plan::Domain, pv: &plan::Pv) -> Result<(), TestCaseError> {
     let mut taken = vec![pv.grant_window];
-    taken.extend(domain.memory.iter().map(|piece| Range { base: piece.guest, size: piece.size }));
+    let shared = domain.shared.iter().map(|share| &share.memory);
+    let seen = domain.memory.iter().chain(shared);
+    taken.extend(seen.map(|piece| Range { base: piece.guest, size: piece.size }));
     for region in &pv.extended {
         prop_assert!(plan::is_aligned(region.base | region.size, plan::BLOCK_2_MIB));
         prop_assert!(region.size >= 64 * MIB);
@@ -242,4 +252,37 @@ fn a_large_domain_is_placed_before_small_ones() {
     assert_eq!(plan.domains[1].table_frames, 2);
     // The small one takes the smallest hole that it fits in.
     assert!(plan.domains[0].memory[0].host < plan.domains[1].memory[0].host);
+}
+
+#[test]
+fn a_pool_is_as_large_as_the_owner_says_and_holds_the_map() {
+    let mut world = World::with_a_domain();
+    world.domain().set("xen,domain-p2m-mem-mb", &2_u32.to_be_bytes());
+    let plan = world.plan();
+    assert_eq!(plan.domains[0].table_frames, 512);
+    let tables =
+        |what: &str| plan.budget.iter().find(|line| line.what == what).map_or(0, |line| line.bytes / 4104);
+    assert_eq!(tables("stage 2 tables of domain 1"), 3);
+    assert_eq!(tables("spare stage 2 tables of domain 1"), 509);
+    // Pages at odd addresses take a table for each 2 MiB.
+    world.domain().set("memory", &(640_u64 << 10).to_be_bytes());
+    world.ram(&[(RAM_BASE, GIB), (2 * GIB, GIB)]);
+    world.domain().set("xen,static-mem", &[0x8000_1000_u64, 640 * MIB].map(u64::to_be_bytes).concat());
+    world.domain().set("xen,domain-p2m-mem-mb", &1_u32.to_be_bytes());
+    let text = world.refusals();
+    assert!(
+        text.contains("/chosen/domU1: xen,domain-p2m-mem-mb: is 1, but the domain's map takes 1292 KiB"),
+        "{text}"
+    );
+    assert!(text.contains("xen,domain-p2m-mem-mb = <2>; or more"), "{text}");
+    for (value, words) in [
+        (&[0; 4][..], "is 0, but the domain's map takes"),
+        (&[0; 8], "has 8 bytes, not the 4 of one cell"),
+        (&[0xff; 4], "no room for the hypervisor's heap"),
+    ] {
+        let mut world = World::with_a_domain();
+        world.domain().set("xen,domain-p2m-mem-mb", value);
+        let text = world.refusals();
+        assert!(text.contains(words), "{text}");
+    }
 }

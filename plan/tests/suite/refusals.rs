@@ -60,25 +60,10 @@ fn domain_properties_are_checked_one_by_one() {
 fn what_is_not_supported_yet_is_never_ignored() {
     check(&[
         (|world| world.domain().set("domain-cpupool", &[0; 4]), &["domain-cpupool", "not supported yet"]),
-        (
-            |world| world.domain().set("xen,domain-p2m-mem-mb", &[0; 4]),
-            &["xen,domain-p2m-mem-mb", "not supported yet"],
-        ),
         (|world| world.domain().set("xsm-policy", &[]), &["xsm-policy", "not supported yet"]),
-        (
-            |world| world.chosen().set("xen,static-heap", &[0; 16]),
-            &["/chosen: xen,static-heap", "not supported yet"],
-        ),
         (
             |world| world.chosen().children.push(Node::new("pool").texts("compatible", &["xen,cpupool"])),
             &["/chosen/pool", "xen,cpupool", "not supported yet"],
-        ),
-        (
-            |world| {
-                let node = Node::new("shm@0").texts("compatible", &["xen,domain-shared-memory-v1"]);
-                world.domain().children.push(node);
-            },
-            &["/chosen/domU1/shm@0", "xen,domain-shared-memory-v1", "not supported yet"],
         ),
         (
             |world| {
@@ -191,28 +176,37 @@ fn static_memory_is_checked() {
             },
             &["xen,static-mem", "overlaps reserved memory"],
         ),
-        (
-            |world| {
-                let spread: Vec<u64> =
-                    (0..257_u64).flat_map(|part| [0x6000_0000 + part * 0x2000, 0x1000]).collect();
-                statics(world, &spread);
-            },
-            &["xen,static-mem: has more than 256 ranges"],
-        ),
     ]);
 }
 
 #[test]
-fn static_ranges_are_limited_over_all_domains() {
-    let mut world = World::with_a_domain();
-    for number in 0..5_u64 {
-        let base = 0x6000_0000 + number * 0x100_0000;
-        let spread: Vec<u64> = (0..64).flat_map(|part| [base + part * 0x2000, 0x1000]).collect();
-        world.add(domain(&format!("domU{}", number + 2), 256, 1).numbers("xen,static-mem", &spread));
-    }
-    let refusals = world.refusals();
-    assert!(refusals.contains("/chosen/domU6: xen,static-mem: all domains together"), "{refusals}");
-    assert!(!refusals.contains("/chosen/domU5: xen,static-mem"), "{refusals}");
+fn static_ranges_are_limited_by_the_memory_for_the_plan_only() {
+    let spread = |count: u64| {
+        let mut world = World::with_a_domain();
+        world.facts.sizes.boot_heap = plan::Sizes::BUILT.boot_heap;
+        for number in 0..2_u64 {
+            let base = 0x6000_0000 + number * 0x1000_0000;
+            let ranges: Vec<u64> = (0..count).flat_map(|part| [base + part * 0x8000, 0x4000]).collect();
+            let node = domain(&format!("domU{}", number + 2), count * 16, 1);
+            world.add(node.numbers("xen,static-mem", &ranges));
+        }
+        let kernel = world.files.files[0].clone();
+        // A small kernel, or the domains are too small for it.
+        world.files.files[0] = File { size: 0x1000, head: image_header(0, 0), ..kernel };
+        for name in ["domU1", "domU2", "domU3"] {
+            let node = world.tree.at(&format!("/chosen/{name}"));
+            node.remove_child("module@58000000");
+            node.remove_child("module@50000000");
+            node.children.push(kernel_node(KERNEL_AT, 0x1000));
+        }
+        world
+    };
+    let world = spread(400);
+    let plan = world.plan();
+    assert_eq!(plan.domains[1].memory.len(), 400);
+    crate::placement::check_conserved(&plan, &world).unwrap();
+    let text = spread(1000).refusals();
+    assert!(text.contains("/chosen: the plan needs more memory than boot has for it"), "{text}");
 }
 
 #[test]
