@@ -18,6 +18,7 @@ use crate::kernel::{self, Images};
 use crate::layout;
 use crate::options;
 use crate::placement::{self, Demand, NoRoom};
+use crate::pools::{self, Pools};
 use crate::pv::{self, Interface};
 use crate::range::{Bytes, FRAME_BYTES, RangeSet};
 use crate::report::{Refusal, Report};
@@ -120,26 +121,18 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     let channels = channels::read(&fdt, &mut chosen, report);
     let surveyed = surveyed?;
     board::within_reach(&surveyed.board, input.facts.physical_bits, report);
+    let pools = pools::read(&fdt, (&surveyed.board, &options), &mut chosen, report);
     let mut ground = claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains), report);
     let host = Host::new(fdt, &surveyed.board);
     // Faults so far do not keep kernels and layouts from being looked at.
     let mut wanted = Vec::with_capacity(chosen.domains.len().saturating_add(1));
     let dom0 = chosen.dom0.take();
-    wanted.extend(dom0.and_then(|dom0| with_memory(dom0, (input, &options), host, &mut ground, report)));
+    wanted.extend(dom0.and_then(|dom0| with_memory(dom0, (input, &options, &pools), host, &mut ground, report)));
     wanted.append(&mut chosen.domains);
+    pools.check(&wanted, report);
     let scene = Scene { input, surveyed: &surveyed, options: &options, host };
     let drafts = drafts(&scene, &wanted, &mut chosen, report);
-    let vcpus: usize =
-        drafts.iter().fold(0, |sum, draft| sum.saturating_add(usize::from(draft.wanted.vcpus)));
-    if options.scheduler == crate::shape::Scheduler::Null && vcpus > surveyed.board.cpus.len() {
-        let text = format!(
-            "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {} processors: \
-             those that start last wait for ever",
-            surveyed.board.cpus.len()
-        );
-        report.warn("/chosen", &text);
-    }
-    let plan = finish(input, (surveyed, options), &ground, drafts, report)?;
+    let plan = finish(input, (surveyed, options, pools), &ground, drafts, report)?;
     Some(Plan { channels, ..plan })
 }
 
@@ -161,13 +154,15 @@ impl Scene<'_, '_> {
 /// dom0 with the memory that the command line wants for it, taken out of what is open.
 fn with_memory<'a>(
     dom0: Dom0<'a>,
-    (input, options): (&Input<'_>, &Options),
+    (input, options, pools): (&Input<'_>, &Options, &Pools),
     host: Host<'a, '_>,
     ground: &mut Ground,
     report: &mut Report,
 ) -> Option<Wanted<'a>> {
     let bytes = dom0::memory(options, report);
-    let vcpus = dom0::vcpus(options, host.board, report);
+    let processors = pools.list.first().map_or(0, |pool| pool.cpus.len());
+    let vcpus = dom0::vcpus(options, (host.board, processors), report);
+    domains::properties::compare_cap(dom0.share, vcpus, CHOSEN, report);
     let reach = host.reach(reach(&input.facts));
     let left = ground.open.total();
     let Some(banks) = placement::take_direct(&mut ground.open, bytes, pv::in_image(input.image), reach)
@@ -390,7 +385,7 @@ fn tables(ipa_bits: u8, board: &Board, draft: &Draft<'_, '_>, memory: &[GuestMem
 
 fn finish(
     input: &Input<'_>,
-    (surveyed, options): (Surveyed, Options),
+    (surveyed, options, pools): (Surveyed, Options, Pools),
     ground: &Ground,
     drafts: Vec<Draft<'_, '_>>,
     report: &mut Report,
@@ -427,6 +422,8 @@ fn finish(
             timers: draft.timers,
             pv,
             hardware: draft.hardware,
+            pool: pools.find(draft.wanted.pool).unwrap_or(0),
+            share: draft.wanted.share,
         });
     }
     Some(Plan {
@@ -434,6 +431,7 @@ fn finish(
         options,
         heap: settled.heap,
         domains,
+        pools: pools.list,
         channels: Vec::new(),
         warnings: Vec::new(),
         budget: settled.lines,

@@ -4,7 +4,7 @@
 //! property that nobody knows is named in a warning, as Xen would ignore it.
 
 pub(crate) mod dom0;
-mod properties;
+pub(crate) mod properties;
 
 use alloc::format;
 use alloc::string::String;
@@ -14,7 +14,7 @@ use crate::board::MOST_BANKS;
 use crate::fdt::{Cells, Fdt, Node};
 use crate::modules::{self, Kind, Module};
 use crate::report::{Report, quoted};
-use crate::shape::Range;
+use crate::shape::{Range, Share};
 use dom0::Dom0;
 
 /// Most domains. Domain ids have 16 bits; the bound keeps the plan small.
@@ -45,6 +45,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) enhanced: Option<Enhanced>,
     /// `xen,static-mem`, in its order; empty if it is not there.
     pub(crate) static_memory: Vec<Range>,
+    /// Phandle of its pool's node, if it names one.
+    pub(crate) pool: Option<u32>,
+    /// Its share of the pool's time.
+    pub(crate) share: Share,
     pub(crate) kernel: Module<'a>,
     pub(crate) ramdisk: Option<Module<'a>>,
 }
@@ -157,7 +161,7 @@ fn check_own_properties(node: &Node<'_>, report: &mut Report) {
 
 /// Nodes of features that are to come. Gives whether `child` is one.
 fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
-    for name in ["xen,cpupool", "xen,domain-shared-memory-v1"] {
+    for name in ["xen,domain-shared-memory-v1"] {
         if child.is_compatible(name) {
             report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
         }
@@ -181,6 +185,11 @@ fn domain<'a>(
     let vcpus = properties::vcpus(node, &path, report);
     let spis = properties::spis(node, &path, report);
     let enhanced = properties::enhanced(node, &path, has_dom0, report);
+    let pool = properties::pool(node, &path, report);
+    let share = properties::share(node, &path, report);
+    if let (Some(share), Some(vcpus)) = (share, vcpus) {
+        properties::compare_cap(share, vcpus, &path, report);
+    }
     let static_memory = properties::static_memory(node, &path, chosen_cells, report);
     let direct_map = node.property("direct-map").is_some();
     if direct_map && node.property("xen,static-mem").is_none() {
@@ -207,6 +216,8 @@ fn domain<'a>(
         is_dom0: false,
         enhanced: enhanced?,
         static_memory: static_memory?,
+        pool: pool?,
+        share: share?,
         kernel: kernel?,
         ramdisk,
         path,

@@ -4,6 +4,7 @@
 //! sizes are final. `plan::read` is the only maker of these values; `machine` takes the hardware that
 //! they name and `hypervisor` constructs the domains that they describe.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -28,6 +29,8 @@ pub struct Plan {
     /// The domains: dom0 first, if there is one, then the others in device-tree order. `Domain::id` is the index
     /// if the first is dom0, else the index plus 1.
     pub domains: Vec<Domain>,
+    /// Pools of processors, by id; there is at least one, and the first has the boot processor.
+    pub pools: Vec<Pool>,
     /// Event channels that are there before any guest runs.
     pub channels: Vec<Channel>,
     /// What is legal but surely not meant (an unknown option, for example).
@@ -126,8 +129,10 @@ pub struct Options {
     pub words: String,
     /// `noreboot`: after a fatal error or the last domain's end the machine stays as it is.
     pub noreboot: bool,
-    /// `sched=`: the scheduler for all processors.
+    /// `sched=`: the scheduler of every pool whose node names no other.
     pub scheduler: Scheduler,
+    /// `hmp-unsafe`: processors that are not like the boot processor are used, too.
+    pub hmp_unsafe: bool,
     /// `maxcpus=`: at most so many processors; already applied to `Board::cpus`.
     pub max_cpus: Option<u32>,
     /// `console_timestamps`: hypervisor lines carry the time since boot.
@@ -170,6 +175,71 @@ pub enum Scheduler {
     Null,
 }
 
+impl Scheduler {
+    /// The scheduler of this name, if there is one.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "credit" | "credit2" => Some(Scheduler::Fair),
+            "null" => Some(Scheduler::Null),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheduler::Fair => "credit2",
+            Scheduler::Null => "null",
+        }
+    }
+}
+
+/// Processors with a scheduler of their own: a vCPU never leaves the pool of its domain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Path of its `xen,cpupool` node; empty for the pool of all processors that no node names.
+    pub path: String,
+    /// Who runs where in it.
+    pub scheduler: Scheduler,
+    /// Its processors, as indexes in `Board::cpus`, ascending; at least one.
+    pub cpus: Vec<usize>,
+}
+
+impl Pool {
+    /// The numbers of its processors, for a reader: `0-2,5`.
+    #[must_use]
+    pub fn numbers(&self) -> String {
+        let mut text = String::new();
+        let mut rest = self.cpus.iter().copied().peekable();
+        while let Some(first) = rest.next() {
+            let mut last = first;
+            while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
+                last = next;
+            }
+            let comma = if text.is_empty() { "" } else { "," };
+            let part = if first == last { format!("{comma}{first}") } else { format!("{comma}{first}-{last}") };
+            text.push_str(&part);
+        }
+        text
+    }
+}
+
+/// How much processor time a domain gets beside others (Xen's credit2).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Share {
+    /// Each of its vCPUs gets time in proportion to this, where several wait for one processor.
+    pub weight: u16,
+    /// The most that all of its vCPUs together get, in percent of one processor; 0 for no limit.
+    pub cap: u16,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Share { weight: 256, cap: 0 }
+    }
+}
+
 /// One guest, down to the last address.
 #[derive(Clone, Debug, Hash)]
 pub struct Domain {
@@ -207,6 +277,10 @@ pub struct Domain {
     pub pv: Option<Pv>,
     /// The host's devices that it drives; dom0 has them.
     pub hardware: Option<Hardware>,
+    /// Its pool, as an index in `Plan::pools`; dom0's is the first.
+    pub pool: usize,
+    /// Its share of that pool's time.
+    pub share: Share,
 }
 
 /// Devices of the host that a domain drives itself.

@@ -7,6 +7,7 @@ mod dom0;
 mod golden;
 mod options;
 mod placement;
+mod pools;
 mod random;
 mod refusals;
 mod world;

@@ -59,7 +59,6 @@ fn domain_properties_are_checked_one_by_one() {
 #[test]
 fn what_is_not_supported_yet_is_never_ignored() {
     check(&[
-        (|world| world.domain().set("domain-cpupool", &[0; 4]), &["domain-cpupool", "not supported yet"]),
         (
             |world| world.domain().set("xen,domain-p2m-mem-mb", &[0; 4]),
             &["xen,domain-p2m-mem-mb", "not supported yet"],
@@ -68,10 +67,6 @@ fn what_is_not_supported_yet_is_never_ignored() {
         (
             |world| world.chosen().set("xen,static-heap", &[0; 16]),
             &["/chosen: xen,static-heap", "not supported yet"],
-        ),
-        (
-            |world| world.chosen().children.push(Node::new("pool").texts("compatible", &["xen,cpupool"])),
-            &["/chosen/pool", "xen,cpupool", "not supported yet"],
         ),
         (
             |world| {
