@@ -68,7 +68,7 @@ fn run(taken: Taken, plan: &Plan, image: plan::Range) -> ! {
     };
     let processors = Box::leak(Box::new(|cpu| hypervisor.run(cpu)));
     hypervisor.machine.start_processors(processors, |cpu, error| {
-        hypervisor.scheduler.lock().remove(cpu);
+        hypervisor.leave_out(cpu);
         hypervisor.say(Level::Error, format_args!("processor {cpu} does not start: firmware says {error}"));
     });
     if let Err(words) = arm64::seal(hypervisor.machine.frames()) {

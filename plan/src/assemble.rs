@@ -127,7 +127,9 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     // Faults so far do not keep kernels and layouts from being looked at.
     let mut wanted = Vec::with_capacity(chosen.domains.len().saturating_add(1));
     let dom0 = chosen.dom0.take();
-    wanted.extend(dom0.and_then(|dom0| with_memory(dom0, (input, &options, &pools), host, &mut ground, report)));
+    wanted.extend(
+        dom0.and_then(|dom0| with_memory(dom0, (input, &options, &pools), host, &mut ground, report)),
+    );
     wanted.append(&mut chosen.domains);
     pools.check(&wanted, report);
     let scene = Scene { input, surveyed: &surveyed, options: &options, host };

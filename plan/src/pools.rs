@@ -126,7 +126,8 @@ fn take_processors(
         let index = mpidr.and_then(|mpidr| board.cpus.iter().position(|known| known.mpidr == mpidr));
         let Some((index, owner)) = index.and_then(|index| Some((index, owners.get_mut(index)?))) else {
             let reason = format!("names /cpus/{}, which is not used", cpu.name());
-            let hint = "a processor that is enabled, within maxcpus=, and like the boot processor (or hmp-unsafe)";
+            let hint =
+                "a processor that is enabled, within maxcpus=, and like the boot processor (or hmp-unsafe)";
             report.refuse(path, CPUS, reason, hint);
             continue;
         };
@@ -134,7 +135,8 @@ fn take_processors(
             None => {}
             Some(other) => {
                 let other = known.get(other).map_or(path, |pool| pool.path.as_str());
-                let reason = format!("names /cpus/{} (processor {index}), which {other} has already", cpu.name());
+                let reason =
+                    format!("names /cpus/{} (processor {index}), which {other} has already", cpu.name());
                 report.refuse(path, CPUS, reason, "each processor is in one pool, and named once");
             }
         }
@@ -158,7 +160,8 @@ impl Pools {
         let mut vcpus: Vec<usize> = alloc::vec![0; self.list.len()];
         for domain in wanted {
             let Some(id) = self.find(domain.pool) else {
-                let reason = format!("phandle {:#x} belongs to no {COMPATIBLE} node", domain.pool.unwrap_or(0));
+                let reason =
+                    format!("phandle {:#x} belongs to no {COMPATIBLE} node", domain.pool.unwrap_or(0));
                 let hint = "domain-cpupool = <&pool>; a child of /chosen with compatible = \"xen,cpupool\"";
                 report.refuse(&domain.path, "domain-cpupool", reason, hint);
                 continue;
@@ -173,7 +176,10 @@ impl Pools {
             let path = if pool.path.is_empty() { CHOSEN } else { pool.path.as_str() };
             if vcpus == 0 && self.list.len() > 1 {
                 let what = if pool.path.is_empty() { "the pool of all other processors" } else { "the pool" };
-                report.warn(path, &format!("{what} is unused: no domain runs on processors {}", pool.numbers()));
+                report.warn(
+                    path,
+                    &format!("{what} is unused: no domain runs on processors {}", pool.numbers()),
+                );
             }
             if pool.scheduler == Scheduler::Null && vcpus > pool.cpus.len() {
                 let text = format!(

@@ -218,7 +218,8 @@ impl Pool {
                 last = next;
             }
             let comma = if text.is_empty() { "" } else { "," };
-            let part = if first == last { format!("{comma}{first}") } else { format!("{comma}{first}-{last}") };
+            let part =
+                if first == last { format!("{comma}{first}") } else { format!("{comma}{first}-{last}") };
             text.push_str(&part);
         }
         text

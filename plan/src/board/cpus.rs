@@ -91,7 +91,9 @@ fn leave_strangers_out(
     let Some(usual) = kind(&boot) else { return };
     let mut nodes = nodes.iter();
     others.retain(|_| {
-        let Some((node, other)) = nodes.next().and_then(|node| Some((node, kind(node)?))) else { return true };
+        let Some((node, other)) = nodes.next().and_then(|node| Some((node, kind(node)?))) else {
+            return true;
+        };
         if other == usual {
             return true;
         }

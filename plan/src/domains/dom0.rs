@@ -104,11 +104,7 @@ pub(crate) fn memory(options: &Options, report: &mut Report) -> u64 {
 
 /// dom0's vCPUs: as many as its pool has processors, within what the command line says and the host's interrupt
 /// controller, whose addresses dom0 sees, has room for.
-pub(crate) fn vcpus(
-    options: &Options,
-    (board, processors): (&Board, usize),
-    report: &mut Report,
-) -> u16 {
+pub(crate) fn vcpus(options: &Options, (board, processors): (&Board, usize), report: &mut Report) -> u16 {
     let processors = u16::try_from(processors).unwrap_or(u16::MAX);
     let (least, most) = options.dom0_vcpus.unwrap_or((1, super::MOST_DOM0_VCPUS));
     let asked = processors.max(least).min(most);

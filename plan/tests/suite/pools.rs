@@ -165,19 +165,30 @@ fn each_fault_is_refused_where_it_is() {
         (|world| set_cpus(world, &[cpu(2), cpu(2)]), &["names /cpus/cpu@2", "/chosen/quiet has already"]),
         (
             |world| world.add(pool_node("other", TWO, &[cpu(3)])),
-            &["/chosen/other: cpupool-cpus: names /cpus/cpu@3 (processor 3), which /chosen/quiet has already"],
+            &[
+                "/chosen/other: cpupool-cpus: names /cpus/cpu@3 (processor 3), which /chosen/quiet has already",
+            ],
         ),
         (|world| set_cpus(world, &[0x999]), &["phandle 0x999 belongs to no processor"]),
         (|world| set_cpus(world, &[ONE]), &["phandle 0x101 belongs to no processor"]),
-        (|world| world.tree.at("/cpus/cpu@3").set("status", b"disabled\0"), &["names /cpus/cpu@3, which is not used"]),
+        (
+            |world| world.tree.at("/cpus/cpu@3").set("status", b"disabled\0"),
+            &["names /cpus/cpu@3, which is not used"],
+        ),
         (|world| world.command_line("maxcpus=3"), &["names /cpus/cpu@3, which is not used", "maxcpus="]),
         (
             |world| world.tree.at("/cpus/cpu@3").set("compatible", b"arm,cortex-a53\0"),
             &["names /cpus/cpu@3, which is not used", "hmp-unsafe"],
         ),
         (|world| set_cpus(world, &[cpu(2); 129]), &["name more than 128 processors"]),
-        (|world| quiet(world).set("cpupool-sched", b"fifo\0"), &["quiet: cpupool-sched: is \"fifo\", which is no scheduler"]),
-        (|world| quiet(world).set("cpupool-sched", b"rtds\0"), &["quiet: cpupool-sched: is rtds, which is not supported"]),
+        (
+            |world| quiet(world).set("cpupool-sched", b"fifo\0"),
+            &["quiet: cpupool-sched: is \"fifo\", which is no scheduler"],
+        ),
+        (
+            |world| quiet(world).set("cpupool-sched", b"rtds\0"),
+            &["quiet: cpupool-sched: is rtds, which is not supported"],
+        ),
         (|world| quiet(world).set("cpupool-sched", &[1, 2]), &["cpupool-sched: is \"no text\""]),
         (
             |world| world.tree.at("/chosen/domU2").set("domain-cpupool", &[0; 8]),

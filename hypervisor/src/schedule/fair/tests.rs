@@ -21,7 +21,7 @@ struct Rig {
 impl Rig {
     fn new(vcpus: usize, cpus: usize) -> Self {
         Rig {
-            fair: Fair::try_new(vcpus, cpus, SLICE).unwrap(),
+            fair: Fair::try_new(&vec![1; vcpus], cpus, SLICE).unwrap(),
             now: 1_000_000,
             running: vec![None; cpus],
             until: vec![None; cpus],
@@ -123,8 +123,8 @@ fn a_vcpu_that_is_alone_has_no_time_limit() {
 #[test]
 fn time_is_shared_by_weight() {
     let mut rig = Rig::new(3, 1);
-    rig.fair.set_weight(1, 2 * DEFAULT_WEIGHT);
-    rig.fair.set_weight(2, DEFAULT_WEIGHT / 2);
+    rig.fair.set_share(1, Share { weight: 512, cap: 0 });
+    rig.fair.set_share(2, Share { weight: 128, cap: 0 });
     rig.start_all();
     rig.pass(700_000);
     for (ran, expected) in rig.ran.iter().zip([200_000, 400_000, 100_000]) {
@@ -204,11 +204,11 @@ fn a_wake_up_on_the_way_to_sleep_is_not_lost() {
 
 #[test]
 fn numbers_that_it_was_not_made_for_are_ignored() {
-    let mut fair = Fair::try_new(1, 1, SLICE).unwrap();
+    let mut fair = Fair::try_new(&[1], 1, SLICE).unwrap();
     assert_eq!(fair.wake(1, 0), None);
     assert_eq!(fair.wake(VcpuId::MAX, 0), None);
     assert_eq!(fair.choose(0, Leaving::Blocked, 0), Choice::default());
-    fair.set_weight(7, 3);
+    fair.set_share(7, Share { weight: 3, cap: 0 });
     assert_eq!(fair.wake(0, 0), Some(0));
     assert_eq!(fair.choose(0, Leaving::Runnable, 0).vcpu, Some(0));
 }
