@@ -124,12 +124,17 @@ impl Pool {
     ///
     /// # Errors
     /// [`Taken`]; nothing has changed.
-    pub fn set_affinity(&self, vcpu: Seat, affinity: Affinity) -> Result<Option<CpuIndex>, Taken> {
+    pub fn set_affinity(
+        &self,
+        vcpu: Seat,
+        affinity: Affinity,
+        now: Ticks,
+    ) -> Result<Option<CpuIndex>, Taken> {
         let all = CpuSet::up_to(self.cpus.len());
         // A set that leaves no processor out says nothing, and costs nothing.
         let inwards = |set| Some(self.inwards(set)).filter(|own| *own != all).unwrap_or(CpuSet::ALL);
         let affinity = Affinity { hard: inwards(affinity.hard), soft: inwards(affinity.soft) };
-        let called = self.scheduler.lock().set_affinity(vcpu.number, affinity)?;
+        let called = self.scheduler.lock().set_affinity(vcpu.number, affinity, now)?;
         Ok(called.and_then(|cpu| self.cpu(cpu)))
     }
 }

@@ -137,7 +137,12 @@ pub trait Scheduler: Send + core::fmt::Debug {
     ///
     /// # Errors
     /// [`Taken`]; nothing has changed.
-    fn set_affinity(&mut self, vcpu: VcpuId, affinity: Affinity) -> Result<Option<CpuIndex>, Taken>;
+    fn set_affinity(
+        &mut self,
+        vcpu: VcpuId,
+        affinity: Affinity,
+        now: Ticks,
+    ) -> Result<Option<CpuIndex>, Taken>;
 
     /// Gives a domain another share of the pool. Processors that run its vCPUs should ask again.
     fn set_share(&mut self, domain: usize, share: Share) {

@@ -238,12 +238,16 @@ impl Fair {
         }
     }
 
-    /// Brings a vCPU that has not run up to the time of the processors where it may.
-    fn lift(&mut self, vcpu: VcpuId) {
-        let Some(hard) = self.known(vcpu).map(|entry| entry.affinity.hard) else { return };
+    /// The virtual time of the processors where a vCPU may run.
+    fn time_for(&self, vcpu: VcpuId) -> u64 {
+        let hard = self.known(vcpu).map_or(CpuSet::NONE, |entry| entry.affinity.hard);
         let allowed = self.processors.iter().enumerate().filter(|(cpu, _)| hard.contains(*cpu));
-        let earliest =
-            allowed.map(|(_, processor)| processor.floor).max().unwrap_or(0).saturating_sub(self.slice);
+        allowed.map(|(_, processor)| processor.floor).max().unwrap_or(0)
+    }
+
+    /// Brings a vCPU that has not run up to that time.
+    fn lift(&mut self, vcpu: VcpuId) {
+        let earliest = self.time_for(vcpu).saturating_sub(self.slice);
         if let Some(entry) = self.entry(vcpu) {
             entry.virtual_time = entry.virtual_time.max(earliest);
         }
@@ -440,10 +444,24 @@ impl Scheduler for Fair {
         Choice { vcpu: running, until: self.guard(cpu, until), call }
     }
 
-    fn set_affinity(&mut self, vcpu: VcpuId, affinity: Affinity) -> Result<Option<CpuIndex>, Taken> {
+    fn set_affinity(
+        &mut self,
+        vcpu: VcpuId,
+        affinity: Affinity,
+        now: Ticks,
+    ) -> Result<Option<CpuIndex>, Taken> {
         let Some(entry) = self.entry(vcpu) else { return Ok(None) };
         entry.affinity = affinity;
         let (state, cpu) = (entry.state, entry.cpu);
+        if state == State::Running {
+            self.charge(cpu, now);
+        }
+        // Elsewhere there may be another time: what it had here is of no account there.
+        let time = self.time_for(vcpu);
+        let earliest = time.saturating_sub(self.slice);
+        if let Some(entry) = self.entry(vcpu) {
+            entry.virtual_time = entry.virtual_time.max(earliest).min(time);
+        }
         Ok(match state {
             State::Asleep => None,
             State::Running => self.call(cpu),
@@ -451,7 +469,6 @@ impl Scheduler for Fair {
             State::Queued => {
                 self.queue.remove(vcpu);
                 self.bound.remove(vcpu);
-                self.lift(vcpu);
                 self.enqueue(vcpu);
                 self.call_another()
             }

@@ -125,7 +125,12 @@ impl Scheduler for Null {
         Choice { vcpu: next.map(|owner| owner.vcpu), until: None, call: Some(to) }
     }
 
-    fn set_affinity(&mut self, vcpu: VcpuId, affinity: Affinity) -> Result<Option<CpuIndex>, Taken> {
+    fn set_affinity(
+        &mut self,
+        vcpu: VcpuId,
+        affinity: Affinity,
+        _now: Ticks,
+    ) -> Result<Option<CpuIndex>, Taken> {
         let Some(index) = usize::try_from(vcpu).ok().filter(|index| *index < self.affinities.len()) else {
             return Ok(None);
         };

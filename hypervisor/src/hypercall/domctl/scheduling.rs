@@ -104,7 +104,8 @@ pub(super) fn set_affinity<M: Machine>(
         return Err(Errno::Inval);
     }
     tell(hypervisor, current, &wanted, [hard, affinity.soft.and(hard)])?;
-    let called = pool.set_affinity(vcpu.seat, affinity).map_err(|_| Errno::Busy)?;
+    let now = hypervisor.machine.now();
+    let called = pool.set_affinity(vcpu.seat, affinity, now).map_err(|_| Errno::Busy)?;
     *vcpu.affinity.lock() = affinity;
     if let Some(other) = called {
         hypervisor.call(other, cpu);
