@@ -18,6 +18,9 @@ const IMAGE: Range = Range { base: RAM.base + 2 * MIB, size: 512 << 10 };
 const TREE_AT: u64 = RAM.base + 64 * MIB;
 pub(crate) const KERNEL: Range = Range { base: RAM.base + 128 * MIB, size: 0x5123 };
 pub(crate) const RAMDISK: Range = Range { base: RAM.base + 136 * MIB, size: 0x2_0077 };
+/// Phandles of the first processor and the first pool.
+const CPU_PHANDLES: u32 = 0x700;
+const POOL_PHANDLES: u32 = 0x800;
 /// Ticks of a round, unless a test wants others: a tenth of a millisecond.
 pub(crate) const ROUND: u64 = 100;
 /// Turns of a processor in a round, at most.
@@ -75,11 +78,16 @@ pub(crate) struct Wish {
     pub(crate) pv: bool,
     /// Ends of static event channels: port, own phandle, the peer's.
     pub(crate) ends: Vec<[u32; 3]>,
+    /// Its pool, as an index of the setup's; none: the first one.
+    pub(crate) pool: Option<u32>,
+    /// Weight and cap.
+    pub(crate) share: [u32; 2],
 }
 
 impl Wish {
     pub(crate) fn new(vcpus: u32) -> Self {
-        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false, ends: Vec::new() }
+        let (ends, pool, share) = (Vec::new(), None, [256, 0]);
+        Wish { vcpus, uart: true, ramdisk: false, memory: 8 * MIB, pv: false, ends, pool, share }
     }
 }
 
@@ -93,6 +101,8 @@ pub(crate) struct Setup {
     pub(crate) domains: Vec<Wish>,
     /// vCPUs of dom0, if there is one.
     pub(crate) control: Option<u32>,
+    /// Processors and schedulers of pools.
+    pub(crate) pools: Vec<(Vec<u32>, &'static str)>,
     pub(crate) seed: u64,
 }
 
@@ -106,8 +116,24 @@ impl Setup {
             options: String::new(),
             domains: vcpus.iter().map(|vcpus| Wish::new(*vcpus)).collect(),
             control: None,
+            pools: Vec::new(),
             seed: 1,
         }
+    }
+
+    /// A pool of these processors, for the domains with these indexes.
+    pub(crate) fn pool(mut self, cpus: &[u32], scheduler: &'static str, domains: &[usize]) -> Self {
+        for domain in domains {
+            self.domains[*domain].pool = Some(self.pools.len() as u32);
+        }
+        self.pools.push((cpus.to_vec(), scheduler));
+        self
+    }
+
+    /// A domain's weight and cap.
+    pub(crate) fn share(mut self, domain: usize, weight: u32, cap: u32) -> Self {
+        self.domains[domain].share = [weight, cap];
+        self
     }
 
     pub(crate) fn version(mut self, version: Version) -> Self {
@@ -175,6 +201,15 @@ impl Setup {
             tree.property_u32("#size-cells", 2);
             write_kernel(&mut tree);
         }
+        for (number, (cpus, scheduler)) in self.pools.iter().enumerate() {
+            tree.begin(&format!("pool{number}"));
+            tree.property_text("compatible", "xen,cpupool");
+            tree.property_u32("phandle", POOL_PHANDLES + number as u32);
+            let phandles: Vec<u32> = cpus.iter().map(|cpu| CPU_PHANDLES + cpu).collect();
+            tree.property_cells("cpupool-cpus", &phandles);
+            tree.property_text("cpupool-sched", scheduler);
+            tree.end();
+        }
         for (number, domain) in self.domains.iter().enumerate() {
             write_domain(&mut tree, number, domain, self.control.is_some());
         }
@@ -192,6 +227,7 @@ impl Setup {
             tree.property_text("compatible", "arm,cortex-a57");
             tree.property_text("enable-method", "psci");
             tree.property_u32("reg", cpu);
+            tree.property_u32("phandle", CPU_PHANDLES + cpu);
             tree.end();
         }
         tree.end();
@@ -279,6 +315,11 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish, xenstore: bool)
     tree.property_u32("#size-cells", 2);
     tree.property_u64("memory", domain.memory >> 10);
     tree.property_u32("cpus", domain.vcpus);
+    if let Some(pool) = domain.pool {
+        tree.property_u32("domain-cpupool", POOL_PHANDLES + pool);
+    }
+    tree.property_u32("xenite,sched-weight", domain.share[0]);
+    tree.property_u32("xenite,sched-cap", domain.share[1]);
     if domain.pv {
         tree.property_text("xen,enhanced", if xenstore { "enabled" } else { "no-xenstore" });
     }
