@@ -4,9 +4,9 @@
 //! sizes are final. `plan::read` is the only maker of these values; `machine` takes the hardware that
 //! they name and `hypervisor` constructs the domains that they describe.
 
-use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// A range of host-physical addresses in bytes; never empty, never wraps.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
@@ -209,20 +209,31 @@ pub struct Pool {
 impl Pool {
     /// The numbers of its processors, for a reader: `0-2,5`.
     #[must_use]
-    pub fn numbers(&self) -> String {
-        let mut text = String::new();
-        let mut rest = self.cpus.iter().copied().peekable();
+    pub fn numbers(&self) -> Numbers<'_> {
+        Numbers(&self.cpus)
+    }
+}
+
+/// Ascending numbers, which are written without need of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<'n>(&'n [usize]);
+
+impl fmt::Display for Numbers<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.iter().copied().peekable();
+        let mut comma = "";
         while let Some(first) = rest.next() {
             let mut last = first;
             while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
                 last = next;
             }
-            let comma = if text.is_empty() { "" } else { "," };
-            let part =
-                if first == last { format!("{comma}{first}") } else { format!("{comma}{first}-{last}") };
-            text.push_str(&part);
+            write!(out, "{comma}{first}")?;
+            if last != first {
+                write!(out, "-{last}")?;
+            }
+            comma = ",";
         }
-        text
+        Ok(())
     }
 }
 

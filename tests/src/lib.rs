@@ -23,6 +23,7 @@ pub mod own;
 pub mod pack;
 pub mod plan;
 pub mod record;
+pub mod pools;
 pub mod refusals;
 pub mod runner;
 pub mod services;
@@ -114,6 +115,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(console::scenarios());
     scenarios.extend(dom0_scenarios());
     scenarios.extend(hammer::scenarios());
+    scenarios.extend(pools::scenarios());
     scenarios.extend(speed::scenarios());
     scenarios
 }
