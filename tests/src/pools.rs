@@ -107,16 +107,18 @@ fn beside(setup: &Setup, others: usize) -> Result<u64> {
     let each = totals.iter().skip(1).map(|[total, ..]| *total);
     let all: u64 = each.clone().sum();
     for total in each {
-        ensure!(is_near(total, all / others as u64), "the crowd does not share evenly: {totals:?}");
+        // QEMU plays one processor after the other, so a turn has more or less of its guest's instructions.
+        ensure!(total * others as u64 * 10 >= all * 7, "the crowd does not share evenly: {totals:?}");
     }
     Ok(totals[0][0])
 }
 
 fn apart(setup: &Setup) -> Result<()> {
-    // Both processors are busy either way: they share QEMU's clock.
+    // Both processors are busy either way, and share QEMU's clock; one that is interrupted often gets less of it, so the
+    // other may get more. Where guests of the crowd could come over it would get a third.
     let (calm, crowded) = (beside(setup, 1)?, beside(setup, 5)?);
     println!("     {calm} instructions beside one guest in the other pool, {crowded} beside five");
-    ensure!(is_near(crowded, calm), "the other pool takes {calm} - {crowded} instructions");
+    ensure!(crowded * 20 >= calm * 19, "the other pool takes instructions: {crowded} of {calm} are left");
     Ok(())
 }
 
