@@ -63,7 +63,7 @@ impl Pool {
             plan::Scheduler::Fair => Box::new(Fair::try_new(&domains, cpus, slice)?),
             plan::Scheduler::Null => Box::new(Null::try_new(vcpus.len(), cpus)?),
         };
-        for (domain, share) in shares.into_iter().enumerate() {
+        for (domain, share) in (0..shares.len()).zip(shares) {
             scheduler.set_share(domain, share);
         }
         vcpus.shrink_to_fit();
@@ -115,7 +115,7 @@ impl Pool {
 
     /// The machine's processors as this pool numbers them. What it does not have is left out.
     fn inwards(&self, set: CpuSet) -> CpuSet {
-        let own = self.cpus.iter().enumerate().filter(|(_, cpu)| set.contains(**cpu));
+        let own = (0..self.cpus.len()).zip(&self.cpus).filter(|(_, cpu)| set.contains(**cpu));
         own.fold(CpuSet::NONE, |all, (number, _)| all.or(CpuSet::of(number)))
     }
 

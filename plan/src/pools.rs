@@ -40,13 +40,14 @@ pub(crate) fn read(
     report: &mut Report,
 ) -> Pools {
     let mut pools = Pools { list: Vec::new(), nodes: Vec::new(), first: 0 };
-    let mut owners: Vec<Option<usize>> = alloc::vec![None; board.cpus.len()];
+    let mut owners: Vec<Option<usize>> = Vec::new();
+    owners.resize(board.cpus.len(), None);
     let mut named = 0_usize;
     let nodes = fdt.chosen().into_iter().flat_map(|node| node.children());
     for node in nodes.filter(|child| child.is_compatible(COMPATIBLE)) {
         let path = format!("{CHOSEN}/{}", node.name());
         let bytes = POOL_BYTES.saturating_add(u64::try_from(path.len()).unwrap_or(u64::MAX));
-        let cells = node.property(CPUS).map_or(0, |property| property.cells().count());
+        let cells = node.property(CPUS).map_or(0, |property| property.value.len() >> 2);
         named = named.saturating_add(cells.max(1));
         if named > MOST_PROCESSORS {
             report.refuse(&path, CPUS, "all pools together name more than 128 processors", CPUS_HINT);
@@ -66,7 +67,7 @@ pub(crate) fn read(
         pools.list.push(Pool { path: String::new(), scheduler: options.scheduler, cpus: Vec::new() });
     }
     let last = pools.list.len().saturating_sub(1);
-    for (cpu, owner) in owners.iter().enumerate() {
+    for (cpu, owner) in (0..owners.len()).zip(&owners) {
         if let Some(pool) = pools.list.get_mut(owner.unwrap_or(last)) {
             pool.cpus.push(cpu);
         }
@@ -157,7 +158,8 @@ impl Pools {
 
     /// Says what is wrong or odd about who runs in which pool.
     pub(crate) fn check(&self, wanted: &[Wanted<'_>], report: &mut Report) {
-        let mut vcpus: Vec<usize> = alloc::vec![0; self.list.len()];
+        let mut vcpus: Vec<usize> = Vec::new();
+        vcpus.resize(self.list.len(), 0);
         for domain in wanted {
             let Some(id) = self.find(domain.pool) else {
                 let reason =

@@ -196,7 +196,7 @@ impl Scheduler {
 }
 
 /// Processors with a scheduler of their own: a vCPU never leaves the pool of its domain.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Pool {
     /// Path of its `xen,cpupool` node; empty for the pool of all processors that no node names.
     pub path: String,
@@ -238,7 +238,7 @@ impl fmt::Display for Numbers<'_> {
 }
 
 /// How much processor time a domain gets beside others (Xen's credit2).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
 pub struct Share {
     /// Each of its vCPUs gets time in proportion to this, where several wait for one processor.
     pub weight: u16,

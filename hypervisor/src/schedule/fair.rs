@@ -111,7 +111,7 @@ impl Fair {
         let vcpus = domains.iter().fold(0_usize, |sum, count| sum.saturating_add(*count));
         let (mut entries, mut processors, mut groups) = (Vec::new(), Vec::new(), Vec::new());
         entries.try_reserve_exact(vcpus).ok()?;
-        for (group, count) in domains.iter().enumerate() {
+        for (group, count) in (0..domains.len()).zip(domains) {
             entries.extend((0..*count).map(|_| Entry {
                 virtual_time: 0,
                 rest: 0,
@@ -241,7 +241,8 @@ impl Fair {
     /// The virtual time of the processors where a vCPU may run.
     fn time_for(&self, vcpu: VcpuId) -> u64 {
         let hard = self.known(vcpu).map_or(CpuSet::NONE, |entry| entry.affinity.hard);
-        let allowed = self.processors.iter().enumerate().filter(|(cpu, _)| hard.contains(*cpu));
+        let numbered = (0..self.processors.len()).zip(&self.processors);
+        let allowed = numbered.filter(|(cpu, _)| hard.contains(*cpu));
         allowed.map(|(_, processor)| processor.floor).max().unwrap_or(0)
     }
 

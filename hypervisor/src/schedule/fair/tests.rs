@@ -275,7 +275,7 @@ fn run(rig: &mut Rig, ticks: Ticks) -> Vec<Ticks> {
 fn weights_of_one_two_and_four_are_kept_within_a_hundredth() {
     for cpus in [1, 2] {
         // With twice the processors, twice the vCPUs; else the heaviest would be worth more than one.
-        let mut rig = Rig::of_domains(&vec![cpus; 3], cpus);
+        let mut rig = Rig::of_domains(&[cpus; 3], cpus);
         for (domain, weight) in [256, 512, 1024].into_iter().enumerate() {
             rig.share(domain, weight, 0);
         }
