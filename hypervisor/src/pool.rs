@@ -47,13 +47,12 @@ impl Pool {
     /// memory.
     pub fn try_new(plan: &Plan, id: usize, slice: Ticks) -> Option<Self> {
         let planned = plan.pools.get(id)?;
-        let (mut domains, mut shares, mut vcpus) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut domains, mut vcpus) = (Vec::new(), Vec::new());
         let mut next: VcpuId = 0;
         for domain in &plan.domains {
             let end = next.saturating_add(u32::from(domain.vcpus));
             if domain.pool == id {
                 domains.push(usize::from(domain.vcpus));
-                shares.push(domain.share);
                 vcpus.extend(next..end);
             }
             next = end;
@@ -63,10 +62,10 @@ impl Pool {
             plan::Scheduler::Fair => Box::new(Fair::try_new(&domains, cpus, slice)?),
             plan::Scheduler::Null => Box::new(Null::try_new(vcpus.len(), cpus)?),
         };
-        for (domain, share) in (0..shares.len()).zip(shares) {
-            scheduler.set_share(domain, share);
+        let own = plan.domains.iter().filter(|domain| domain.pool == id);
+        for (number, domain) in (0..domains.len()).zip(own) {
+            scheduler.set_share(number, domain.share);
         }
-        vcpus.shrink_to_fit();
         Some(Pool {
             kind: planned.scheduler,
             cpus: planned.cpus.clone(),

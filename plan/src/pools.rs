@@ -158,8 +158,7 @@ impl Pools {
 
     /// Says what is wrong or odd about who runs in which pool.
     pub(crate) fn check(&self, wanted: &[Wanted<'_>], report: &mut Report) {
-        let mut vcpus: Vec<usize> = Vec::new();
-        vcpus.resize(self.list.len(), 0);
+        let mut vcpus: Vec<usize> = self.list.iter().map(|_| 0).collect();
         for domain in wanted {
             let Some(id) = self.find(domain.pool) else {
                 let reason =
