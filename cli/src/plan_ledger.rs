@@ -3,7 +3,7 @@
 //! It adds nothing to the plan but names: every byte of the host's RAM has one owner here, every device of the host one
 //! (`plan_devices`), every place in a guest one meaning. Its fields are the JSON's, and its comments the schema's.
 
-use plan::{Bytes, Domain, GicRegions, Plan, Range, Scheduler};
+use plan::{Bytes, Domain, GicRegions, Plan, Range};
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -115,6 +115,10 @@ pub(crate) struct Guest {
     pub(crate) path: String,
     /// Virtual processors.
     pub(crate) vcpus: u16,
+    /// Its weight among the domains of its pool.
+    pub(crate) weight: u16,
+    /// The most that it gets, in percent of one processor; 0 for no limit.
+    pub(crate) cap: u16,
     /// Bytes of RAM.
     pub(crate) memory: u64,
     /// Shared interrupts of its interrupt controller.
@@ -329,18 +333,15 @@ impl Ledger {
     }
 }
 
-/// The one pool that there is.
 fn pools(plan: &Plan) -> Vec<Pool> {
-    let scheduler = match plan.options.scheduler {
-        Scheduler::Fair => "credit2",
-        Scheduler::Null => "null",
+    let of = |id: usize| plan.domains.iter().filter(move |domain| domain.pool == id).map(|domain| domain.id);
+    let pool = |(id, pool): (usize, &plan::Pool)| Pool {
+        name: format!("Pool-{id}"),
+        scheduler: pool.scheduler.name().to_owned(),
+        processors: pool.cpus.clone(),
+        domains: of(id).collect(),
     };
-    vec![Pool {
-        name: "Pool-0".to_owned(),
-        scheduler: scheduler.to_owned(),
-        processors: (0..plan.board.cpus.len()).collect(),
-        domains: plan.domains.iter().map(|domain| domain.id).collect(),
-    }]
+    plan.pools.iter().enumerate().map(pool).collect()
 }
 
 fn guest(domain: &Domain, gic: &GicRegions, devices: &[Device]) -> Guest {
@@ -348,6 +349,8 @@ fn guest(domain: &Domain, gic: &GicRegions, devices: &[Device]) -> Guest {
         id: domain.id,
         path: domain.path.clone(),
         vcpus: domain.vcpus,
+        weight: domain.share.weight,
+        cap: domain.share.cap,
         memory: domain.memory.iter().map(|piece| piece.size).sum(),
         spis: domain.spis,
         direct_map: domain.direct_map,

@@ -105,6 +105,12 @@ fn guest(out: &mut String, domain: &Guest) {
             domain.entry
         ),
     );
+    let cap = if domain.cap == 0 {
+        "no cap".to_owned()
+    } else {
+        format!("at most {} % of a processor", domain.cap)
+    };
+    put(out, format_args!("  weight {}, {cap}", domain.weight));
     for place in &domain.map {
         let indent = if place.kind.is_in_ram() { "  " } else { "" };
         let words = place.kind.words();

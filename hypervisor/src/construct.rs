@@ -4,7 +4,6 @@
 //! the domain that it failed for; after construction nothing is missing.
 
 use abi::hvm_params::{HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN};
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
@@ -25,8 +24,8 @@ use crate::event::channel::{Binding, PortNumber};
 use crate::event::{CONTROL_PORTS, DOMAIN_PORTS, Events};
 use crate::grant::{CONTROL_MAPPINGS, DOMAIN_MAPPINGS, GrantTable};
 use crate::hypervisor::{Hypervisor, Processor};
+use crate::pool::{Pool, Seat};
 use crate::pv::Pv;
-use crate::schedule::{Scheduler, fair::Fair, null::Null};
 use crate::timer::Deadlines;
 use crate::vcpu::{Power, Start, Vcpu};
 
@@ -52,9 +51,9 @@ pub const fn sizes<M: Construction>() -> Sizes {
     const CONTROL_EVENTS: usize = Events::bytes(0, CONTROL_PORTS);
     Sizes {
         fixed: (size_of::<Hypervisor<M>>() + SLACK + CONSOLE) as u64,
-        processor: (size_of::<Processor>() + SLACK + STACK) as u64,
+        processor: (size_of::<Processor>() + Pool::BYTES_PER_PROCESSOR + SLACK + STACK) as u64,
         domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 3 * SLACK + SPARE_TABLE) as u64,
-        vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + 2 * SLACK) as u64,
+        vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + Pool::BYTES_PER_VCPU + 2 * SLACK) as u64,
         spi: Gic::BYTES_PER_SPI as u64,
         pv_domain: (GrantTable::bytes(DOMAIN_MAPPINGS) + EVENTS) as u64,
         control_domain: (GrantTable::bytes(CONTROL_MAPPINGS) + CONTROL_EVENTS) as u64,
@@ -214,7 +213,7 @@ fn construct_domain<M: Construction>(
     frames: &mut FramePool,
     plan: &Plan,
     domain: &plan::Domain,
-    (index, first_vcpu): (usize, usize),
+    places: (usize, usize, Seat),
 ) -> Result<Domain<M>, Failure> {
     let tables = usize::try_from(domain.table_frames).unwrap_or(0);
     let mut map = machine
@@ -234,7 +233,7 @@ fn construct_domain<M: Construction>(
     let gic = Gic::try_new(version, vcpus, spis, machine.list_registers())
         .map_err(|_| Failure::OutOfMemory("an interrupt controller"))?;
     let console = if domain.vpl011 || domain.pv.is_some() {
-        let console = DomainConsole::try_new(domain.id, index, domain.vpl011)
+        let console = DomainConsole::try_new(domain.id, places.0, domain.vpl011)
             .ok_or(Failure::OutOfMemory("a console"))?;
         Some(Lock::new(Rank::Uart, console))
     } else {
@@ -244,7 +243,6 @@ fn construct_domain<M: Construction>(
         Some(planned) => Some(construct_pv(machine, frames, (domain, planned), &map)?),
         None => None,
     };
-    let places = (index, first_vcpu);
     Ok(Domain::new(domain, places, Lock::new(Rank::Interrupts, gic), console, (map, pv)))
 }
 
@@ -276,27 +274,53 @@ fn construct_vcpus<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Vcpu
     let mut vcpus = Vec::new();
     vcpus.try_reserve_exact(count).map_err(|_| Failure::OutOfMemory("the vCPUs"))?;
     let start_of_time = machine.now();
+    let mut seats = Seats::try_new(plan)?;
     for (number, domain) in (0..plan.domains.len()).zip(&plan.domains) {
         for index in 0..usize::from(domain.vcpus) {
             let id = u32::try_from(vcpus.len()).unwrap_or(u32::MAX);
-            vcpus.push(Vcpu::new(id, number, index, arch::reset_registers(index, start_of_time)));
+            let registers = arch::reset_registers(index, start_of_time);
+            vcpus.push(Vcpu::new(id, (number, index), seats.next(domain.pool), registers));
         }
     }
     Ok(vcpus)
 }
 
-fn construct_scheduler<M: Construction>(
-    machine: &M,
-    plan: &Plan,
-    vcpus: usize,
-) -> Result<Box<dyn Scheduler>, Failure> {
-    let cpus = plan.board.cpus.len();
-    let missing = Failure::OutOfMemory("the scheduler");
+/// Gives out the numbers in each pool, one after the other.
+struct Seats(Vec<u32>);
+
+impl Seats {
+    fn try_new(plan: &Plan) -> Result<Self, Failure> {
+        let mut next = Vec::new();
+        next.try_reserve_exact(plan.pools.len()).map_err(|_| Failure::OutOfMemory("the pools"))?;
+        next.resize(plan.pools.len(), 0);
+        Ok(Seats(next))
+    }
+
+    fn next(&mut self, pool: usize) -> Seat {
+        let Some(next) = self.0.get_mut(pool) else { return Seat { pool, number: u32::MAX } };
+        let number = *next;
+        *next = number.saturating_add(1);
+        Seat { pool, number }
+    }
+}
+
+fn construct_pools<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Pool>, Failure> {
     let slice = machine.frequency().saturating_mul(SLICE_MILLISECONDS).checked_div(1000).unwrap_or(1);
-    Ok(match plan.options.scheduler {
-        plan::Scheduler::Fair => Box::new(Fair::try_new(vcpus, cpus, slice).ok_or(missing)?),
-        plan::Scheduler::Null => Box::new(Null::try_new(cpus).ok_or(missing)?),
-    })
+    let pools = (0..plan.pools.len()).map(|id| Pool::try_new(plan, id, slice));
+    pools.map(|pool| pool.ok_or(Failure::OutOfMemory("the schedulers"))).collect()
+}
+
+fn construct_processors(plan: &Plan, vcpus: usize) -> Result<Vec<Processor>, Failure> {
+    let mut processors = Vec::new();
+    let mut seats = Seats::try_new(plan)?;
+    for cpu in 0..plan.board.cpus.len() {
+        let deadlines = Deadlines::try_new(vcpus).ok_or(Failure::OutOfMemory("deadlines"))?;
+        let pool = plan.pools.iter().position(|pool| pool.cpus.contains(&cpu)).unwrap_or(0);
+        // Each asks the scheduler first.
+        let reschedule = AtomicBool::new(true);
+        processors.push(Processor { deadlines, reschedule, seat: seats.next(pool), absent: false.into() });
+    }
+    Ok(processors)
 }
 
 /// Lets the interrupts of devices in, and notes whose they are.
@@ -384,8 +408,9 @@ pub fn construct<M: Construction>(
     let vcpus = construct_vcpus(&machine, plan)?;
     let mut domains = Vec::new();
     let mut first_vcpu = 0_usize;
+    let mut seats = Seats::try_new(plan)?;
     for (index, domain) in (0_usize..).zip(&plan.domains) {
-        let places = (index, first_vcpu);
+        let places = (index, first_vcpu, seats.next(domain.pool));
         domains.push(construct_domain(&machine, &mut frames, plan, domain, places)?);
         first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
     }
@@ -398,13 +423,6 @@ pub fn construct<M: Construction>(
     }
     machine.frames().set_free(frames);
     let device_owners = route_devices(&machine, plan)?;
-    let mut processors = Vec::new();
-    for _ in &plan.board.cpus {
-        let deadlines = Deadlines::try_new(vcpus.len()).ok_or(Failure::OutOfMemory("deadlines"))?;
-        // Each asks the scheduler first.
-        processors.push(Processor { deadlines, reschedule: AtomicBool::new(true) });
-    }
-    let scheduler = construct_scheduler(&machine, plan, vcpus.len())?;
     let stamps = plan.options.console_timestamps.then(|| machine.frequency());
     let console =
         Console::try_new(plan.options.console_switch, stamps).ok_or(Failure::OutOfMemory("the console"))?;
@@ -414,9 +432,9 @@ pub fn construct<M: Construction>(
         identity: Identity::sanitised(&host, IdentityOptions { gic_v3 }),
         alive: AtomicUsize::new(domains.len()),
         domains,
+        processors: construct_processors(plan, vcpus.len())?,
         vcpus,
-        processors,
-        scheduler: Lock::new(Rank::Scheduler, scheduler),
+        pools: construct_pools(&machine, plan)?,
         console: Lock::new(Rank::Console, console),
         ram_frames: plan.board.memory.iter().fold(0_u64, |sum, bank| sum.saturating_add(bank.size >> 12)),
         last_frame: plan.board.memory.last().map_or(0, |bank| bank.base.saturating_add(bank.size) >> 12),

@@ -53,7 +53,7 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// Makes the processors that run a domain's vCPUs ask the scheduler.
-    fn call_off(&self, domain: &Domain<M>, from: CpuIndex) {
+    pub fn call_off(&self, domain: &Domain<M>, from: CpuIndex) {
         for vcpu in self.vcpus.get(domain.vcpus.clone()).unwrap_or_default() {
             if let Some(cpu) = vcpu.running_on() {
                 self.call(cpu, from);

@@ -14,6 +14,7 @@ use model::arm64::gic::Attention;
 use crate::arch;
 use crate::domain::Domain;
 use crate::hypervisor::{Hypervisor, Processor, WATCHER};
+use crate::pool::Pool;
 use crate::pv::Pv;
 use crate::runstate::Doing;
 use crate::schedule::{Choice, Leaving};
@@ -26,6 +27,8 @@ pub struct Local<'h, M: Machine> {
     pub index: CpuIndex,
     /// What others see of it.
     pub processor: &'h Processor,
+    /// Its pool.
+    pool: &'h Pool,
     /// The vCPU that is loaded.
     pub current: Option<Current<'h, M>>,
     /// When to ask the scheduler again.
@@ -59,6 +62,7 @@ impl<'h, M: Machine> Local<'h, M> {
         Some(Local {
             index,
             processor,
+            pool: hypervisor.pools.get(processor.seat.pool)?,
             current: None,
             limit: None,
             leaving: Leaving::Runnable,
@@ -205,7 +209,7 @@ impl<M: Machine> Hypervisor<M> {
                 leaving = Leaving::Blocked;
             }
         }
-        let Choice { vcpu, until, call } = self.scheduler.lock().choose(local.index, leaving, now);
+        let Choice { vcpu, until, call } = local.pool.choose(local.processor.seat, leaving, now);
         local.limit = until;
         local.rearm();
         if let Some(other) = call {

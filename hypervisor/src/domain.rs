@@ -7,9 +7,11 @@ use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, AtomicUsize
 use machine::contract::{Machine, Ticks};
 use machine::lock::Lock;
 use model::arm64::gic::Gic;
+use plan::Share;
 
 use crate::console::DomainConsole;
 use crate::home::Homes;
+use crate::pool::Seat;
 use crate::pv::Pv;
 
 /// Stages of a domain for the toolstack: it is there; it is being destroyed; it has been.
@@ -96,6 +98,9 @@ pub struct Domain<M: Machine> {
     pub index: usize,
     /// Numbers of its vCPUs.
     pub vcpus: Range<usize>,
+    /// Its pool, and its number there.
+    pub seat: Seat,
+    share: AtomicU32,
     /// Where it sees its devices.
     pub layout: plan::Layout,
     /// INTIDs of its virtual timer's interrupt and of its physical timer's.
@@ -133,6 +138,11 @@ pub struct Domain<M: Machine> {
     reason: AtomicU32,
 }
 
+/// A share as one word.
+fn packed(share: Share) -> u32 {
+    u32::from(share.weight) | u32::from(share.cap) << 16
+}
+
 /// Number of the last frame of a range.
 fn last_frame(base: u64, size: u64) -> Option<u64> {
     (base.checked_add(size)? >> 12).checked_sub(1)
@@ -157,7 +167,7 @@ impl<M: Machine> Domain<M> {
     /// A domain that lives.
     pub fn new(
         plan: &plan::Domain,
-        (index, first_vcpu): (usize, usize),
+        (index, first_vcpu, seat): (usize, usize, Seat),
         interrupts: Lock<Gic>,
         console: Option<Lock<DomainConsole>>,
         (map, pv): (M::GuestMap, Option<Pv>),
@@ -171,6 +181,8 @@ impl<M: Machine> Domain<M> {
             id: plan.id,
             index,
             vcpus: first_vcpu..first_vcpu.saturating_add(usize::from(plan.vcpus)),
+            seat,
+            share: AtomicU32::new(packed(plan.share)),
             layout: plan.layout,
             timers: plan.timers,
             interrupts,
@@ -191,6 +203,17 @@ impl<M: Machine> Domain<M> {
             online: AtomicUsize::new(0),
             end: AtomicU8::new(0),
         }
+    }
+
+    /// Its share of its pool.
+    pub fn share(&self) -> Share {
+        let [a, b, c, d] = self.share.load(Ordering::Relaxed).to_le_bytes();
+        Share { weight: u16::from_le_bytes([a, b]), cap: u16::from_le_bytes([c, d]) }
+    }
+
+    /// Notes another one.
+    pub fn set_share(&self, share: Share) {
+        self.share.store(packed(share), Ordering::Relaxed);
     }
 
     /// It is there for the toolstack: it has not been destroyed.

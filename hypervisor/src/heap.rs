@@ -16,6 +16,9 @@ pub struct IndexedHeap {
 }
 
 impl IndexedHeap {
+    /// Bytes for each member.
+    pub const BYTES_PER_MEMBER: usize = 16;
+
     /// An empty queue for members 0 to `members` - 1. `None` where there is no memory for it.
     pub fn try_new(members: usize) -> Option<Self> {
         let mut heap = IndexedHeap { order: Vec::new(), position: Vec::new(), key: Vec::new() };
@@ -31,6 +34,17 @@ impl IndexedHeap {
     pub fn first(&self) -> Option<(u32, u64)> {
         let member = *self.order.first()?;
         Some((member, self.key_of(member)))
+    }
+
+    /// The member with the smallest key of those for which `is` holds, and the key. It looks at all of them.
+    pub fn first_where(&self, mut is: impl FnMut(u32) -> bool) -> Option<(u32, u64)> {
+        let suitable = self.members().filter(|member| is(*member));
+        suitable.map(|member| (member, self.key_of(member))).min_by_key(|(member, key)| (*key, *member))
+    }
+
+    /// All members that are in, in no order.
+    pub fn members(&self) -> impl Iterator<Item = u32> + '_ {
+        self.order.iter().copied()
     }
 
     /// Number of members that are in.
@@ -157,6 +171,8 @@ mod tests {
                 }
                 prop_assert_eq!(heap.first(), plain.first().map(|(key, member)| (*member, *key)));
                 prop_assert_eq!(heap.len(), plain.len());
+                let odd = plain.iter().find(|(_, member)| member % 2 == 1).map(|(key, member)| (*member, *key));
+                prop_assert_eq!(heap.first_where(|member| member % 2 == 1), odd);
                 prop_assert!((0..20).all(|m| heap.contains(m) == plain.iter().any(|(_, p)| *p == m)));
             }
         }

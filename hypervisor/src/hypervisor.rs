@@ -1,7 +1,6 @@
 //! The whole of it: what all processors share.
 
 use abi::errno::Errno;
-use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
 use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,8 +12,9 @@ use model::arm64::identity::Identity;
 
 use crate::console::{Console, Text};
 use crate::domain::{Domain, End};
+use crate::pool::{Pool, Seat};
 use crate::runstate::Doing;
-use crate::schedule::{Scheduler, VcpuId};
+use crate::schedule::{CpuSet, VcpuId};
 use crate::timer::Deadlines;
 use crate::vcpu::Vcpu;
 
@@ -25,6 +25,10 @@ pub struct Processor {
     pub deadlines: Deadlines,
     /// It should ask the scheduler again.
     pub reschedule: AtomicBool,
+    /// Its pool.
+    pub seat: Seat,
+    /// It has not started.
+    pub absent: AtomicBool,
 }
 
 /// Everything that is fixed after construction. Nothing in here grows.
@@ -38,8 +42,8 @@ pub struct Hypervisor<M: Machine> {
     pub vcpus: Vec<Vcpu>,
     /// The processors, by index.
     pub processors: Vec<Processor>,
-    /// Who runs where.
-    pub scheduler: Lock<Box<dyn Scheduler>>,
+    /// Who runs where: the pools, by id.
+    pub pools: Vec<Pool>,
     /// The console.
     pub console: Lock<Console>,
     /// Held by whoever changes what event channels are bound to.
@@ -143,6 +147,24 @@ impl<M: Machine> Hypervisor<M> {
         self.vcpus.get(number)
     }
 
+    /// This processor has not started: nobody runs on it.
+    pub fn leave_out(&self, cpu: CpuIndex) {
+        let Some(processor) = self.processors.get(cpu) else { return };
+        processor.absent.store(true, Ordering::Relaxed);
+        if let Some(pool) = self.pools.get(processor.seat.pool) {
+            pool.remove(processor.seat);
+        }
+    }
+
+    /// The processors of a pool that have started.
+    pub fn processors_of(&self, pool: &Pool) -> CpuSet {
+        let started = |cpu: &CpuIndex| {
+            self.processors.get(*cpu).is_some_and(|processor| !processor.absent.load(Ordering::Relaxed))
+        };
+        let cpus = pool.cpus.iter().copied().filter(started);
+        cpus.fold(CpuSet::NONE, |all, cpu| all.or(CpuSet::of(cpu)))
+    }
+
     /// Makes a processor ask the scheduler again.
     pub fn call(&self, cpu: CpuIndex, from: CpuIndex) {
         let Some(processor) = self.processors.get(cpu) else { return };
@@ -162,8 +184,8 @@ impl<M: Machine> Hypervisor<M> {
     /// Tells the scheduler that a vCPU can run.
     pub fn make_runnable(&self, vcpu: &Vcpu, from: CpuIndex) {
         self.set_doing(vcpu, Doing::Runnable);
-        let called = self.scheduler.lock().wake(vcpu.id, self.machine.now());
-        if let Some(cpu) = called {
+        let pool = self.pools.get(vcpu.seat.pool);
+        if let Some(cpu) = pool.and_then(|pool| pool.wake(vcpu.seat, self.machine.now())) {
             self.call(cpu, from);
         }
     }

@@ -67,9 +67,17 @@ fn run(taken: Taken, plan: &Plan, image: plan::Range) -> ! {
         Err(failure) => arm64::stop(format_args!("(XEN) Boot stops: {failure}")),
     };
     let processors = Box::leak(Box::new(|cpu| hypervisor.run(cpu)));
-    hypervisor.machine.start_processors(processors, |cpu, error| {
-        hypervisor.scheduler.lock().remove(cpu);
-        hypervisor.say(Level::Error, format_args!("processor {cpu} does not start: firmware says {error}"));
+    hypervisor.machine.start_processors(processors, |cpu, why| {
+        let pool = plan.pools.iter().find(|pool| pool.cpus.contains(&cpu) && !pool.path.is_empty());
+        if let Some(pool) = pool {
+            // Its owner counts on it.
+            arm64::stop(format_args!(
+                "(XEN) Boot stops: processor {cpu} of {} does not start: {why}",
+                pool.path
+            ));
+        }
+        hypervisor.leave_out(cpu);
+        hypervisor.say(Level::Error, format_args!("processor {cpu} does not start: {why}"));
     });
     if let Err(words) = arm64::seal(hypervisor.machine.frames()) {
         arm64::stop(format_args!("(XEN) Boot stops: {words}"));

@@ -36,6 +36,7 @@ pub mod hypervisor;
 pub mod interrupt;
 pub mod keys;
 pub mod memory;
+pub mod pool;
 pub mod pv;
 pub mod runstate;
 pub mod schedule;

@@ -11,8 +11,9 @@ use model::arm64::Registers;
 use model::arm64::timer::PhysicalTimer;
 
 use crate::memory::Progress;
+use crate::pool::Seat;
 use crate::runstate::Runstate;
-use crate::schedule::VcpuId;
+use crate::schedule::{Affinity, VcpuId};
 use crate::timer::{NO_CPU, restored, stored};
 
 /// What the running processor owns.
@@ -65,8 +66,12 @@ pub struct Vcpu {
     pub domain: usize,
     /// Its number in the domain.
     pub index: usize,
+    /// Its number in its pool.
+    pub seat: Seat,
     /// Its state; see the module's text.
     pub state: Lock<State>,
+    /// Where it may run, as the toolstack has said; processors as the machine numbers them.
+    pub affinity: Lock<Affinity>,
     /// On or off.
     pub power: Lock<Power>,
     /// An extent of memory that it has left in the middle.
@@ -86,11 +91,12 @@ pub struct Vcpu {
 
 impl Vcpu {
     /// A vCPU that is off.
-    pub fn new(id: VcpuId, domain: usize, index: usize, registers: Registers) -> Self {
+    pub fn new(id: VcpuId, (domain, index): (usize, usize), seat: Seat, registers: Registers) -> Self {
         Vcpu {
             id,
             domain,
             index,
+            seat,
             state: Lock::new(
                 Rank::Registers,
                 State {
@@ -100,6 +106,7 @@ impl Vcpu {
                     poll_deadline: None,
                 },
             ),
+            affinity: Lock::new(Rank::Power, Affinity::FREE),
             power: Lock::new(Rank::Power, Power::Off),
             progress: Lock::new(Rank::Power, None),
             runstate: Lock::new(Rank::Runstate, Runstate::default()),

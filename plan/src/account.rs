@@ -6,7 +6,7 @@
 use core::fmt;
 use core::hash::{Hash, Hasher};
 
-use crate::shape::{GicRegions, Plan, Range};
+use crate::shape::{GicRegions, Plan, Range, Share};
 
 /// What boot says first, before it has looked at anything.
 pub const BANNER: &str = concat!("Xenite ", env!("CARGO_PKG_VERSION"), ": Xen 4.17's interfaces, arm64");
@@ -33,6 +33,10 @@ pub fn account(plan: &Plan, image: Range, mut say: impl FnMut(fmt::Arguments<'_>
         plan.heap.size >> 10,
         plan.heap.base
     ));
+    let several = plan.pools.len() > 1;
+    for (id, pool) in (0_usize..).zip(&plan.pools).filter(|_| several) {
+        say(format_args!("pool {id}: processors {}, scheduler {}", pool.numbers(), pool.scheduler.name()));
+    }
     for domain in &plan.domains {
         let size: u64 = domain.memory.iter().fold(0, |sum, memory| memory.size.saturating_add(sum));
         say(format_args!(
@@ -46,6 +50,10 @@ pub fn account(plan: &Plan, image: Range, mut say: impl FnMut(fmt::Arguments<'_>
             domain.kernel.placed.guest,
             domain.tree_at
         ));
+        if several || domain.share != Share::default() {
+            let Share { weight, cap } = domain.share;
+            say(format_args!("d{}: pool {}, weight {weight}, cap {cap}", domain.id, domain.pool));
+        }
     }
     say(format_args!("the plan's fingerprint is {:016x}", fingerprint(plan, image)));
 }

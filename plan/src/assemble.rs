@@ -17,11 +17,12 @@ use crate::kernel::{self, Images};
 use crate::layout;
 use crate::options;
 use crate::placement;
+use crate::pools::{self, Pools};
 use crate::pv::{self, Interface};
 use crate::range::{Bytes, FRAME_BYTES};
 use crate::report::{Refusal, Report};
 use crate::settle::{Failure, settle};
-use crate::shape::{Board, Domain, Hardware, Layout, Options, Plan, Range, Share, Warning};
+use crate::shape::{Board, Domain, Hardware, Layout, Options, Plan, Range, SharedView, Warning};
 use crate::shared_memory::{self, Place, Region, SharedMemory};
 use crate::static_heap;
 use crate::tables;
@@ -62,7 +63,7 @@ pub fn read(input: &Input<'_>) -> Result<Plan, Vec<Refusal>> {
 pub(crate) struct Draft<'w, 'a> {
     pub(crate) wanted: &'w Wanted<'a>,
     pub(crate) banks: Vec<Range>,
-    pub(crate) shared: Vec<Share>,
+    pub(crate) shared: Vec<SharedView>,
     pub(crate) layout: Layout,
     pub(crate) spis: u16,
     pub(crate) images: Images,
@@ -128,19 +129,21 @@ fn read_into(input: &Input<'_>, report: &mut Report) -> Option<Plan> {
     let heap = static_heap::read(&fdt, &mut chosen, report);
     let surveyed = surveyed?;
     board::within_reach(&surveyed.board, input.facts.physical_bits, report);
+    let pools = pools::read(&fdt, (&surveyed.board, &options), &mut chosen, report);
     let mut ground =
         claims::check(input, &surveyed, (chosen.dom0.as_ref(), &chosen.domains, &shared, heap), report);
     let host = Host::new(fdt, &surveyed.board);
     // Faults so far do not keep kernels and layouts from being looked at.
     let mut wanted = Vec::with_capacity(chosen.domains.len().saturating_add(1));
     let dom0 = chosen.dom0.take();
-    wanted.extend(dom0.and_then(|dom0| with_memory(dom0, (input, &options), host, &mut ground, report)));
+    wanted.extend(
+        dom0.and_then(|dom0| with_memory(dom0, (input, &options, &pools), host, &mut ground, report)),
+    );
     wanted.append(&mut chosen.domains);
+    pools.check(&wanted, report);
     let scene = Scene { input, surveyed: &surveyed, options: &options, host, shared: &shared };
     let drafts = drafts(&scene, &wanted, &mut chosen, report);
-    let vcpus = drafts.iter().fold(0, |sum: usize, draft| sum.saturating_add(draft.wanted.vcpus.into()));
-    options::compare_processors(&options, vcpus, surveyed.board.cpus.len(), report);
-    let plan = finish(input, (surveyed, options), &ground, drafts, report)?;
+    let plan = finish(input, (surveyed, options, pools), &ground, drafts, report)?;
     let paths: Vec<&str> = wanted.iter().map(|wanted| wanted.path.as_str()).collect();
     Some(Plan { channels, shared: shared.into_regions(&paths), ..plan })
 }
@@ -177,13 +180,15 @@ impl Scene<'_, '_> {
 /// dom0 with the memory that the command line wants for it, taken out of what is open.
 fn with_memory<'a>(
     dom0: Dom0<'a>,
-    (input, options): (&Input<'_>, &Options),
+    (input, options, pools): (&Input<'_>, &Options, &Pools),
     host: Host<'a, '_>,
     ground: &mut Ground,
     report: &mut Report,
 ) -> Option<Wanted<'a>> {
     let bytes = dom0::memory(options, report);
-    let vcpus = dom0::vcpus(options, host.board, report);
+    let processors = pools.list.first().map_or(0, |pool| pool.cpus.len());
+    let vcpus = dom0::vcpus(options, (host.board, processors), report);
+    domains::properties::compare_cap(dom0.share, vcpus, CHOSEN, report);
     let reach = host.reach(reach(&input.facts));
     let left = ground.open.total();
     let Some(banks) = placement::take_direct(&mut ground.open, bytes, pv::in_image(input.image), reach)
@@ -314,7 +319,7 @@ fn images(
 
 fn finish(
     input: &Input<'_>,
-    (surveyed, options): (Surveyed, Options),
+    (surveyed, options, pools): (Surveyed, Options, Pools),
     ground: &Ground,
     drafts: Vec<Draft<'_, '_>>,
     report: &mut Report,
@@ -356,6 +361,8 @@ fn finish(
             timers: draft.timers,
             pv,
             hardware: draft.hardware,
+            pool: pools.find(draft.wanted.pool).unwrap_or(0),
+            share: draft.wanted.share,
         });
     }
     Some(Plan {
@@ -364,6 +371,7 @@ fn finish(
         heap: settled.heap,
         static_heap: ground.static_heap.clone(),
         domains,
+        pools: pools.list,
         channels: Vec::new(),
         shared: Vec::new(),
         warnings: Vec::new(),

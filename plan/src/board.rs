@@ -20,6 +20,7 @@ use crate::range::RangeSet;
 use crate::report::{Refusal, Report, quoted};
 use crate::shape::{Board, GicRegions, Options, Pl011, Range};
 
+pub(crate) use cpus::processor_of;
 pub use gic::{GIC_V2_CPU_INTERFACE_BYTES, GIC_V3_REDISTRIBUTOR_BYTES};
 
 /// Most RAM banks, and most reserved ranges, that are read.

@@ -13,7 +13,7 @@ use alloc::vec::Vec;
 use crate::fdt::{Cells, Fdt, Node};
 use crate::modules::{self, Kind, Module};
 use crate::report::{Report, quoted};
-use crate::shape::Range;
+use crate::shape::{Range, Share};
 use dom0::Dom0;
 
 /// Most domains. Domain ids have 16 bits; the bound keeps the plan small.
@@ -46,6 +46,10 @@ pub(crate) struct Wanted<'a> {
     pub(crate) static_memory: Vec<Range>,
     /// `xen,domain-p2m-mem-mb`, if it is there.
     pub(crate) pool_mib: Option<u32>,
+    /// Phandle of its pool's node, if it names one.
+    pub(crate) pool: Option<u32>,
+    /// Its share of the pool's time.
+    pub(crate) share: Share,
     pub(crate) kernel: Module<'a>,
     pub(crate) ramdisk: Option<Module<'a>>,
 }
@@ -97,7 +101,7 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
         }
         let path = format!("{CHOSEN}/{}", child.name());
         if !modules.take(&child, &path, cells, report) {
-            refuse_later_nodes(&child, &path, report);
+            refuse_similar_nodes(&child, &path, report);
         }
     }
     if chosen.spend(DOMAIN_BYTES, report) {
@@ -147,13 +151,8 @@ impl<'a> Chosen<'a> {
 
 const LATER: &str = "is not supported yet by this version";
 
-/// Nodes of features that are to come. Gives whether `child` is one.
-fn refuse_later_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
-    for name in ["xen,cpupool"] {
-        if child.is_compatible(name) {
-            report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
-        }
-    }
+/// A name that is nearly a known one.
+fn refuse_similar_nodes(child: &Node<'_>, path: &str, report: &mut Report) {
     if child.is_compatible("xen,evtchn") {
         let hint = "compatible = \"xen,evtchn-v1\"; xen,evtchn is its property";
         report.refuse(path, "compatible", "xen,evtchn is no node that is known", hint);
@@ -173,6 +172,11 @@ fn domain<'a>(
     let vcpus = properties::vcpus(node, &path, report);
     let spis = properties::spis(node, &path, report);
     let enhanced = properties::enhanced(node, &path, has_dom0, report);
+    let pool = properties::pool(node, &path, report);
+    let share = properties::share(node, &path, report);
+    if let (Some(share), Some(vcpus)) = (share, vcpus) {
+        properties::compare_cap(share, vcpus, &path, report);
+    }
     let static_memory = properties::static_memory(node, &path, chosen_cells, report);
     let pool_mib = properties::pool_mib(node, &path, report);
     let direct_map = node.property("direct-map").is_some();
@@ -201,6 +205,8 @@ fn domain<'a>(
         enhanced: enhanced?,
         static_memory: static_memory?,
         pool_mib: pool_mib?,
+        pool: pool?,
+        share: share?,
         kernel: kernel?,
         ramdisk,
         path,
@@ -220,7 +226,7 @@ fn domain_modules<'a>(
         if modules.take(&child, &child_path, cells, report) {
             continue;
         }
-        refuse_later_nodes(&child, &child_path, report);
+        refuse_similar_nodes(&child, &child_path, report);
         if child
             .property("compatible")
             .is_none_or(|names| !names.strings().any(|name| name.starts_with("xen,")))

@@ -8,7 +8,7 @@ use crate::kernel::Images;
 use crate::layout::BANK_0;
 use crate::pv::Interface;
 use crate::range::BLOCK_1_GIB;
-use crate::shape::{Board, GicRegions, Layout, Range, Share};
+use crate::shape::{Board, GicRegions, Layout, Range, SharedView};
 use crate::shared_memory::Region;
 
 /// Phandle of the guest's interrupt controller.
@@ -32,7 +32,7 @@ pub(crate) struct Guest<'a> {
     pub(crate) layout: &'a Layout,
     pub(crate) images: &'a Images,
     /// What it shares with other domains.
-    pub(crate) shared: &'a [Share],
+    pub(crate) shared: &'a [SharedView],
     /// The names of all regions.
     pub(crate) regions: &'a [Region<'a>],
     /// Its PV interfaces, if it has them.

@@ -5,7 +5,7 @@
 //! words. Nothing else in the house reads a device tree.
 //!
 //! The steps, each in its module: [`fdt`] checks the blob; `board` reads the hardware and `options` the
-//! command line; `domains`, `modules` and `channels` read what the owner wants; `claims` finds overlaps; `layout`,
+//! command line; `domains`, `modules`, `pools` and `channels` read what the owner wants; `claims` finds overlaps; `layout`,
 //! `pv`, `kernel` and `guest_tree` decide what a guest sees, `host_tree` what dom0 sees; `placement`, [`stage2`] and `tables` decide where
 //! it lies, and `budget` what that costs. `account` puts the plan into the words that boot says.
 //!
@@ -14,7 +14,7 @@
 //! 1023 domains, 64 refusals and 64 warnings of less than 1 KiB each; a tree is at most 2 MiB with 16,384 nodes.
 //! What grows with the domains is counted against [`Sizes::boot_heap`] before it is taken: 4 KiB for each
 //! domain, 512 bytes for each range of static memory, 384 and its path for each end of a static event channel, 768 and its path twice for each use
-//! of shared memory, 256 for each range of `xen,static-heap`, an upper bound of each guest's tree, twice that of one that is larger than those before,
+//! of shared memory, 256 for each range of `xen,static-heap`, 256 and its path for each pool of processors, an upper bound of each guest's tree, twice that of one that is larger than those before,
 //! or three times that of dom0's, which is about the host's, with 64 KiB for the host's devices. A tree
 //! that would take more is refused. Beside this, 512 KiB cover everything else, the window of the unpacker included.
 
@@ -55,6 +55,7 @@ mod layout;
 mod modules;
 mod options;
 mod placement;
+mod pools;
 mod pv;
 mod range;
 mod report;

@@ -24,6 +24,7 @@ impl Default for Options {
             words: String::new(),
             noreboot: false,
             scheduler: Scheduler::Fair,
+            hmp_unsafe: false,
             max_cpus: None,
             console_timestamps: false,
             log_level: 2,
@@ -133,17 +134,6 @@ pub(crate) fn parse(line: &CommandLine<'_>, has_dom0: bool, report: &mut Report)
     options
 }
 
-/// Says if the scheduler cannot serve so many vCPUs.
-pub(crate) fn compare_processors(options: &Options, vcpus: usize, processors: usize, report: &mut Report) {
-    if options.scheduler == Scheduler::Null && vcpus > processors {
-        let text = format!(
-            "sched=null gives each vCPU a processor of its own, but there are {vcpus} vCPUs and {processors} \
-             processors: those that start last wait for ever"
-        );
-        report.warn(NODE, &text);
-    }
-}
-
 /// What became of a word.
 enum Outcome {
     Taken,
@@ -167,6 +157,7 @@ fn switch(options: &mut Options, name: &str, on: bool) -> Outcome {
         "noreboot" => options.noreboot = on,
         "console_timestamps" => options.console_timestamps = on,
         "ext_regions" => options.ext_regions = on,
+        "hmp-unsafe" => options.hmp_unsafe = on,
         // Frames are always zeroed and the console is always synchronous.
         "bootscrub" | "sync_console" => {}
         _ => return Outcome::Unknown,
@@ -186,10 +177,9 @@ fn bare(options: &mut Options, word: &str) -> Outcome {
 
 fn valued(options: &mut Options, name: &str, value: &str) -> Outcome {
     match name {
-        "sched" => match value {
-            "credit" | "credit2" => options.scheduler = Scheduler::Fair,
-            "null" => options.scheduler = Scheduler::Null,
-            _ => return Outcome::Wrong("sched= is credit, credit2 or null"),
+        "sched" => match Scheduler::of_name(value) {
+            Some(scheduler) => options.scheduler = scheduler,
+            None => return Outcome::Wrong("sched= is credit, credit2 or null"),
         },
         "maxcpus" => match value.parse() {
             Ok(count) if count > 0 => options.max_cpus = Some(count),

@@ -7,7 +7,7 @@ use crate::board::Surveyed;
 use crate::domains::Wanted;
 use crate::layout::{BANK_0, BANK_1};
 use crate::range::{BLOCK_2_MIB, FRAME_BYTES, RangeSet, align_down};
-use crate::shape::{GicRegions, Layout, Pv, Range, Share};
+use crate::shape::{GicRegions, Layout, Pv, Range, SharedView};
 
 /// Where a guest puts its grant table.
 const GRANT_WINDOW: Range = Range { base: 0x3800_0000, size: 0x100_0000 };
@@ -40,7 +40,7 @@ impl Interface {
 /// What a guest that wants it is told; guest addresses end at `reach`, if extended regions are wanted at all.
 pub(crate) fn interface(
     wanted: &Wanted<'_>,
-    (banks, layout, shared): (&[Range], &Layout, &[Share]),
+    (banks, layout, shared): (&[Range], &Layout, &[SharedView]),
     image: Range,
     reach: Option<u64>,
 ) -> Option<Interface> {
@@ -78,7 +78,7 @@ pub(crate) fn in_image(image: Range) -> Range {
 
 /// What dom0 is told: its extended regions are the host's RAM that it was not given, at its own address.
 pub(crate) fn of_dom0(
-    (surveyed, banks, shared): (&Surveyed, &[Range], &[Share]),
+    (surveyed, banks, shared): (&Surveyed, &[Range], &[SharedView]),
     mmio: &RangeSet,
     image: Range,
     reach: Option<u64>,
@@ -115,12 +115,12 @@ const fn maintenance(gic: &GicRegions) -> u32 {
 }
 
 /// Where a domain sees what it shares.
-fn guest_range(share: &Share) -> Option<Range> {
+fn guest_range(share: &SharedView) -> Option<Range> {
     Range::new(share.memory.guest, share.memory.size)
 }
 
 /// What RAM and shared memory leave of the places for RAM, up to the end of guest addresses.
-fn beyond_ram(banks: &[Range], shared: &[Share], reach: u64) -> Vec<Range> {
+fn beyond_ram(banks: &[Range], shared: &[SharedView], reach: u64) -> Vec<Range> {
     let mut rest = RangeSet::new();
     for place in [BANK_0, BANK_1] {
         let ram = banks.iter().filter(|bank| place.contains(bank)).map(Range::end).max();

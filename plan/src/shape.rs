@@ -6,6 +6,7 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
+use core::fmt;
 
 /// A range of host-physical addresses in bytes; never empty, never wraps.
 #[derive(Clone, Copy, Debug, Hash, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +32,8 @@ pub struct Plan {
     /// The domains: dom0 first, if there is one, then the others in device-tree order. `Domain::id` is the index
     /// if the first is dom0, else the index plus 1.
     pub domains: Vec<Domain>,
+    /// Pools of processors, by id; there is at least one, and the first has the boot processor.
+    pub pools: Vec<Pool>,
     /// Event channels that are there before any guest runs.
     pub channels: Vec<Channel>,
     /// Memory that domains share (`xen,domain-shared-memory-v1`).
@@ -133,8 +136,10 @@ pub struct Options {
     pub words: String,
     /// `noreboot`: after a fatal error or the last domain's end the machine stays as it is.
     pub noreboot: bool,
-    /// `sched=`: the scheduler for all processors.
+    /// `sched=`: the scheduler of every pool whose node names no other.
     pub scheduler: Scheduler,
+    /// `hmp-unsafe`: processors that are not like the boot processor are used, too.
+    pub hmp_unsafe: bool,
     /// `maxcpus=`: at most so many processors; already applied to `Board::cpus`.
     pub max_cpus: Option<u32>,
     /// `console_timestamps`: hypervisor lines carry the time since boot.
@@ -177,6 +182,83 @@ pub enum Scheduler {
     Null,
 }
 
+impl Scheduler {
+    /// The scheduler of this name, if there is one.
+    pub(crate) fn of_name(name: &str) -> Option<Self> {
+        match name {
+            "credit" | "credit2" => Some(Scheduler::Fair),
+            "null" => Some(Scheduler::Null),
+            _ => None,
+        }
+    }
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Scheduler::Fair => "credit2",
+            Scheduler::Null => "null",
+        }
+    }
+}
+
+/// Processors with a scheduler of their own: a vCPU never leaves the pool of its domain.
+#[derive(Clone, Debug, Hash, PartialEq, Eq)]
+pub struct Pool {
+    /// Path of its `xen,cpupool` node; empty for the pool of all processors that no node names.
+    pub path: String,
+    /// Who runs where in it.
+    pub scheduler: Scheduler,
+    /// Its processors, as indexes in `Board::cpus`, ascending; at least one.
+    pub cpus: Vec<usize>,
+}
+
+impl Pool {
+    /// The numbers of its processors, for a reader: `0-2,5`.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers<'_> {
+        Numbers(&self.cpus)
+    }
+}
+
+/// Ascending numbers, which are written without need of memory.
+#[derive(Clone, Copy, Debug)]
+pub struct Numbers<'n>(&'n [usize]);
+
+impl fmt::Display for Numbers<'_> {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut rest = self.0.iter().copied().peekable();
+        let mut comma = "";
+        while let Some(first) = rest.next() {
+            let mut last = first;
+            while let Some(next) = rest.next_if(|next| last.checked_add(1) == Some(*next)) {
+                last = next;
+            }
+            write!(out, "{comma}{first}")?;
+            if last != first {
+                write!(out, "-{last}")?;
+            }
+            comma = ",";
+        }
+        Ok(())
+    }
+}
+
+/// How much processor time a domain gets beside others (Xen's credit2).
+#[derive(Clone, Copy, Debug, Hash, PartialEq, Eq)]
+pub struct Share {
+    /// Each of its vCPUs gets time in proportion to this, where several wait for one processor.
+    pub weight: u16,
+    /// The most that all of its vCPUs together get, in percent of one processor; 0 for no limit.
+    pub cap: u16,
+}
+
+impl Default for Share {
+    fn default() -> Self {
+        Share { weight: 256, cap: 0 }
+    }
+}
+
 /// One guest, down to the last address.
 #[derive(Clone, Debug, Hash)]
 pub struct Domain {
@@ -198,7 +280,7 @@ pub struct Domain {
     /// several host ranges).
     pub memory: Vec<GuestMemory>,
     /// What it sees of [`Plan::shared`], in guest order.
-    pub shared: Vec<Share>,
+    pub shared: Vec<SharedView>,
     /// Where the guest sees its interrupt controller and UART.
     pub layout: Layout,
     /// The kernel image and where it goes.
@@ -218,6 +300,10 @@ pub struct Domain {
     pub pv: Option<Pv>,
     /// The host's devices that it drives; dom0 has them.
     pub hardware: Option<Hardware>,
+    /// Its pool, as an index in `Plan::pools`; dom0's is the first.
+    pub pool: usize,
+    /// Its share of that pool's time.
+    pub share: Share,
 }
 
 /// Devices of the host that a domain drives itself.
@@ -269,7 +355,7 @@ pub struct SharedRegion {
 
 /// A domain's view of a [`SharedRegion`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Share {
+pub struct SharedView {
     /// Which one, as its index in `Plan::shared`.
     pub region: usize,
     /// Where the domain sees it.

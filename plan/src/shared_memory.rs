@@ -14,7 +14,7 @@ use crate::layout;
 use crate::pv::Interface;
 use crate::range::{BLOCK_2_MIB, FRAME_BYTES, is_aligned};
 use crate::report::{Report, quoted};
-use crate::shape::{Board, GuestMemory, Layout, Range, Share, SharedRegion};
+use crate::shape::{Board, GuestMemory, Layout, Range, SharedRegion, SharedView};
 
 pub(crate) const COMPATIBLE: &str = "xen,domain-shared-memory-v1";
 pub(crate) const PLACE: &str = "xen,shared-mem";
@@ -195,12 +195,12 @@ impl<'a> SharedMemory<'a> {
     }
 
     /// What the domain at this path has of it, in guest order.
-    pub(crate) fn of_domain(&self, path: &str) -> Vec<Share> {
+    pub(crate) fn of_domain(&self, path: &str) -> Vec<SharedView> {
         let mut shares = Vec::new();
         for one in self.uses.iter().filter(|one| one.domain == path) {
             let Some(region) = self.regions.iter().position(|region| region.id == one.id) else { continue };
             let memory = GuestMemory { guest: one.guest, host: one.host.base, size: one.host.size };
-            let share = Share { region, memory, is_owner: one.role == Role::Owner };
+            let share = SharedView { region, memory, is_owner: one.role == Role::Owner };
             crate::range::insert_sorted_by_key(&mut shares, share, |share| share.memory.guest);
         }
         shares

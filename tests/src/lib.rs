@@ -22,6 +22,7 @@ pub mod linux;
 pub mod own;
 pub mod pack;
 pub mod plan;
+pub mod pools;
 pub mod record;
 pub mod refusals;
 pub mod runner;
@@ -118,6 +119,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(dom0_scenarios());
     scenarios.extend(hammer::scenarios());
     scenarios.extend(statics::scenarios());
+    scenarios.extend(pools::scenarios());
     scenarios.extend(speed::scenarios());
     scenarios
 }

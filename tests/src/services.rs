@@ -117,6 +117,7 @@ fn commands(setup: &Setup) -> Result<()> {
     ensure!(short == wanted, "xl list says {rows:?}");
     ensure!(rows[0].state.starts_with('r'), "dom0 asks and does not run: {rows:?}");
     vcpus(&mut dom0)?;
+    scheduling(&mut dom0)?;
     // Of the hypervisor or of a guest; Xen puts its own name in front of a guest's.
     let lines: u32 = dom0.ask("xl dmesg | grep -cE '^([(]XEN[)]|DOM[12]:) '")?.trim().parse()?;
     ensure!(lines > 20, "xl dmesg has {lines} lines of the hypervisor and the guests");
@@ -181,6 +182,37 @@ fn vcpus(dom0: &mut Dom0) -> Result<()> {
     let wanted = [("Domain-0", "0"), ("Domain-0", "1"), ("dom0less-1", "0"), ("dom0less-2", "0")];
     let wanted = wanted.map(|(name, vcpu)| (name.to_owned(), vcpu.to_owned()));
     ensure!(found == wanted, "xl vcpu-list says: {text}");
+    Ok(())
+}
+
+/// The pool and its parameters are told; a share that is changed is told as it is then; a vCPU that is bound runs
+/// there alone.
+fn scheduling(dom0: &mut Dom0) -> Result<()> {
+    let has = |text: &str, wanted: &[&str]| {
+        text.lines().any(|line| line.split_whitespace().collect::<Vec<_>>() == wanted)
+    };
+    let pools = dom0.ask("xl cpupool-list")?;
+    ensure!(has(&pools, &["Pool-0", "2", "credit2", "y", "3"]), "xl cpupool-list says: {pools}");
+    dom0.ask("xl sched-credit2 -s -p Pool-0 -r 400")?;
+    dom0.ask("xl sched-credit2 -d 1 -w 512 -c 50")?;
+    let shares = dom0.ask("xl sched-credit2")?;
+    ensure!(shares.contains("Cpupool Pool-0: ratelimit=400us"), "xl sched-credit2 says: {shares}");
+    for wanted in
+        [["Domain-0", "0", "256", "0"], ["dom0less-1", "1", "512", "50"], ["dom0less-2", "2", "256", "0"]]
+    {
+        ensure!(has(&shares, &wanted), "xl sched-credit2 has no {wanted:?}: {shares}");
+    }
+    for (cpu, hard) in [("1", "1"), ("0", "0"), ("0,1", "all")] {
+        dom0.ask(&format!("xl vcpu-pin 1 0 {cpu}"))?;
+        dom0.ask("usleep 1500000")?;
+        let text = dom0.ask("xl vcpu-list 1")?;
+        let line = text.lines().nth(1).context("xl vcpu-list has no vCPU")?;
+        let words: Vec<&str> = line.split_whitespace().collect();
+        ensure!(words.len() == 9 && words[6..] == [hard, "/", "all"], "bound to {cpu}: {line}");
+        ensure!(hard == "all" || [hard, "-"].contains(&words[3]), "bound to {cpu} it runs elsewhere: {line}");
+    }
+    let refused = dom0.ask("xl vcpu-pin 1 0 7 2>&1 || echo refused")?;
+    ensure!(refused.contains("refused"), "a processor that is not there: {refused}");
     Ok(())
 }
 

@@ -7,8 +7,9 @@
 //! Source: `public/domctl.h`.
 
 pub(super) mod info;
+pub(super) mod scheduling;
 
-use abi::domctl::domain::{SchedCredit2, SchedulerOp, Setdomainhandle};
+use abi::domctl::domain::Setdomainhandle;
 use abi::domctl::memory::{Cacheflush, MaxMem};
 use abi::domctl::{self as operation, DOMCTL_U, Domctl};
 use abi::errno::Errno;
@@ -24,8 +25,6 @@ use crate::hypervisor::Hypervisor;
 
 /// Pages whose caches are maintained before other work has its turn.
 const PAGES_AT_A_STRETCH: u64 = 16;
-/// The weight of every domain: there is one, and nobody can change it.
-const WEIGHT: u16 = 256;
 
 /// `HYPERVISOR_domctl(frame)`.
 ///
@@ -54,7 +53,8 @@ pub(super) fn domctl<M: Machine>(
         operation::XEN_DOMCTL_DESTROYDOMAIN => destroy(hypervisor, local, &order),
         operation::XEN_DOMCTL_GETDOMAININFO => info::domain_info(hypervisor, current, &order),
         operation::XEN_DOMCTL_GETVCPUINFO => info::vcpu_info(hypervisor, current, &order),
-        operation::XEN_DOMCTL_GETVCPUAFFINITY => info::vcpu_affinity(hypervisor, current, &order),
+        operation::XEN_DOMCTL_GETVCPUAFFINITY => scheduling::affinity(hypervisor, current, &order),
+        operation::XEN_DOMCTL_SETVCPUAFFINITY => scheduling::set_affinity(hypervisor, local, &order),
         operation::XEN_DOMCTL_MAX_MEM => {
             let MaxMem { max_memkb } = Field::load(&order.words);
             controlled.domain.frames.set_most(max_memkb >> 2);
@@ -65,7 +65,7 @@ pub(super) fn domctl<M: Machine>(
             controlled.domain.handle.set(handle);
             Ok(0)
         }
-        operation::XEN_DOMCTL_SCHEDULER_OP => scheduler(hypervisor, current, &order),
+        operation::XEN_DOMCTL_SCHEDULER_OP => scheduling::parameters(hypervisor, local, &order),
         operation::XEN_DOMCTL_CACHEFLUSH => cache_flush(hypervisor, current, &order),
         _ => Err(Errno::NoSys),
     }
@@ -125,29 +125,6 @@ fn destroy<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, ord
         }
     }
     Ok(0)
-}
-
-/// How a domain is scheduled: by the one weight that there is.
-///
-/// # Errors
-/// `EINVAL` for another scheduler's parameters, `EOPNOTSUPP` for a change.
-fn scheduler<M: Machine>(
-    hypervisor: &Hypervisor<M>,
-    current: &Current<'_, M>,
-    order: &Order<'_, M>,
-) -> Answer {
-    use abi::domctl::domain::{XEN_DOMCTL_SCHEDOP_GETINFO, XEN_SCHEDULER_CREDIT2};
-    let mut wanted: SchedulerOp = Field::load(&order.words);
-    if wanted.sched_id != hypervisor.scheduler_id() {
-        return Err(Errno::Inval);
-    }
-    if wanted.cmd != XEN_DOMCTL_SCHEDOP_GETINFO {
-        return Err(Errno::OpNotSupp);
-    }
-    if wanted.sched_id == XEN_SCHEDULER_CREDIT2 {
-        SchedCredit2 { weight: WEIGHT, cap: 0 }.store(&mut wanted.u);
-    }
-    order.answer(hypervisor, current, &wanted)
 }
 
 /// Writes a range of a domain's pages back to memory. What is left stands in the frame when it goes on.

@@ -2,18 +2,21 @@
 //!
 //! Source: `public/sysctl.h`.
 
-use abi::domctl::domain::{Getdomaininfo, XEN_SCHEDULER_CREDIT2, XEN_SCHEDULER_NULL};
+mod pools;
+
+use abi::domctl::domain::Getdomaininfo;
 use abi::errno::Errno;
 use abi::layout::{Field, Handle, Layout};
 use abi::sysctl::{
-    self as operation, CpupoolOp, Cputopo, Cputopoinfo, DebugKeys, Getdomaininfolist, Meminfo, Numainfo,
-    Physinfo, Readconsole, SYSCTL_U, SchedId, SchedulerOp, Sysctl,
+    self as operation, Cputopo, Cputopoinfo, DebugKeys, Getdomaininfolist, Meminfo, Numainfo, Physinfo,
+    Readconsole, SYSCTL_U, SchedId, Sysctl,
 };
 use machine::contract::Machine;
 
 use super::{Answer, Call};
 use crate::cpu::{Current, Local};
 use crate::hypercall::domctl::info;
+use crate::hypercall::domctl::scheduling::interface_id;
 use crate::hypervisor::Hypervisor;
 
 /// Bytes of the console's history that are given at a time; the tools ask until there is nothing more.
@@ -72,13 +75,15 @@ pub(super) fn sysctl<M: Machine>(
     match frame.cmd {
         operation::XEN_SYSCTL_READCONSOLE => read_console(&order),
         operation::XEN_SYSCTL_PHYSINFO => physical(&order),
-        operation::XEN_SYSCTL_SCHED_ID => order.answer(&SchedId { sched_id: hypervisor.scheduler_id() }),
+        operation::XEN_SYSCTL_SCHED_ID => {
+            order.answer(&SchedId { sched_id: interface_id(hypervisor.options.scheduler) })
+        }
         operation::XEN_SYSCTL_GETDOMAININFOLIST => list(&order),
         operation::XEN_SYSCTL_DEBUG_KEYS => keys(&order),
         operation::XEN_SYSCTL_CPUTOPOINFO => topology(&order),
         operation::XEN_SYSCTL_NUMAINFO => nodes(&order),
-        operation::XEN_SYSCTL_CPUPOOL_OP => pool(&order),
-        operation::XEN_SYSCTL_SCHEDULER_OP => scheduler(&order),
+        operation::XEN_SYSCTL_CPUPOOL_OP => pools::pool(&order),
+        operation::XEN_SYSCTL_SCHEDULER_OP => pools::scheduler(&order),
         _ => Err(Errno::NoSys),
     }
 }
@@ -189,54 +194,4 @@ fn nodes<M: Machine>(order: &Order<'_, '_, M>) -> Answer {
     }
     wanted.num_nodes = 1;
     order.answer(&wanted)
-}
-
-/// The one pool.
-///
-/// # Errors
-/// `ENOENT` for a pool behind it, `EOPNOTSUPP` for a change.
-fn pool<M: Machine>(order: &Order<'_, '_, M>) -> Answer {
-    let mut wanted: CpupoolOp = order.wanted();
-    match wanted.op {
-        operation::XEN_SYSCTL_CPUPOOL_OP_INFO if wanted.cpupool_id == 0 => {
-            wanted.sched_id = order.hypervisor.scheduler_id();
-            let domains = order.hypervisor.domains_from(0);
-            wanted.n_dom = domains.fold(0_u32, |count, _| count.saturating_add(1));
-            let processors = order.hypervisor.processors.len();
-            info::write_processors(order.hypervisor, order.current, &wanted.cpumap, processors)?;
-            order.answer(&wanted)
-        }
-        operation::XEN_SYSCTL_CPUPOOL_OP_INFO => Err(Errno::NoEnt),
-        // Every processor is in the pool.
-        operation::XEN_SYSCTL_CPUPOOL_OP_FREEINFO => {
-            info::write_processors(order.hypervisor, order.current, &wanted.cpumap, 0)?;
-            order.answer(&wanted)
-        }
-        _ => Err(Errno::OpNotSupp),
-    }
-}
-
-/// The scheduler's own parameters: the fair one has none that Xen's tools know of, and says so by zero.
-///
-/// # Errors
-/// `EINVAL` for another scheduler's parameters or another pool, `EOPNOTSUPP` for a change.
-fn scheduler<M: Machine>(order: &Order<'_, '_, M>) -> Answer {
-    let wanted: SchedulerOp = order.wanted();
-    if wanted.cpupool_id != 0 || wanted.sched_id != order.hypervisor.scheduler_id() {
-        return Err(Errno::Inval);
-    }
-    if wanted.cmd != operation::XEN_SYSCTL_SCHEDOP_GETINFO {
-        return Err(Errno::OpNotSupp);
-    }
-    order.answer(&SchedulerOp { u: [0; 16], ..wanted })
-}
-
-impl<M: Machine> Hypervisor<M> {
-    /// The scheduler as the interface numbers it.
-    pub fn scheduler_id(&self) -> u32 {
-        match self.options.scheduler {
-            plan::Scheduler::Fair => XEN_SCHEDULER_CREDIT2,
-            plan::Scheduler::Null => XEN_SCHEDULER_NULL,
-        }
-    }
 }

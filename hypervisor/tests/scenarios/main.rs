@@ -15,6 +15,7 @@ mod grants;
 mod hostile;
 mod interrupts;
 mod memory;
+mod pools;
 mod power;
 mod races;
 mod random;

@@ -208,7 +208,7 @@ async fn wait(cpu: &Cpu, random: &mut Random) {
 /// What the well-behaved domain has seen.
 #[derive(Debug, Default)]
 pub(crate) struct Canary {
-    ticks: AtomicU64,
+    pub(crate) ticks: AtomicU64,
     latest: AtomicU64,
     signals: AtomicU64,
 }
@@ -220,7 +220,7 @@ impl Canary {
     }
 }
 
-async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
+pub(crate) async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     open(&cpu, version).await;
     for target in [1, 2] {
         cpu.psci(&[CPU_ON, target, RAM, 0]).await;
@@ -237,7 +237,7 @@ async fn tick(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     }
 }
 
-async fn compute(cpu: Cpu) {
+pub(crate) async fn compute(cpu: Cpu) {
     for number in 0_u64.. {
         let at = RAM + 0x10_0000 + (number % 512) * 8;
         cpu.try_write(at, AccessSize::Double, number).await.unwrap();
@@ -246,7 +246,7 @@ async fn compute(cpu: Cpu) {
     }
 }
 
-async fn listen(cpu: Cpu, canary: Arc<Canary>, version: Version) {
+pub(crate) async fn listen(cpu: Cpu, canary: Arc<Canary>, version: Version) {
     open(&cpu, version).await;
     loop {
         let intid = cpu.next_interrupt().await;

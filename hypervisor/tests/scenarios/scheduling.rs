@@ -7,7 +7,7 @@ use crate::world::{Journal, Setup, System, guest};
 const CPU_ON: u64 = 0xc400_0003;
 
 /// All vCPUs compute for ever; v0 of a domain switches the others on after so many rounds.
-fn computing(setup: &Setup, after: u64) -> System {
+pub(crate) fn computing(setup: &Setup, after: u64) -> System {
     let system = setup.construct();
     for (domain, wish) in (1_u16..).zip(&setup.domains) {
         for index in 0..wish.vcpus as usize {

@@ -18,6 +18,9 @@ const IMAGE: Range = Range { base: RAM.base + 2 * MIB, size: 512 << 10 };
 const TREE_AT: u64 = RAM.base + 64 * MIB;
 pub(crate) const KERNEL: Range = Range { base: RAM.base + 128 * MIB, size: 0x5123 };
 pub(crate) const RAMDISK: Range = Range { base: RAM.base + 136 * MIB, size: 0x2_0077 };
+/// Phandles of the first processor and the first pool.
+const CPU_PHANDLES: u32 = 0x700;
+const POOL_PHANDLES: u32 = 0x800;
 /// Ticks of a round, unless a test wants others: a tenth of a millisecond.
 pub(crate) const ROUND: u64 = 100;
 /// Turns of a processor in a round, at most.
@@ -81,20 +84,27 @@ pub(crate) struct Wish {
     pub(crate) static_memory: Vec<Range>,
     /// MiB of its pool of stage 2 tables.
     pub(crate) pool_mib: Option<u32>,
+    /// Its pool, as an index of the setup's; none: the first one.
+    pub(crate) pool: Option<u32>,
+    /// Weight and cap.
+    pub(crate) share: [u32; 2],
 }
 
 impl Wish {
     pub(crate) fn new(vcpus: u32) -> Self {
+        let (ends, pool, share) = (Vec::new(), None, [256, 0]);
         Wish {
             vcpus,
             uart: true,
             ramdisk: false,
             memory: 8 * MIB,
             pv: false,
-            ends: Vec::new(),
+            ends,
             shares: Vec::new(),
             static_memory: Vec::new(),
             pool_mib: None,
+            pool,
+            share,
         }
     }
 }
@@ -109,6 +119,8 @@ pub(crate) struct Setup {
     pub(crate) domains: Vec<Wish>,
     /// vCPUs of dom0, if there is one.
     pub(crate) control: Option<u32>,
+    /// Processors and schedulers of pools.
+    pub(crate) pools: Vec<(Vec<u32>, &'static str)>,
     pub(crate) seed: u64,
     /// The only memory for what has no place of its own.
     pub(crate) static_heap: Option<Range>,
@@ -124,9 +136,25 @@ impl Setup {
             options: String::new(),
             domains: vcpus.iter().map(|vcpus| Wish::new(*vcpus)).collect(),
             control: None,
+            pools: Vec::new(),
             seed: 1,
             static_heap: None,
         }
+    }
+
+    /// A pool of these processors, for the domains with these indexes.
+    pub(crate) fn pool(mut self, cpus: &[u32], scheduler: &'static str, domains: &[usize]) -> Self {
+        for domain in domains {
+            self.domains[*domain].pool = Some(self.pools.len() as u32);
+        }
+        self.pools.push((cpus.to_vec(), scheduler));
+        self
+    }
+
+    /// A domain's weight and cap.
+    pub(crate) fn share(mut self, domain: usize, weight: u32, cap: u32) -> Self {
+        self.domains[domain].share = [weight, cap];
+        self
     }
 
     pub(crate) fn version(mut self, version: Version) -> Self {
@@ -197,6 +225,15 @@ impl Setup {
         if let Some(range) = self.static_heap {
             tree.property_u64s("xen,static-heap", &[range.base, range.size]);
         }
+        for (number, (cpus, scheduler)) in self.pools.iter().enumerate() {
+            tree.begin(&format!("pool{number}"));
+            tree.property_text("compatible", "xen,cpupool");
+            tree.property_u32("phandle", POOL_PHANDLES + number as u32);
+            let phandles: Vec<u32> = cpus.iter().map(|cpu| CPU_PHANDLES + cpu).collect();
+            tree.property_cells("cpupool-cpus", &phandles);
+            tree.property_text("cpupool-sched", scheduler);
+            tree.end();
+        }
         for (number, domain) in self.domains.iter().enumerate() {
             write_domain(&mut tree, number, domain, self.control.is_some());
         }
@@ -214,6 +251,7 @@ impl Setup {
             tree.property_text("compatible", "arm,cortex-a57");
             tree.property_text("enable-method", "psci");
             tree.property_u32("reg", cpu);
+            tree.property_u32("phandle", CPU_PHANDLES + cpu);
             tree.end();
         }
         tree.end();
@@ -301,6 +339,11 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish, xenstore: bool)
     tree.property_u32("#size-cells", 2);
     tree.property_u64("memory", domain.memory >> 10);
     tree.property_u32("cpus", domain.vcpus);
+    if let Some(pool) = domain.pool {
+        tree.property_u32("domain-cpupool", POOL_PHANDLES + pool);
+    }
+    tree.property_u32("xenite,sched-weight", domain.share[0]);
+    tree.property_u32("xenite,sched-cap", domain.share[1]);
     if domain.pv {
         tree.property_text("xen,enhanced", if xenstore { "enabled" } else { "no-xenstore" });
     }

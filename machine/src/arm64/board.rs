@@ -10,6 +10,7 @@ use plan::{DeviceInterrupt, GicRegions, Plan, Range};
 
 use super::device::Registers;
 use super::gic::{Gic, KICK, SPURIOUS};
+use super::secondary::NotStarted;
 use super::system::{barrier, counter, read, wait_for_interrupt, write};
 use super::uart::Uart;
 use super::{fault, firmware, foreign, heap, memory, processor, secondary, system, translation};
@@ -58,6 +59,8 @@ pub struct Board {
     hypervisor_timer: u32,
     frequency: u64,
     native_wait: bool,
+    /// Of which kind all processors have to be.
+    kind: Option<u64>,
     ipa_bits: u8,
     virtual_interface: Option<Range>,
     frames: &'static FrameTable,
@@ -101,6 +104,7 @@ impl Board {
             hypervisor_timer: board.hypervisor_timer,
             frequency,
             native_wait: plan.options.native_wfi,
+            kind: (!plan.options.hmp_unsafe).then(processor::kind),
             ipa_bits: processor::physical_bits().min(40),
             virtual_interface,
             frames,
@@ -111,6 +115,11 @@ impl Board {
     /// MPIDR affinities of the processors, in index order.
     pub(crate) fn processors(&self) -> &[u64] {
         &self.processors
+    }
+
+    /// May a processor of this kind run guests that others run, too?
+    pub(crate) fn admits(&self, kind: u64) -> bool {
+        self.kind.is_none_or(|usual| usual == kind)
     }
 
     /// Sets the calling processor up.
@@ -136,11 +145,11 @@ impl Board {
         last.swap(now, Ordering::Relaxed) != now
     }
 
-    /// Starts all other processors into `act`; `failed` hears of those that firmware will not start.
+    /// Starts all other processors into `act`; `failed` hears of those that do not run.
     pub fn start_processors(
         &'static self,
         act: &'static (dyn Fn(CpuIndex) + Sync),
-        failed: impl FnMut(CpuIndex, i64),
+        failed: impl FnMut(CpuIndex, NotStarted),
     ) {
         secondary::start_all(self, act, failed);
     }

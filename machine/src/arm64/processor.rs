@@ -123,6 +123,11 @@ pub(crate) fn wide_vmids() -> bool {
     read!("id_aa64mmfr1_el1") >> 4 & 0xf == 2
 }
 
+/// Which kind of processor this is: maker, part and revision (MIDR_EL1).
+pub(crate) fn kind() -> u64 {
+    read!("midr_el1")
+}
+
 /// Bits of physical address (PARange).
 pub(crate) fn physical_bits() -> u8 {
     match read!("id_aa64mmfr0_el1") & 0xf {

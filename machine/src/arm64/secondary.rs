@@ -1,6 +1,7 @@
 //! The other processors: started by firmware, brought up by boot.s, handed to the hypervisor's loop.
 #![expect(unsafe_code, reason = "hands a processor its stack")]
 
+use core::fmt;
 use core::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
 
 use alloc::boxed::Box;
@@ -27,8 +28,29 @@ pub(crate) type Loop = &'static (dyn Fn(usize) + Sync);
 static STARTED: AtomicBool = AtomicBool::new(false);
 static LOOP: AtomicPtr<Loop> = AtomicPtr::new(core::ptr::null_mut());
 static BOARD: AtomicPtr<Board> = AtomicPtr::new(core::ptr::null_mut());
-/// Answer for a processor that firmware started and that never came (PSCI's INTERNAL_FAILURE).
-const LATE: i64 = -6;
+/// Is a processor of another kind than the boot processor.
+static STRANGER: AtomicBool = AtomicBool::new(false);
+
+/// Why a processor does not run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotStarted {
+    /// Firmware will not start it, and says so by this number.
+    Refused(i64),
+    /// Firmware has started it, and it never came.
+    Late,
+    /// It is of another kind than the boot processor (MIDR_EL1), and nobody has asked for such (`hmp-unsafe`).
+    OtherKind,
+}
+
+impl fmt::Display for NotStarted {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refused(error) => write!(out, "firmware says {error}"),
+            Self::Late => out.write_str("it was started and never came"),
+            Self::OtherKind => out.write_str("it is not like the boot processor, and there is no hmp-unsafe"),
+        }
+    }
+}
 
 static READY: AtomicUsize = AtomicUsize::new(1);
 
@@ -36,8 +58,8 @@ static READY: AtomicUsize = AtomicUsize::new(1);
 struct Stack([u8; translation::STACK_SIZE as usize]);
 
 /// Starts every processor but the first; each runs `act` with its index. Calls `failed` with the index
-/// and the firmware's answer for one that will not start.
-pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut(usize, i64)) {
+/// and the reason for one that does not run.
+pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut(usize, NotStarted)) {
     if STARTED.swap(true, Ordering::AcqRel) {
         return;
     }
@@ -47,12 +69,14 @@ pub(crate) fn start_all(board: &'static Board, act: Loop, mut failed: impl FnMut
         match start(index, *mpidr) {
             Ok(()) => {
                 if !is_ready(index, board.frequency()) {
-                    failed(index, LATE);
+                    failed(index, NotStarted::Late);
+                } else if STRANGER.swap(false, Ordering::AcqRel) {
+                    failed(index, NotStarted::OtherKind);
                 }
             }
             Err(error) => {
                 READY.store(index.wrapping_add(1), Ordering::Release);
-                failed(index, error);
+                failed(index, NotStarted::Refused(error));
             }
         }
     }
@@ -109,8 +133,15 @@ extern "C" fn secondary_processor(index: usize) -> ! {
     let board = unsafe { &*BOARD.load(Ordering::Acquire) };
     // SAFETY: as above.
     let act = unsafe { &*LOOP.load(Ordering::Acquire) };
-    board.start_processor(index);
+    let is_stranger = !board.admits(super::processor::kind());
+    if is_stranger {
+        STRANGER.store(true, Ordering::Release);
+    } else {
+        board.start_processor(index);
+    }
     READY.store(index + 1, Ordering::Release);
-    act(index);
+    if !is_stranger {
+        act(index);
+    }
     super::system::halt()
 }

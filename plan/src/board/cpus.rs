@@ -5,7 +5,7 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use super::{MOST_PROCESSORS, Survey};
-use crate::fdt::{Cells, Node};
+use crate::fdt::{Cells, Fdt, Node};
 use crate::report::quoted;
 use crate::shape::{Options, Processor};
 
@@ -37,15 +37,17 @@ pub(super) fn read(
     let root_cells = survey.fdt.root().cells(Cells::DEFAULT);
     let cells = Cells { size: 0, ..parent.cells(root_cells) };
     let mut others: Vec<Processor> = Vec::new();
+    // The nodes of the same processors, and of the one that boots.
+    let mut nodes: Vec<Node<'_>> = Vec::new();
     let mut first: Option<Node<'_>> = None;
-    let mut boot_is_there = false;
+    let mut boot_node: Option<Node<'_>> = None;
     for node in parent.children().filter(is_cpu) {
         first = first.or(Some(node));
         if !node.is_enabled() {
             continue;
         }
         let Some(mpidr) = affinity(survey, &node, cells) else { continue };
-        let known = others.iter().any(|cpu| cpu.mpidr == mpidr) || (boot_is_there && mpidr == boot);
+        let known = others.iter().any(|cpu| cpu.mpidr == mpidr) || (boot_node.is_some() && mpidr == boot);
         if known {
             let reason = format!("{mpidr:#x} is another processor's");
             let number = |node: &Node<'_>| node.property("reg").map(|reg| reg.value.to_vec());
@@ -55,16 +57,18 @@ pub(super) fn read(
             let places = places.each_ref().map(|(path, name)| (path.as_str(), *name));
             survey.report.clash(places, reason, "each processor has an MPIDR of its own");
         } else if mpidr == boot {
-            boot_is_there = true;
+            boot_node = Some(node);
         } else if can_start(survey, &node, psci) {
             others.push(Processor { mpidr });
+            nodes.push(node);
         }
     }
-    if !boot_is_there {
+    let Some(boot_node) = boot_node else {
         let reason = format!("no enabled processor has the boot processor's MPIDR {boot:#x}");
         survey.report.refuse(CPUS, "reg", reason, "its cpu node must be there, with status okay or none");
         return None;
-    }
+    };
+    leave_strangers_out(survey, boot_node, (&mut others, &nodes), options.hmp_unsafe);
     let limit = usize::try_from(options.max_cpus.unwrap_or(u32::MAX)).unwrap_or(usize::MAX);
     if others.len() >= MOST_PROCESSORS && limit > MOST_PROCESSORS {
         survey.report.warn(CPUS, "only 128 processors are used");
@@ -76,6 +80,47 @@ pub(super) fn read(
     let compatible = compatible(survey, first);
     let frequency = first.and_then(|node| node.property("clock-frequency")?.u32());
     Some(Processors { cpus, compatible, frequency })
+}
+
+/// The first name in `compatible`: what kind of processor it is, if that is known.
+fn kind<'a>(node: &Node<'a>) -> Option<&'a str> {
+    node.property("compatible").and_then(|names| names.strings().next())
+}
+
+/// Leaves out the processors of another kind than the boot processor's, as Xen parks them. `nodes` are theirs.
+fn leave_strangers_out(
+    survey: &mut Survey<'_, '_>,
+    boot: Node<'_>,
+    (others, nodes): (&mut Vec<Processor>, &[Node<'_>]),
+    wanted: bool,
+) {
+    let Some(usual) = kind(&boot) else { return };
+    let mut nodes = nodes.iter();
+    others.retain(|_| {
+        let Some((node, other)) = nodes.next().and_then(|node| Some((node, kind(node)?))) else {
+            return true;
+        };
+        if other == usual {
+            return true;
+        }
+        let told = format!("is {} and the boot processor {}", quoted(other), quoted(usual));
+        let rest = if wanted {
+            "it is used, and a vCPU must stay on one kind (hmp-unsafe)"
+        } else {
+            "it is not used without hmp-unsafe"
+        };
+        survey.report.warn(&path(node), &format!("{told}: {rest}"));
+        wanted
+    });
+}
+
+/// The node of a processor by its phandle, and its MPIDR if that can be read.
+pub(crate) fn processor_of<'a>(fdt: &Fdt<'a>, phandle: u32) -> Option<(Node<'a>, Option<u64>)> {
+    let parent = fdt.root().child("cpus")?;
+    let cells = Cells { size: 0, ..parent.cells(fdt.root().cells(Cells::DEFAULT)) };
+    let node = parent.children().find(|node| is_cpu(node) && node.phandle() == Some(phandle))?;
+    let entry = node.property("reg").and_then(|reg| reg.reg(cells)).and_then(|mut entries| entries.next());
+    Some((node, entry.map(|(mpidr, _)| mpidr)))
 }
 
 fn is_cpu(node: &Node<'_>) -> bool {

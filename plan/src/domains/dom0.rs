@@ -4,14 +4,14 @@
 use alloc::format;
 use alloc::string::String;
 
-use super::{CHOSEN, Enhanced, Slot, Wanted};
+use super::{CHOSEN, Enhanced, Slot, Wanted, properties};
 use crate::board::{GIC_V2_VCPUS, GIC_V3_REDISTRIBUTOR_BYTES};
 use crate::fdt::{Fdt, Node};
 use crate::modules::{Kind, LONGEST_BOOTARGS_BYTES, Module};
 use crate::options::DOM0_MEMORY;
 use crate::range::Bytes;
 use crate::report::Report;
-use crate::shape::{Board, GicRegions, Options, Range};
+use crate::shape::{Board, GicRegions, Options, Range, Share};
 
 /// The node of dom0's kernel, if there is one; then there is a dom0.
 pub(crate) fn kernel<'a>(fdt: &Fdt<'a>) -> Option<Node<'a>> {
@@ -26,6 +26,7 @@ pub(crate) fn kernel<'a>(fdt: &Fdt<'a>) -> Option<Node<'a>> {
 pub(crate) struct Dom0<'a> {
     pub(crate) kernel: Module<'a>,
     pub(crate) ramdisk: Option<Module<'a>>,
+    pub(crate) share: Share,
 }
 
 /// Puts dom0 together from the modules of `/chosen`; `None` if there is none, or if it is faulty (reported).
@@ -35,6 +36,7 @@ pub(super) fn read<'a>(
     report: &mut Report,
 ) -> Option<Dom0<'a>> {
     let initrd = chosen.property("linux,initrd-start").is_some();
+    let share = properties::share(chosen, CHOSEN, report);
     if !kernel.is_filled() {
         if ramdisk.is_filled() {
             let hint = "a child of /chosen with compatible = \"multiboot,kernel\", \"multiboot,module\"";
@@ -45,6 +47,9 @@ pub(super) fn read<'a>(
                 "linux,initrd-start",
                 "linux,initrd-start is dom0's ramdisk and there is no dom0: it is ignored",
             );
+        }
+        if share != Some(Share::default()) {
+            report.warn(CHOSEN, "xenite,sched-weight and xenite,sched-cap are dom0's and there is no dom0");
         }
         return None;
     }
@@ -59,7 +64,7 @@ pub(super) fn read<'a>(
     if !kernel.has_bootargs {
         kernel.bootargs = bootargs(chosen, report);
     }
-    Some(Dom0 { kernel, ramdisk })
+    Some(Dom0 { kernel, ramdisk, share: share? })
 }
 
 /// dom0's command line where its kernel's module has none.
@@ -103,10 +108,10 @@ pub(crate) fn memory(options: &Options, report: &mut Report) -> u64 {
     })
 }
 
-/// dom0's vCPUs: as many as there are processors, within what the command line says and the host's interrupt
+/// dom0's vCPUs: as many as its pool has processors, within what the command line says and the host's interrupt
 /// controller, whose addresses dom0 sees, has room for.
-pub(crate) fn vcpus(options: &Options, board: &Board, report: &mut Report) -> u16 {
-    let processors = u16::try_from(board.cpus.len()).unwrap_or(u16::MAX);
+pub(crate) fn vcpus(options: &Options, (board, processors): (&Board, usize), report: &mut Report) -> u16 {
+    let processors = u16::try_from(processors).unwrap_or(u16::MAX);
     let (least, most) = options.dom0_vcpus.unwrap_or((1, super::MOST_DOM0_VCPUS));
     let asked = processors.max(least).min(most);
     let room = match &board.gic {
@@ -139,6 +144,8 @@ impl<'a> Dom0<'a> {
             enhanced: Some(Enhanced { xenstore: true }),
             static_memory: banks,
             pool_mib: None,
+            pool: None,
+            share: self.share,
             kernel: self.kernel,
             ramdisk: self.ramdisk,
         }

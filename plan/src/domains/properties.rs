@@ -8,13 +8,17 @@ use super::{Enhanced, LATER, MOST_SPIS, MOST_VCPUS};
 use crate::fdt::{Cells, Node};
 use crate::range::{BLOCK_2_MIB, Bytes, FRAME_BYTES, is_aligned};
 use crate::report::{Report, quoted};
-use crate::shape::Range;
+use crate::shape::{Range, Share};
 
 /// Properties that belong to features to come.
-const LATER_PROPERTIES: [&str; 2] = ["domain-cpupool", "xsm-policy"];
+const LATER_PROPERTIES: [&str; 1] = ["xsm-policy"];
+
+/// A domain's share of its pool's time. Xen 4.17 has no such properties: these are ours.
+const WEIGHT: &str = "xenite,sched-weight";
+const CAP: &str = "xenite,sched-cap";
 
 /// Properties that are read, here or elsewhere.
-const KNOWN: [&str; 13] = [
+const KNOWN: [&str; 16] = [
     "compatible",
     "memory",
     "cpus",
@@ -26,6 +30,9 @@ const KNOWN: [&str; 13] = [
     "xen,static-mem",
     "xen,enhanced",
     POOL,
+    "domain-cpupool",
+    WEIGHT,
+    CAP,
     "phandle",
     "linux,phandle",
 ];
@@ -109,6 +116,47 @@ pub(super) fn pool_mib(node: &Node<'_>, path: &str, report: &mut Report) -> Opti
         report.refuse(path, POOL, reason, "xen,domain-p2m-mem-mb = <1>; MiB for the domain's stage 2 tables");
     }
     mib.map(Some)
+}
+
+/// `domain-cpupool`; the inner `None` where it is not there.
+pub(super) fn pool(node: &Node<'_>, path: &str, report: &mut Report) -> Option<Option<u32>> {
+    let Some(property) = node.property("domain-cpupool") else { return Some(None) };
+    let phandle = property.u32();
+    if phandle.is_none() {
+        let reason = format!("has {} bytes, not the 4 of one cell", property.value.len());
+        report.refuse(path, "domain-cpupool", reason, "domain-cpupool = <&pool>; the node of one pool");
+    }
+    phandle.map(Some)
+}
+
+/// `xenite,sched-weight` and `xenite,sched-cap`, of a domain's node or, for dom0, of `/chosen`.
+pub(crate) fn share(node: &Node<'_>, path: &str, report: &mut Report) -> Option<Share> {
+    let mut number = |name: &str, least: u32, otherwise: u16, hint: &str| {
+        let Some(property) = node.property(name) else { return Some(otherwise) };
+        let value = property.u32();
+        let good = value.filter(|value| *value >= least).and_then(|value| u16::try_from(value).ok());
+        if good.is_none() {
+            let reason = match value {
+                Some(value) => format!("is {value}"),
+                None => format!("has {} bytes, not the 4 of one cell", property.value.len()),
+            };
+            report.refuse(path, name, reason, hint);
+        }
+        good
+    };
+    let Share { weight, cap } = Share::default();
+    let weight = number(WEIGHT, 1, weight, "1 to 65535, in one cell; without it 256");
+    let cap = number(CAP, 0, cap, "percent of one processor, up to 65535, in one cell; 0 for no limit");
+    Some(Share { weight: weight?, cap: cap? })
+}
+
+/// A cap that cannot be reached is surely not meant.
+pub(crate) fn compare_cap(share: Share, vcpus: u16, path: &str, report: &mut Report) {
+    let all = u32::from(vcpus).saturating_mul(100);
+    if u32::from(share.cap) >= all {
+        let text = format!("{CAP}: {} % limits nothing: {vcpus} vCPUs have at most {all} %", share.cap);
+        report.warn(path, &text);
+    }
 }
 
 /// `xen,enhanced`; the inner `None` where it is not there or says no.

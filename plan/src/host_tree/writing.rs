@@ -123,6 +123,7 @@ fn properties(tree: &mut Writer, host: Host<'_, '_>, visit: &Visit<'_>) {
             Fate::Chosen => {
                 CHOSEN_PROPERTIES.contains(&name)
                     || name.starts_with("xen,")
+                    || name.starts_with("xenite,")
                     || name.starts_with("linux,uefi-")
             }
             _ => {

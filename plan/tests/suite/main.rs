@@ -8,6 +8,7 @@ mod golden;
 mod options;
 mod placement;
 mod places;
+mod pools;
 mod random;
 mod refusals;
 mod shared_memory;

@@ -27,11 +27,12 @@ fn without_a_command_line_the_defaults_hold() {
 fn every_known_option_is_read() {
     let all = "console=dtuart dtuart=/pl011@9000000:115200n8 noreboot sched=null maxcpus=1 console_timestamps=boot \
                loglvl=all guest_loglvl=debug/all conswitch=bx vwfi=native bootscrub=0 sync_console \
-               ext_regions=off xsm=dummy";
+               ext_regions=off xsm=dummy hmp-unsafe=1";
     let expected = Options {
         words: all.to_owned(),
         noreboot: true,
         scheduler: Scheduler::Null,
+        hmp_unsafe: true,
         max_cpus: Some(1),
         console_timestamps: true,
         log_level: 3,

@@ -59,12 +59,7 @@ fn domain_properties_are_checked_one_by_one() {
 #[test]
 fn what_is_not_supported_yet_is_never_ignored() {
     check(&[
-        (|world| world.domain().set("domain-cpupool", &[0; 4]), &["domain-cpupool", "not supported yet"]),
         (|world| world.domain().set("xsm-policy", &[]), &["xsm-policy", "not supported yet"]),
-        (
-            |world| world.chosen().children.push(Node::new("pool").texts("compatible", &["xen,cpupool"])),
-            &["/chosen/pool", "xen,cpupool", "not supported yet"],
-        ),
         (
             |world| {
                 let node = kernel_node(0x6000_0000, 99)

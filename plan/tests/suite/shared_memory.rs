@@ -1,6 +1,6 @@
 //! Memory that domains share: what is joined, what guests are told, and what is refused.
 
-use plan::{GuestMemory, Plan, Range, Share, SharedRegion};
+use plan::{GuestMemory, Plan, Range, SharedRegion, SharedView};
 
 use crate::golden::{observed, text_of};
 use crate::placement::check_conserved;
@@ -73,8 +73,8 @@ fn an_owner_and_a_borrower_have_one_region() {
     let region = SharedRegion { id: "one".into(), host: Range { base: AT, size: 2 * MIB }, owner: Some(0) };
     assert_eq!(plan.shared, [region]);
     let memory = GuestMemory { guest: 0x5000_0000, host: AT, size: 2 * MIB };
-    assert_eq!(plan.domains[0].shared, [Share { region: 0, memory, is_owner: true }]);
-    assert_eq!(plan.domains[1].shared, [Share { region: 0, memory, is_owner: false }]);
+    assert_eq!(plan.domains[0].shared, [SharedView { region: 0, memory, is_owner: true }]);
+    assert_eq!(plan.domains[1].shared, [SharedView { region: 0, memory, is_owner: false }]);
     check_conserved(&plan, &world).unwrap();
     assert_eq!(world.warnings(), "");
     // The order of the tree does not matter, and nobody needs to be the owner.

@@ -5,10 +5,9 @@ use abi::domctl::domain::{
     Getdomaininfo, XEN_DOMINF_BLOCKED, XEN_DOMINF_DYING, XEN_DOMINF_HAP, XEN_DOMINF_PAUSED,
     XEN_DOMINF_RUNNING, XEN_DOMINF_SHUTDOWN, XEN_DOMINF_SHUTDOWNSHIFT,
 };
-use abi::domctl::vcpu::{Getvcpuinfo, Vcpuaffinity, XEN_VCPUAFFINITY_HARD, XEN_VCPUAFFINITY_SOFT};
+use abi::domctl::vcpu::Getvcpuinfo;
 use abi::errno::Errno;
 use abi::layout::{Field, Handle};
-use abi::xen::XenctlBitmap;
 use machine::contract::Machine;
 
 use super::super::Answer;
@@ -69,6 +68,7 @@ pub(in super::super) fn describe<M: Machine>(
             .unwrap_or(0),
         max_vcpu_id: u32::try_from(domain.vcpus.len().saturating_sub(1)).unwrap_or(0),
         handle: domain.handle.get(),
+        cpupool: u32::try_from(domain.seat.pool).unwrap_or(0),
         gpaddr_bits: hypervisor.ipa_bits,
         arch_config: ArchDomainconfig { gic_version: gic, ..ArchDomainconfig::default() },
         ..Getdomaininfo::default()
@@ -76,7 +76,7 @@ pub(in super::super) fn describe<M: Machine>(
 }
 
 /// A vCPU of the domain that an operation is about.
-fn vcpu_of<'h, M: Machine>(
+pub(super) fn vcpu_of<'h, M: Machine>(
     hypervisor: &'h Hypervisor<M>,
     order: &Order<'_, M>,
     number: u32,
@@ -106,48 +106,4 @@ pub(super) fn vcpu_info<M: Machine>(
     answer.cpu_time = running;
     answer.cpu = u32::try_from(vcpu.last_on()).unwrap_or(0);
     order.answer(hypervisor, current, &answer)
-}
-
-/// `XEN_DOMCTL_getvcpuaffinity`: every vCPU may run on every processor.
-///
-/// # Errors
-/// `ESRCH` for a vCPU that is not there, `EINVAL` where nothing is asked.
-pub(super) fn vcpu_affinity<M: Machine>(
-    hypervisor: &Hypervisor<M>,
-    current: &Current<'_, M>,
-    order: &Order<'_, M>,
-) -> Answer {
-    let wanted: Vcpuaffinity = Field::load(&order.words);
-    if wanted.flags & (XEN_VCPUAFFINITY_HARD | XEN_VCPUAFFINITY_SOFT) == 0 {
-        return Err(Errno::Inval);
-    }
-    vcpu_of(hypervisor, order, wanted.vcpu).ok_or(Errno::Srch)?;
-    for (flag, map) in
-        [(XEN_VCPUAFFINITY_HARD, wanted.cpumap_hard), (XEN_VCPUAFFINITY_SOFT, wanted.cpumap_soft)]
-    {
-        if wanted.flags & flag != 0 {
-            write_processors(hypervisor, current, &map, hypervisor.processors.len())?;
-        }
-    }
-    Ok(0)
-}
-
-/// Writes a map of the first `count` processors, as far as it has room.
-pub(in super::super) fn write_processors<M: Machine>(
-    hypervisor: &Hypervisor<M>,
-    current: &Current<'_, M>,
-    map: &XenctlBitmap,
-    count: usize,
-) -> Result<(), Errno> {
-    /// 128 processors are the most.
-    const BYTES: usize = 16;
-    let mut bytes = [0_u8; BYTES];
-    let bits = usize::try_from(map.nr_bits).unwrap_or(usize::MAX).min(count);
-    for bit in 0..bits {
-        if let Some(byte) = bytes.get_mut(bit >> 3) {
-            *byte |= 1_u8.checked_shl(u32::try_from(bit & 7).unwrap_or(0)).unwrap_or(0);
-        }
-    }
-    let room = usize::try_from(map.nr_bits.div_ceil(8)).unwrap_or(BYTES).min(BYTES);
-    hypervisor.write_bytes(current, map.bitmap.address(), bytes.get(..room).unwrap_or_default())
 }
