@@ -194,6 +194,7 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// Asks the scheduler, and does what it says.
+    #[inline(never)]
     fn switch<'h>(&'h self, local: &mut Local<'h, M>) {
         let now = self.machine.now();
         let mut leaving = core::mem::replace(&mut local.leaving, Leaving::Runnable);

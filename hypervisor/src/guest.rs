@@ -16,18 +16,28 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// `EFAULT`.
-    #[inline]
     pub fn read<T: Layout>(&self, current: &Current<'_, M>, handle: Handle<T>) -> Result<T, Errno> {
         let mut bytes = T::zeroed();
         self.read_bytes(current, handle.address(), bytes.as_mut())?;
         Ok(T::from_bytes(&bytes))
     }
 
+    /// The same where it is called, for what is done very often.
+    ///
+    /// # Errors
+    /// `EFAULT`.
+    #[inline(always)]
+    pub fn read_often<T: Layout>(&self, current: &Current<'_, M>, handle: Handle<T>) -> Result<T, Errno> {
+        let mut bytes = T::zeroed();
+        let (state, map) = (&current.state, &current.domain.map);
+        let read = self.machine.read_guest(&state.registers, map, handle.address(), bytes.as_mut());
+        if read { Ok(T::from_bytes(&bytes)) } else { Err(Errno::Fault) }
+    }
+
     /// Gives the calling guest a value.
     ///
     /// # Errors
     /// `EFAULT`; some of it may have been written.
-    #[inline]
     pub fn write<T: Layout>(
         &self,
         current: &Current<'_, M>,
@@ -35,6 +45,22 @@ impl<M: Machine> Hypervisor<M> {
         value: &T,
     ) -> Result<(), Errno> {
         self.write_bytes(current, handle.address(), value.to_bytes().as_ref())
+    }
+
+    /// The same where it is called, for what is done very often.
+    ///
+    /// # Errors
+    /// `EFAULT`; some of it may have been written.
+    #[inline(always)]
+    pub fn write_often<T: Layout>(
+        &self,
+        current: &Current<'_, M>,
+        handle: Handle<T>,
+        value: &T,
+    ) -> Result<(), Errno> {
+        let (state, map, bytes) = (&current.state, &current.domain.map, value.to_bytes());
+        let written = self.machine.write_guest(&state.registers, map, handle.address(), bytes.as_ref());
+        if written { Ok(()) } else { Err(Errno::Fault) }
     }
 
     /// One value of an array that the calling guest has there.
@@ -67,7 +93,7 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// `EFAULT`.
-    #[inline]
+    #[inline(never)]
     pub fn read_bytes(&self, current: &Current<'_, M>, address: u64, into: &mut [u8]) -> Result<(), Errno> {
         let read = self.machine.read_guest(&current.state.registers, &current.domain.map, address, into);
         if read { Ok(()) } else { Err(Errno::Fault) }
@@ -77,7 +103,7 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// `EFAULT`; some of them may have been written.
-    #[inline]
+    #[inline(never)]
     pub fn write_bytes(&self, current: &Current<'_, M>, address: u64, from: &[u8]) -> Result<(), Errno> {
         let written = self.machine.write_guest(&current.state.registers, &current.domain.map, address, from);
         if written { Ok(()) } else { Err(Errno::Fault) }

@@ -48,7 +48,7 @@ fn send<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, call: 
     let current = local.caller()?;
     let domain = current.domain;
     let pv = domain.pv.as_ref().ok_or(Errno::NoSys)?;
-    let EvtchnSend { port } = hypervisor.read(current, Handle::new(call.argument(1)))?;
+    let EvtchnSend { port } = hypervisor.read_often(current, Handle::new(call.argument(1)))?;
     hypervisor.send(local, (domain, pv), port).map(|()| 0)
 }
 

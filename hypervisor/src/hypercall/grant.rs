@@ -43,12 +43,12 @@ pub(super) fn grant_table_op<M: Machine>(
         return Err(Errno::Inval);
     }
     match command & COMMAND {
-        grant::GNTTABOP_MAP_GRANT_REF => each(hypervisor, local, call, mapping::map),
-        grant::GNTTABOP_UNMAP_GRANT_REF => each(hypervisor, local, call, mapping::unmap),
-        grant::GNTTABOP_UNMAP_AND_REPLACE => each(hypervisor, local, call, mapping::replace),
-        grant::GNTTABOP_COPY => each(hypervisor, local, call, copy::copy),
-        grant::GNTTABOP_SWAP_GRANT_REF => each(hypervisor, local, call, table::swap),
-        grant::GNTTABOP_CACHE_FLUSH => each(hypervisor, local, call, caches::flush),
+        grant::GNTTABOP_MAP_GRANT_REF => each::<_, _, true>(hypervisor, local, call, mapping::map),
+        grant::GNTTABOP_UNMAP_GRANT_REF => each::<_, _, true>(hypervisor, local, call, mapping::unmap),
+        grant::GNTTABOP_UNMAP_AND_REPLACE => each::<_, _, false>(hypervisor, local, call, mapping::replace),
+        grant::GNTTABOP_COPY => each::<_, _, true>(hypervisor, local, call, copy::copy),
+        grant::GNTTABOP_SWAP_GRANT_REF => each::<_, _, false>(hypervisor, local, call, table::swap),
+        grant::GNTTABOP_CACHE_FLUSH => each::<_, _, false>(hypervisor, local, call, caches::flush),
         grant::GNTTABOP_QUERY_SIZE => one(hypervisor, local, call, table::query_size),
         grant::GNTTABOP_SETUP_TABLE => one(hypervisor, local, call, table::setup),
         grant::GNTTABOP_GET_STATUS_FRAMES => one(hypervisor, local, call, table::status_frames),
@@ -59,12 +59,12 @@ pub(super) fn grant_table_op<M: Machine>(
     }
 }
 
-/// Serves a list.
-fn each<M: Machine, T: Layout>(
+/// Serves a list; `OFTEN` for what is worth its own copies from and to the guest.
+fn each<M: Machine, T: Layout, const OFTEN: bool>(
     hypervisor: &Hypervisor<M>,
     local: &Local<'_, M>,
     call: &mut Call,
-    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno>,
+    serve: fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno>,
 ) -> Answer {
     let list: Handle<T> = Handle::new(call.argument(1));
     let count = call.word(2);
@@ -77,11 +77,15 @@ fn each<M: Machine, T: Layout>(
             call.arguments = [command, place.address(), left, third, fourth];
             return Err(Errno::Restart);
         }
-        let mut bytes = T::zeroed();
-        hypervisor.read_bytes(current, place.address(), bytes.as_mut())?;
-        let mut order = T::from_bytes(&bytes);
+        let order =
+            if OFTEN { hypervisor.read_often(current, place) } else { hypervisor.read(current, place) };
+        let mut order = order?;
         serve(hypervisor, current, &mut order)?;
-        hypervisor.write(current, place, &order)?;
+        if OFTEN {
+            hypervisor.write_often(current, place, &order)?;
+        } else {
+            hypervisor.write(current, place, &order)?;
+        }
     }
     Ok(0)
 }

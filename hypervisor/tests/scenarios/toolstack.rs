@@ -77,7 +77,7 @@ fn dom0_reads_what_the_machine_is() {
 }
 
 #[test]
-fn dom0_reads_what_its_pool_and_its_scheduler_are_and_cannot_change_them() {
+fn dom0_reads_what_pools_and_schedulers_are_and_changes_for_how_long_nobody_is_preempted() {
     perform_as(&mut setup().construct(), 0, |cpu| async move {
         let pool = |op, cpupool_id, bits| CpupoolOp {
             op,
@@ -102,16 +102,23 @@ fn dom0_reads_what_its_pool_and_its_scheduler_are_and_cannot_change_them() {
                 "{op} {id}"
             );
         }
-        for (cmd, sched_id, cpupool_id, wanted) in [
-            (1, XEN_SCHEDULER_CREDIT2, 0, 0),
-            (0, XEN_SCHEDULER_CREDIT2, 0, NOT_SUPPORTED),
-            (1, 5, 0, INVAL),
-            (1, 6, 1, INVAL),
+        let microseconds = |count: u32| {
+            let mut words = [0; 16];
+            words[..4].copy_from_slice(&count.to_le_bytes());
+            words
+        };
+        let nonsense = [0xff; 16];
+        for (cmd, sched_id, cpupool_id, given, wanted, told) in [
+            (1, XEN_SCHEDULER_CREDIT2, 0, nonsense, 0, microseconds(500)),
+            (0, XEN_SCHEDULER_CREDIT2, 0, nonsense, INVAL, nonsense),
+            (0, XEN_SCHEDULER_CREDIT2, 0, microseconds(1000), 0, microseconds(1000)),
+            (1, XEN_SCHEDULER_CREDIT2, 0, nonsense, 0, microseconds(1000)),
+            (1, 5, 0, nonsense, INVAL, nonsense),
+            (1, 6, 1, nonsense, INVAL, nonsense),
         ] {
-            let order = of::SchedulerOp { cpupool_id, sched_id, cmd, u: [0xff; 16] };
-            let (answer, told) = of_machine(&cpu, of::XEN_SYSCTL_SCHEDULER_OP, &order).await;
-            assert_eq!(answer, wanted, "{cmd} {sched_id} {cpupool_id}");
-            assert_eq!(told.u, if wanted == 0 { [0; 16] } else { [0xff; 16] });
+            let order = of::SchedulerOp { cpupool_id, sched_id, cmd, u: given };
+            let (answer, order) = of_machine(&cpu, of::XEN_SYSCTL_SCHEDULER_OP, &order).await;
+            assert_eq!((answer, order.u), (wanted, told), "{cmd} {sched_id} {cpupool_id}");
         }
     });
 }
@@ -219,12 +226,16 @@ fn dom0_reads_and_changes_what_a_domain_is() {
             SchedulerOp { sched_id: XEN_SCHEDULER_CREDIT2, cmd: XEN_DOMCTL_SCHEDOP_GETINFO, u: [0xff; 16] };
         let (answer, told) = of_domain(&cpu, control::XEN_DOMCTL_SCHEDULER_OP, 1, &order).await;
         assert_eq!((answer, SchedCredit2::load(&told.u)), (0, SchedCredit2 { weight: 256, cap: 0 }));
+        let mut words = [0; 16];
+        SchedCredit2 { weight: 512, cap: 50 }.store(&mut words);
         for (changed, wanted) in [
-            (SchedulerOp { cmd: XEN_DOMCTL_SCHEDOP_PUTINFO, ..order }, NOT_SUPPORTED),
+            (SchedulerOp { cmd: XEN_DOMCTL_SCHEDOP_PUTINFO, u: words, ..order }, 0),
             (SchedulerOp { sched_id: 99, ..order }, INVAL),
         ] {
             assert_eq!(of_domain(&cpu, control::XEN_DOMCTL_SCHEDULER_OP, 1, &changed).await.0, wanted);
         }
+        let (_, told) = of_domain(&cpu, control::XEN_DOMCTL_SCHEDULER_OP, 1, &order).await;
+        assert_eq!(SchedCredit2::load(&told.u), SchedCredit2 { weight: 512, cap: 50 });
     });
 }
 
@@ -274,6 +285,7 @@ fn what_is_not_served_says_so_to_dom0_and_other_versions_and_domains_are_refused
             control::XEN_DOMCTL_GETDOMAININFO,
             control::XEN_DOMCTL_MAX_MEM,
             control::XEN_DOMCTL_GETVCPUINFO,
+            control::XEN_DOMCTL_SETVCPUAFFINITY,
             control::XEN_DOMCTL_SCHEDULER_OP,
             control::XEN_DOMCTL_SETDOMAINHANDLE,
             control::XEN_DOMCTL_GETVCPUAFFINITY,

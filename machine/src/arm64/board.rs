@@ -22,7 +22,7 @@ use crate::stage2::{Kind, MapError, Stage2};
 static HEAP_AT: AtomicU64 = AtomicU64::new(0);
 static HEAP_PHYSICAL: AtomicU64 = AtomicU64::new(0);
 
-/// Tells where the heap is, for [`physical`].
+/// Where the heap is, for [`physical`].
 pub(crate) fn set_heap(heap: Range, address: u64) {
     HEAP_AT.store(address, Ordering::Relaxed);
     HEAP_PHYSICAL.store(heap.base, Ordering::Release);
@@ -245,8 +245,7 @@ impl Machine for Board {
             return None;
         }
         if intid == self.virtual_timer {
-            // One that was on its way when another vCPU was put here is nobody's: the timer that is loaded
-            // now has not fired.
+            // One that was on its way when another vCPU was put here is nobody's.
             const FIRED: u64 = 0b101;
             if read!("cntv_ctl_el0") & 0b111 != FIRED {
                 self.gic.deactivate(acknowledged);

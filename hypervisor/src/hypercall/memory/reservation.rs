@@ -4,7 +4,7 @@
 //! wrong with the request is as good as an extent that cannot be done.
 
 use abi::errno::Errno;
-use abi::layout::{Handle, Layout};
+use abi::layout::Handle;
 use abi::memory::{self as op, MemoryExchange, MemoryReservation};
 use machine::contract::Machine;
 use machine::frames::LARGEST_ORDER;
@@ -33,11 +33,7 @@ pub(super) fn change<M: Machine>(
 ) -> Answer {
     let current = local.caller()?;
     let handle: Handle<MemoryReservation> = Handle::new(call.argument(1));
-    let mut bytes = MemoryReservation::zeroed();
-    if hypervisor.read_bytes(current, handle.address(), bytes.as_mut()).is_err() {
-        return Ok(start);
-    }
-    let order = MemoryReservation::from_bytes(&bytes);
+    let Ok(order) = hypervisor.read_often(current, handle) else { return Ok(start) };
     let Ok(domain) = own_or_controlled(hypervisor, current.domain, order.domid) else { return Ok(start) };
     if order.nr_extents > MOST_EXTENTS || start >= order.nr_extents || order.extent_order > LARGEST_ORDER {
         return Ok(start);
@@ -52,9 +48,8 @@ pub(super) fn change<M: Machine>(
             return again(call, operation, index);
         }
         let current = local.caller()?;
-        let Ok(first) = hypervisor.read_element(current, order.extent_start, index) else {
-            return Ok(index);
-        };
+        let first = order.extent_start.element(index).map(|place| hypervisor.read_often(current, place));
+        let Some(Ok(first)) = first else { return Ok(index) };
         let extent = Extent { change, domain: domain.index, first, order: order.extent_order };
         match work(hypervisor, local, extent, limit)? {
             Outcome::Done => {}
