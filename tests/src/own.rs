@@ -103,7 +103,7 @@ const fn variant(
 }
 
 /// Guests that do not come to an end by themselves, only measure, or need dom0.
-const SPECIAL: [&str; 4] = ["bench", "death", "compute", "hammer"];
+const SPECIAL: [&str; 5] = ["bench", "death", "compute", "hammer", "kept"];
 
 /// All variants of the guests that there are.
 #[must_use]

@@ -1,0 +1,70 @@
+//! A dom0 that asks how much memory there is, how much of it is free, and how much each domain has: the rest is what the
+//! hypervisor keeps for itself. `bench.sleep_ms=N` is the pause before (10,000 by default, so that the work after boot
+//! is over).
+#![no_std]
+#![no_main]
+
+use core::sync::atomic::Ordering;
+
+use guests::xen::event::word64;
+use guests::xen::{self, Pages};
+use guests::{boot, gic, platform, report, timer};
+
+guests::guest!(main, irq);
+
+/// Most domains that are asked for.
+const DOMAINS: usize = 34;
+/// Bytes of xen_domctl_getdomaininfo.
+const INFORMATION: usize = 120;
+
+/// The answers for all domains, and behind them the request.
+static ANSWERS: Pages<2> = Pages::new();
+
+fn irq(_cpu: usize) {
+    let raw = gic::acknowledge();
+    timer::disarm();
+    if gic::intid_of(raw) != gic::SPURIOUS {
+        gic::end(raw);
+    }
+}
+
+/// A word of the answers.
+fn answer(offset: usize) -> u64 {
+    word64(ANSWERS.address() + offset).load(Ordering::SeqCst)
+}
+
+/// XEN_SYSCTL_physinfo: pages of RAM, pages that are free, and of them those that are not yet clean.
+fn host() -> (i64, [u64; 3]) {
+    let mut request = [0u64; 18];
+    request[0] = 3 | 0x15 << 32;
+    let result = xen::call(xen::SYSCTL, [xen::handle(&mut request), 0, 0, 0, 0]);
+    (result, [request[6], request[7], request[8]])
+}
+
+/// XEN_SYSCTL_getdomaininfolist: how many domains there are; their answers stand in the pages then.
+fn domains() -> (i64, usize) {
+    let mut request = [0u64; 18];
+    request[0] = 6 | 0x15 << 32;
+    request[1] = (DOMAINS as u64) << 32;
+    request[2] = ANSWERS.address() as u64;
+    let result = xen::call(xen::SYSCTL, [xen::handle(&mut request), 0, 0, 0, 0]);
+    (result, request[3] as u32 as usize)
+}
+
+fn main() {
+    boot::interrupts_on();
+    gic::enable(platform::get().timers[2]);
+    timer::sleep(platform::number("bench.sleep_ms", 10_000) * 1_000);
+    let (asked, [total, free, unclean]) = host();
+    report::equal("physinfo", asked, 0);
+    let (asked, count) = domains();
+    report::equal("getdomaininfolist", asked, 0);
+    let pages: u64 = (0..count).map(|index| answer(index * INFORMATION + 8)).sum();
+    for (name, value) in
+        [("total_pages", total), ("free_pages", free), ("unclean_pages", unclean), ("domain_pages", pages)]
+    {
+        report::figure(name, value, value, value);
+    }
+    report::figure("domains", count as u64, count as u64, count as u64);
+    report::check("kept", true);
+}
