@@ -1,50 +1,179 @@
 //! `./x bench`: the same guests under Debian's Xen, under Xenite and on the bare machine, with instructions as the clock.
+//!
+//! A scenario (`scenarios`) is a system; its guests print figures (`measure`), which `figures` names and explains. Each
+//! scenario is run twice, and figures that differ are no figures. `kinds` counts what kinds of instructions an operation
+//! is made of. The rest shows: `table`, `chart`, and `publish` for what the documents say.
 
+pub mod baseline;
+pub mod chart;
+pub mod figures;
+pub mod kinds;
 pub mod measure;
+pub mod publish;
 pub mod results;
 pub mod scenarios;
+pub mod table;
 
-use anyhow::Result;
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
-use scenarios::{SCENARIOS, Stage, Subject};
+use crate::tools::{self, Need};
 
-/// What is measured.
-#[derive(Args, Clone, Debug)]
+use figures::FIGURES;
+use results::{Programs, Results};
+use scenarios::{SCENARIOS, Scenario, Stage, Subject};
+
+/// What is measured, and where the results go.
+#[derive(Args, Clone, Default, Debug)]
 pub struct Options {
-    /// The scenarios, by name.
+    /// Figures, the start of their names up to a dot, or scenarios; all, if nothing is said.
     pub names: Vec<String>,
-    /// More words for the guests.
-    #[arg(long, default_value = "")]
-    pub words: String,
+    /// Writes the results into a file.
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+    /// Compares with an earlier run and fails if a figure of Xenite is more than 2 % worse.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// Draws the chart into a file.
+    #[arg(long, value_name = "FILE")]
+    pub svg: Option<PathBuf>,
     /// Measures Xenite alone.
     #[arg(long)]
     pub ours: bool,
+    /// Counts kinds of instructions too, which a run of all figures does anyway.
+    #[arg(long)]
+    pub kinds: bool,
+    /// Lists the names of all figures.
+    #[arg(long)]
+    pub list: bool,
+    /// Writes the results into docs/bench, and the tables and the chart of the documents.
+    #[arg(long)]
+    pub publish: bool,
+    /// Makes the tables and the chart of the documents again, of the results in docs/bench.
+    #[arg(long)]
+    pub render: bool,
 }
 
-/// Runs it.
+/// Measures what the options ask for.
 ///
 /// # Errors
-/// When something fails.
+/// When something cannot be built or run, two runs differ, or a figure is worse than it was.
 pub fn run(options: &Options) -> Result<()> {
+    if options.list {
+        FIGURES.iter().for_each(|row| println!("{:<32} {}: {}", row.name, row.unit, row.meaning));
+        return Ok(());
+    }
+    if options.render {
+        return publish::render();
+    }
+    let is_whole = options.names.is_empty() && !options.ours;
+    ensure!(is_whole || !options.publish, "what is published is a run of all figures");
+    tools::ensure(&[Need::BareMetal, Need::Qemu, Need::TreeCompiler])?;
     let stage = Stage::new(!options.ours)?;
-    for scenario in
-        SCENARIOS.iter().filter(|scenario| options.names.iter().any(|name| *name == scenario.name))
-    {
-        for subject in
-            scenario.subjects.iter().filter(|scenario| !options.ours || **scenario == Subject::Xenite)
-        {
-            let started = std::time::Instant::now();
-            match measure::measure(&stage, scenario, *subject, &options.words) {
-                Ok(figures) => {
-                    for (name, figure) in figures {
-                        println!("{} {name} {} {} {}", subject.name(), figure.median, figure.min, figure.max);
-                    }
-                }
-                Err(error) => println!("FAIL {error:#}"),
-            }
-            println!("# {} {} {:.1}s", scenario.name, subject.name(), started.elapsed().as_secs_f64());
+    let subjects: &[Subject] =
+        if options.ours { &[Subject::Xenite] } else { &[Subject::Xen, Subject::Xenite, Subject::Bare] };
+    let scenarios = chosen(&options.names)?;
+    let mut runs = measure_twice(&stage, &scenarios, subjects)?;
+    if is_whole || options.kinds {
+        for results in &mut runs {
+            results.kinds = kinds::count(&stage, &scenarios, subjects)?;
         }
     }
+    for results in &mut runs {
+        results.programs = Programs::here()?;
+        finish(results, options, is_whole)?;
+    }
+    ensure!(runs[0] == runs[1], "two runs differ");
+    report(&runs, options)
+}
+
+/// Prints the results and puts them where they are wanted.
+fn report(runs: &[Results; 2], options: &Options) -> Result<()> {
+    let results = &runs[0];
+    print!("{}", table::plain(results));
+    if !results.kinds.is_empty() {
+        print!("{}", table::plain_kinds(results));
+    }
+    if let Some(file) = &options.json {
+        results.write(file)?;
+    }
+    if let Some(file) = &options.svg {
+        std::fs::write(file, chart::draw(results))?;
+    }
+    if options.publish {
+        publish::write(runs)?;
+    }
+    if let Some(file) = &options.baseline {
+        let worse = baseline::worse(results, &Results::read(file)?);
+        ensure!(worse.is_empty(), "worse than {}:\n  {}", file.display(), worse.join("\n  "));
+    }
+    Ok(())
+}
+
+/// The scenarios that figures of these names are made of.
+fn chosen(names: &[String]) -> Result<Vec<&'static Scenario>> {
+    for name in names {
+        ensure!(
+            FIGURES.iter().any(|row| row.is_meant_by(name)),
+            "there is no figure `{name}`: ./x bench --list"
+        );
+    }
+    let rows =
+        FIGURES.iter().filter(|row| names.is_empty() || names.iter().any(|name| row.is_meant_by(name)));
+    let wanted: BTreeSet<&str> = rows.flat_map(|row| row.scenarios.split(' ')).collect();
+    Ok(SCENARIOS.iter().filter(|scenario| wanted.contains(scenario.name)).collect())
+}
+
+/// Runs each scenario twice under each subject.
+///
+/// # Errors
+/// When one does not come to its end, or the two runs of it differ.
+pub fn measure_twice(stage: &Stage, scenarios: &[&Scenario], subjects: &[Subject]) -> Result<[Results; 2]> {
+    let mut runs = [Results::default(), Results::default()];
+    for scenario in scenarios {
+        for subject in subjects.iter().filter(|subject| scenario.subjects.contains(subject)) {
+            eprintln!("x: {} under {}", scenario.name, subject.name());
+            let both = [(); 2].map(|()| measure::measure(stage, scenario, *subject, ""));
+            let [first, second] = both;
+            let (first, second) = (first?, second?);
+            for (name, figure) in &first {
+                if second.get(name) != Some(figure) {
+                    bail!(
+                        "{name} under {} is not the same twice: {figure:?}, {:?}",
+                        subject.name(),
+                        second.get(name)
+                    );
+                }
+            }
+            for (results, figures) in runs.iter_mut().zip([first, second]) {
+                for (name, figure) in figures {
+                    *results.figures.entry(name).or_default().of_mut(*subject) = Some(figure);
+                }
+            }
+        }
+    }
+    runs.iter_mut().for_each(|results| measure::derive(&mut results.figures));
+    Ok(runs)
+}
+
+/// Keeps what was asked for; the table must have all that there is, and a whole run all that the table has.
+fn finish(results: &mut Results, options: &Options, is_whole: bool) -> Result<()> {
+    for name in results.figures.keys() {
+        ensure!(FIGURES.iter().any(|row| row.name == name), "the table of figures lacks {name}");
+    }
+    if is_whole {
+        for row in FIGURES {
+            ensure!(results.figures.contains_key(row.name), "nobody measured {}", row.name);
+        }
+    }
+    let is_wanted = |name: &str| {
+        let mut rows = FIGURES.iter().filter(|row| row.name == name);
+        options.names.is_empty() || rows.any(|row| options.names.iter().any(|name| row.is_meant_by(name)))
+    };
+    results.figures.retain(|name, _| is_wanted(name));
+    results.kinds.retain(|name, _| is_wanted(name));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! A busy loop of a known number of instructions: what a hypervisor takes away from a guest that asks for nothing.
 //!
 //! `compute.seconds=N` repeats the loop; `compute.sleep_ms=N` is the pause before (1000 by default, so that the work
-//! after boot is over); `compute.instructions=N` is the length of the loop; with `compute.stream` it goes through memory.
+//! after boot is over) and after; `compute.instructions=N` is the length of the loop; with `compute.stream` it goes through memory.
 #![no_std]
 #![no_main]
 #![expect(unsafe_code, reason = "the loop is counted in instructions")]
@@ -58,13 +58,16 @@ fn stream(turns: u64) -> (u64, u64) {
 fn main() {
     let instructions = platform::number("compute.instructions", 62_500_000).max(6);
     boot::interrupts_on();
-    sleep(platform::number("compute.sleep_ms", 1_000));
+    let pause = platform::number("compute.sleep_ms", 1_000);
+    sleep(pause);
     for _ in 0..platform::number("compute.seconds", 1) {
         let ((start, end), executed) = if platform::flag("compute.stream") {
             (stream(instructions / 6), instructions / 6 * 6)
         } else {
             (spin(instructions / 2), instructions / 2 * 2)
         };
+        // What is printed must not take from others that still compute.
+        sleep(pause);
         // The second reading of the counter is not the loop's.
         let elapsed = end - start - 1;
         let stolen = elapsed.saturating_sub(executed);

@@ -6,9 +6,10 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 
 use crate::qemu::Prepared;
+use crate::system::System;
 
-use super::results::Figure;
-use super::scenarios::{Domains, Scenario, Stage, Subject};
+use super::results::{Each, Figure};
+use super::scenarios::{DOMAIN_MIB, Domains, Scenario, Stage, Subject};
 
 /// How long a scenario may take on this computer.
 const LIMIT: Duration = Duration::from_secs(300);
@@ -19,7 +20,7 @@ const SECOND: u64 = 62_500_000;
 pub type Figures = BTreeMap<String, Figure>;
 
 /// A line of a guest: which domain said it (0 if there is no telling), the figure's name, and its values.
-type Line = (u32, String, Figure);
+pub type Line = (u32, String, Figure);
 
 /// The figures of a scenario under a subject; the words come behind those of its guests.
 ///
@@ -29,7 +30,8 @@ pub fn measure(stage: &Stage, scenario: &Scenario, subject: Subject, words: &str
     if let Domains::None = scenario.domains {
         return image(stage, subject);
     }
-    let lines = lines(stage, scenario, subject, words)?;
+    let lines = lines(&stage.system(scenario, subject, words)?)
+        .with_context(|| format!("{} under {}", scenario.name, subject.name()))?;
     let figures = match scenario.domains {
         Domains::Boot(_) => boot(scenario, &lines),
         Domains::Busy(..) => busy(scenario, &lines),
@@ -42,10 +44,12 @@ pub fn measure(stage: &Stage, scenario: &Scenario, subject: Subject, words: &str
     figures.with_context(|| format!("{} under {}", scenario.name, subject.name()))
 }
 
-/// What the guests of a scenario print as figures.
-fn lines(stage: &Stage, scenario: &Scenario, subject: Subject, words: &str) -> Result<Vec<Line>> {
-    let system = stage.system(scenario, subject, words)?;
-    let mut machine = Prepared::new(&system)?.start()?;
+/// What the guests of a system print as figures.
+///
+/// # Errors
+/// When a guest does not come to its end, or says that something failed.
+pub fn lines(system: &System) -> Result<Vec<Line>> {
+    let mut machine = Prepared::new(system)?.start()?;
     // Domains beside a dom0 that measures have nothing to say.
     let speakers = if system.dom0.is_some() { 1 } else { system.domains.len().max(1) };
     for _ in 0..speakers {
@@ -118,6 +122,8 @@ fn kept(scenario: &Scenario, lines: &[Line]) -> Result<Figures> {
     let (free, domains) = (only(lines, "free_pages")?, only(lines, "domain_pages")?);
     let Domains::Kept(count, _) = scenario.domains else { bail!("the scenario has no dom0") };
     ensure!(only(lines, "domains")? == count as u64 + 1, "there are not {count} domains beside dom0");
+    let given = (count as u64 + 1) * DOMAIN_MIB * 256;
+    ensure!(domains == given, "domains have {domains} pages and not the {given} that they were given");
     ensure!(only(lines, "unclean_pages")? == 0, "there are pages that are not yet clean");
     let kept = pages.checked_sub(free + domains).context("there is more memory than the machine has")?;
     Ok(BTreeMap::from([(format!("{}.hyp_kib", scenario.name), Figure::exact(kept * 4))]))
@@ -133,4 +139,24 @@ fn image(stage: &Stage, subject: Subject) -> Result<Figures> {
         ("image.file".to_owned(), Figure::exact(bytes.len() as u64)),
         ("image.memory".to_owned(), Figure::exact(u64::from_le_bytes(size))),
     ]))
+}
+
+/// Adds what follows from figures that are there.
+pub fn derive(figures: &mut BTreeMap<String, Each<Figure>>) {
+    for subject in [Subject::Xen, Subject::Xenite, Subject::Bare] {
+        let value = |name: &str| figures.get(name)?.of(subject).map(|figure| figure.median);
+        let each = |last, first, count| Some(value(last)?.saturating_sub(value(first)?) / count);
+        let waits = figures.iter().filter(|(name, _)| name.starts_with("irqlate."));
+        let derived = [
+            ("irqlate.worst", waits.filter_map(|(_, each)| Some(each.of(subject)?.max)).max()),
+            ("boot.each_further", each("boot8.last_entry", "boot1.last_entry", 7)),
+            ("foot.per_domain_kib", each("foot8.hyp_kib", "foot0.hyp_kib", 8)),
+            ("foot.per_vcpu_kib", each("foot8.4vcpu.hyp_kib", "foot8.hyp_kib", 24)),
+        ];
+        for (name, value) in derived {
+            if let Some(value) = value {
+                *figures.entry(name.to_owned()).or_default().of_mut(subject) = Some(Figure::exact(value));
+            }
+        }
+    }
 }

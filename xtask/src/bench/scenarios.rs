@@ -79,10 +79,13 @@ pub enum Domains {
 /// The figures of a pair that needs no grants, which SILO forbids, and does not share a processor.
 const EVENTS: &str = "bench.only=evtchn.pingpong_wfi,evtchn.send_remote";
 
+/// What the null scheduler makes different.
+const NULL: &str = "bench.only=sched.yield_alone,timer.wfi.entry,sgi.self.entry";
+
 /// All scenarios, in the order in which they are run.
 pub const SCENARIOS: [Scenario; 26] = [
     scenario("solo", ALL, Domains::Bench(1)),
-    scenario("solo.null", OURS, Domains::Bench(1)).with(".null", "sched=null"),
+    scenario("solo.null", OURS, Domains::Bench(1)).with(".null", "sched=null").only(NULL),
     scenario("smp.1p", BOTH, Domains::Bench(2)),
     scenario("smp.2p", ALL, Domains::Bench(2)).with(".2p", "").on(2, 512),
     scenario("pair.1p", BOTH, Domains::Pair).with("", "xsm=dummy"),
@@ -104,7 +107,7 @@ pub const SCENARIOS: [Scenario; 26] = [
     scenario("foot2", BOTH, Domains::Kept(2, 1)).on(1, 1024),
     scenario("foot4", BOTH, Domains::Kept(4, 1)).on(1, 1024),
     scenario("foot8", BOTH, Domains::Kept(8, 1)).on(1, 1024),
-    scenario("foot1.4vcpu", BOTH, Domains::Kept(1, 4)).on(1, 1024),
+    scenario("foot8.4vcpu", BOTH, Domains::Kept(8, 4)).on(1, 1024),
     scenario("foot0.m4096", BOTH, Domains::Kept(0, 1)).on(1, 4096),
     scenario("image", BOTH, Domains::None),
 ];
@@ -148,7 +151,7 @@ pub struct Stage {
 }
 
 /// MiB of each domain.
-const DOMAIN_MIB: u64 = 64;
+pub const DOMAIN_MIB: u64 = 64;
 /// What makes a domain one that takes part in Xen's interface.
 const ENHANCED: &str = "\t\t\txen,enhanced = \"no-xenstore\";\n";
 

@@ -6,7 +6,7 @@ use guests::xen::event::word64;
 use guests::xen::grant::{self, Copy, HOST_MAP, Map, SOURCE_REFERENCE, Side, TARGET_REFERENCE, Unmap};
 use guests::xen::{self, DOMID_SELF, GRANT_TABLE_OP, Pages, memory};
 
-use super::hypercall::{hypercall, on, refuse_unless};
+use super::hypercall::{Call, hypercall, on, refuse_unless, unmeasured};
 use super::{sample, sample_few};
 
 /// What is granted and copied.
@@ -42,20 +42,20 @@ fn map(domain: u16, index: usize) -> Map {
     Map { address: place(index), flags: HOST_MAP, reference, domain, status: 0, handle: 0, device_address: 0 }
 }
 
-/// Maps so many grants of a domain in one call and unmaps them in another; the ticks of either.
-fn pair<const COUNT: usize>(domain: u16) -> (u64, u64) {
+/// Maps so many grants of a domain in one call and unmaps them in another; the ticks of those that are measured.
+fn pair<const COUNT: usize>(domain: u16, mapping: Call, unmapping: Call) -> u64 {
     let mut maps: [Map; COUNT] = core::array::from_fn(|index| map(domain, index));
     let count = COUNT as u64;
-    let mapping = hypercall(GRANT_TABLE_OP, grant::MAP, maps.as_mut_ptr() as u64, count);
+    let ticks = mapping(GRANT_TABLE_OP, grant::MAP, maps.as_mut_ptr() as u64, count);
     let mut unmaps: [Unmap; COUNT] = core::array::from_fn(|index| Unmap {
         address: place(index),
         device_address: 0,
         handle: maps[index].handle,
         status: 0,
     });
-    let unmapping = hypercall(GRANT_TABLE_OP, grant::UNMAP, unmaps.as_mut_ptr() as u64, count);
+    let ticks = ticks + unmapping(GRANT_TABLE_OP, grant::UNMAP, unmaps.as_mut_ptr() as u64, count);
     refuse_unless(maps.iter().all(|map| map.status == 0) && unmaps.iter().all(|unmap| unmap.status == 0));
-    (mapping, unmapping)
+    ticks
 }
 
 /// Copies bytes between the first reference of a domain and an own page.
@@ -81,10 +81,10 @@ pub(super) fn own() {
     if !grant_to(OWN) {
         return;
     }
-    sample("gnttab.map_self", || pair::<1>(OWN).0);
-    sample("gnttab.unmap_self", || pair::<1>(OWN).1);
-    sample_few("gnttab.map16_self", 50, || pair::<MANY>(OWN).0);
-    sample_few("gnttab.unmap16_self", 50, || pair::<MANY>(OWN).1);
+    sample("gnttab.map_self", || pair::<1>(OWN, hypercall, unmeasured));
+    sample("gnttab.unmap_self", || pair::<1>(OWN, unmeasured, hypercall));
+    sample_few("gnttab.map16_self", 50, || pair::<MANY>(OWN, hypercall, unmeasured));
+    sample_few("gnttab.unmap16_self", 50, || pair::<MANY>(OWN, unmeasured, hypercall));
     sample("gnttab.copy4k_frame_frame", || copy(DOMID_SELF, 4096, 0));
     sample("gnttab.copy4k_ref_frame", || copy(DOMID_SELF, 4096, SOURCE_REFERENCE));
     sample("gnttab.copy4k_frame_ref", || copy(DOMID_SELF, 4096, TARGET_REFERENCE));
@@ -97,10 +97,10 @@ pub(super) fn own() {
 
 /// Another domain has granted its pages to this one.
 pub(super) fn of_peer(peer: u16) {
-    sample("gnttab.map_remote", || pair::<1>(peer).0);
-    sample("gnttab.unmap_remote", || pair::<1>(peer).1);
-    sample_few("gnttab.map16_remote", 50, || pair::<MANY>(peer).0);
-    sample_few("gnttab.unmap16_remote", 50, || pair::<MANY>(peer).1);
+    sample("gnttab.map_remote", || pair::<1>(peer, hypercall, unmeasured));
+    sample("gnttab.unmap_remote", || pair::<1>(peer, unmeasured, hypercall));
+    sample_few("gnttab.map16_remote", 50, || pair::<MANY>(peer, hypercall, unmeasured));
+    sample_few("gnttab.unmap16_remote", 50, || pair::<MANY>(peer, unmeasured, hypercall));
     sample("gnttab.copy4k_from_remote", || copy(peer, 4096, SOURCE_REFERENCE));
     sample("gnttab.copy4k_to_remote", || copy(peer, 4096, TARGET_REFERENCE));
 }

@@ -198,15 +198,15 @@ fn send_only(whom: u64) -> u64 {
     if gic::version() == 3 {
         // SAFETY: sends an SGI, which is taken below.
         unsafe {
-            asm!("isb", "mrs {start}, cntvct_el0", "msr S3_0_C12_C11_5, {whom}", "mrs {end}, cntvct_el0",
-                 start = out(reg) start, end = out(reg) end, whom = in(reg) whom, options(nostack));
+            asm!("isb", "mrs x20, cntvct_el0", "msr S3_0_C12_C11_5, {whom}", "mrs x21, cntvct_el0",
+                 whom = in(reg) whom, out("x20") start, out("x21") end, options(nostack));
         }
     } else {
         // SAFETY: as above.
         unsafe {
-            asm!("isb", "mrs {start}, cntvct_el0", "str {whom:w}, [{sgir}]", "mrs {end}, cntvct_el0",
-                 start = out(reg) start, end = out(reg) end, whom = in(reg) whom,
-                 sgir = in(reg) gic::distributor(gic::SGIR), options(nostack));
+            asm!("isb", "mrs x20, cntvct_el0", "str {whom:w}, [{sgir}]", "mrs x21, cntvct_el0",
+                 whom = in(reg) whom,
+                 sgir = in(reg) gic::distributor(gic::SGIR), out("x20") start, out("x21") end, options(nostack));
         }
     }
     (end - start).saturating_sub(1)

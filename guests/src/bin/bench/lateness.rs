@@ -10,7 +10,7 @@ use guests::{gic, platform, report};
 
 use super::hypercall::{Entry, hypercall};
 use super::interrupts::late;
-use super::memory::{ask, request};
+use super::memory::{ask_unmeasured, request};
 use super::{is_wanted, sample_few};
 
 /// Points at which an interrupt becomes due.
@@ -21,13 +21,13 @@ pub(super) fn all() {
     let reservation = |command, count, order| [MEMORY_OP, command, request(count, order), 0];
     for (name, count, order) in [("decrease_2m", 1, 9), ("decrease_512x4k", 512, 0)] {
         let undo = || {
-            ask(POPULATE_PHYSMAP, count, order);
+            ask_unmeasured(POPULATE_PHYSMAP, count, order);
         };
         measure(name, || reservation(DECREASE_RESERVATION, count, order), undo);
     }
     for (name, count, order) in [("populate_2m", 1, 9), ("populate_512x4k", 512, 0)] {
         let before = || {
-            ask(DECREASE_RESERVATION, count, order);
+            ask_unmeasured(DECREASE_RESERVATION, count, order);
             reservation(POPULATE_PHYSMAP, count, order)
         };
         measure(name, before, || {});

@@ -7,7 +7,7 @@ use guests::xen::event::word64;
 use guests::xen::memory::{self, AddToPhysmap, DECREASE_RESERVATION, POPULATE_PHYSMAP, RemoveFromPhysmap};
 use guests::xen::{self, DOMID_SELF, MEMORY_OP, Pages};
 
-use super::hypercall::{hypercall, on};
+use super::hypercall::{Call, hypercall, unmeasured};
 use super::{sample, sample_few};
 
 /// The list of frames, and behind it the request.
@@ -39,23 +39,36 @@ pub(super) fn ask(command: u64, count: u64, order: u32) -> u64 {
     hypercall(MEMORY_OP, command, request(count, order), 0)
 }
 
-/// Gives back and gets again; the ticks of either.
-fn pair(count: u64, order: u32) -> (u64, u64) {
-    (ask(DECREASE_RESERVATION, count, order), ask(POPULATE_PHYSMAP, count, order))
+/// The same, not measured.
+pub(super) fn ask_unmeasured(command: u64, count: u64, order: u32) {
+    unmeasured(MEMORY_OP, command, request(count, order), 0);
+}
+
+/// The ticks of giving back; then the memory comes again.
+fn decrease(count: u64, order: u32) -> u64 {
+    let ticks = ask(DECREASE_RESERVATION, count, order);
+    ask_unmeasured(POPULATE_PHYSMAP, count, order);
+    ticks
+}
+
+/// The ticks of getting again what has just been given back.
+fn populate(count: u64, order: u32) -> u64 {
+    ask_unmeasured(DECREASE_RESERVATION, count, order);
+    ask(POPULATE_PHYSMAP, count, order)
 }
 
 pub(super) fn all() {
     mappings();
     // The first page breaks its block of 2 MiB.
-    pair(1, 0);
-    sample("mem.decrease_4k", || pair(1, 0).0);
-    sample("mem.populate_4k", || pair(1, 0).1);
-    sample_few("mem.decrease_2m", 20, || pair(1, 9).0);
-    sample_few("mem.populate_2m", 20, || pair(1, 9).1);
-    sample_few("mem.decrease_64x4k", 50, || pair(64, 0).0);
-    sample_few("mem.populate_64x4k", 50, || pair(64, 0).1);
-    sample_few("mem.decrease_512x4k", 20, || pair(512, 0).0);
-    sample_few("mem.populate_512x4k", 20, || pair(512, 0).1);
+    populate(1, 0);
+    sample("mem.decrease_4k", || decrease(1, 0));
+    sample("mem.populate_4k", || populate(1, 0));
+    sample_few("mem.decrease_2m", 20, || decrease(1, 9));
+    sample_few("mem.populate_2m", 20, || populate(1, 9));
+    sample_few("mem.decrease_64x4k", 50, || decrease(64, 0));
+    sample_few("mem.populate_64x4k", 50, || populate(64, 0));
+    sample_few("mem.decrease_512x4k", 20, || decrease(512, 0));
+    sample_few("mem.populate_512x4k", 20, || populate(512, 0));
 }
 
 /// A page of the hypervisor's that comes and goes: shared_info.
@@ -64,10 +77,11 @@ fn mappings() {
     let mut map =
         AddToPhysmap { domain: DOMID_SELF, size: 0, space: memory::SPACE_SHARED_INFO, index: 0, frame };
     let mut unmap = RemoveFromPhysmap { domain: DOMID_SELF, frame };
-    let mut pair = || {
-        let ticks = on(MEMORY_OP, memory::REMOVE_FROM_PHYSMAP, &mut unmap);
-        (ticks, on(MEMORY_OP, memory::ADD_TO_PHYSMAP, &mut map))
+    let (map, unmap) = (xen::handle(&mut map), xen::handle(&mut unmap));
+    let pair = |unmapping: Call, mapping: Call| {
+        unmapping(MEMORY_OP, memory::REMOVE_FROM_PHYSMAP, unmap, 0)
+            + mapping(MEMORY_OP, memory::ADD_TO_PHYSMAP, map, 0)
     };
-    sample("mem.unmap_shared", || pair().0);
-    sample("mem.map_shared", || pair().1);
+    sample("mem.unmap_shared", || pair(hypercall, unmeasured));
+    sample("mem.map_shared", || pair(unmeasured, hypercall));
 }
