@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
@@ -71,18 +72,18 @@ impl Kinds {
 /// Counts kinds in those of the scenarios that have some, under those hypervisors that are subjects.
 ///
 /// # Errors
-/// When the plugin does not build, QEMU does not load it, or it and the clock disagree.
+/// When QEMU does not load the plugin, or it and the clock disagree.
 pub fn count(
     stage: &Stage,
     scenarios: &[&Scenario],
     subjects: &[Subject],
+    plugin: &Path,
 ) -> Result<BTreeMap<String, Each<Kinds>>> {
-    let plugin = build()?;
     let mut all: BTreeMap<String, Each<Kinds>> = BTreeMap::new();
     for scenario in scenarios.iter().filter(|scenario| COUNTED.contains(&scenario.name)) {
         let wanted = [Subject::Xen, Subject::Xenite].into_iter().filter(|subject| subjects.contains(subject));
         for subject in wanted {
-            for (name, kinds) in run(stage, scenario, subject, &plugin)? {
+            for (name, kinds) in run(stage, scenario, subject, plugin)? {
                 *all.entry(name).or_default().of_mut(subject) = Some(kinds);
             }
         }
@@ -91,7 +92,10 @@ pub fn count(
 }
 
 /// Compiles the plugin, unless it has been.
-fn build() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it does not build.
+pub fn build() -> Result<PathBuf> {
     let folder = paths::target().join("made");
     let (source, plugin) = (folder.join("kinds.c"), folder.join("kinds.so"));
     let is_built = plugin.exists() && std::fs::read_to_string(&source).is_ok_and(|text| text == SOURCE);
@@ -107,12 +111,14 @@ fn build() -> Result<PathBuf> {
 
 /// The kinds of each figure of a scenario.
 fn run(stage: &Stage, scenario: &Scenario, subject: Subject, plugin: &Path) -> Result<Vec<(String, Kinds)>> {
-    let out = paths::target().join("made").join(format!("kinds-{}.txt", std::process::id()));
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let number = NEXT.fetch_add(1, Ordering::Relaxed);
+    let out = paths::target().join("made").join(format!("kinds-{}-{number}.txt", std::process::id()));
     // Every guest sees its image at 0x4000_0000, and neither hypervisor is there.
     let words = format!("{},from=0x40000000,to=0x40200000,out={}", plugin.display(), out.display());
     let mut system = stage.system(scenario, subject, &format!("bench.samples={SAMPLES}"))?;
     system.machine.extra.extend(["-plugin".to_owned(), words]);
-    let lines = measure::lines(&system)?;
+    let lines = measure::lines(&system, system.domains.len())?;
     let counted = std::fs::read_to_string(&out).context("the plugin has written nothing")?;
     let _ = std::fs::remove_file(&out);
     // Those that are the worst of many calls are not made of samples.

@@ -8,12 +8,17 @@ use anyhow::{Context, Result, bail, ensure};
 use crate::paths;
 
 use super::results::Results;
-use super::{chart, table};
+use super::scale::Scale;
+use super::{chart, curves, table};
 
 /// The two runs.
 const RUNS: [&str; 2] = ["docs/bench/run-1.json", "docs/bench/run-2.json"];
 /// The chart.
 const CHART: &str = "docs/bench/chart.svg";
+/// The curves, and their pictures.
+const SCALE: (&str, &str) = ("docs/bench/scale.json", "docs/bench/scale.svg");
+/// Where the curves stand as a table.
+const SCALE_TABLE: (&str, &str) = ("docs/performance.md", "scale");
 
 /// A table and where it stands: the file, the word in its marks, and what makes it.
 type Block = (&'static str, &'static str, fn(&Results) -> String);
@@ -42,6 +47,15 @@ pub fn write(runs: &[Results; 2]) -> Result<()> {
     for (run, file) in runs.iter().zip(RUNS) {
         run.write(&paths::root().join(file))?;
     }
+    render()
+}
+
+/// Writes curves and all that is made from them.
+///
+/// # Errors
+/// When a file cannot be written, or lacks its marks.
+pub fn write_scale(scale: &Scale) -> Result<()> {
+    scale.write(&paths::root().join(SCALE.0))?;
     render()
 }
 
@@ -74,24 +88,32 @@ pub fn check() -> Result<()> {
 fn made() -> Result<Vec<(PathBuf, String)>> {
     let results = committed()?;
     let second = Results::read(&paths::root().join(RUNS[1]))?;
-    ensure!(results == second, "the two runs in docs/bench differ");
-    let mut files: Vec<(PathBuf, String)> = vec![(paths::root().join(CHART), chart::draw(&results))];
+    ensure!(results.agrees(&second), "the two runs in docs/bench differ");
+    let root = paths::root();
+    let mut files = vec![(root.join(CHART), chart::draw(&results))];
     for (name, word, make) in BLOCKS {
-        let file = paths::root().join(name);
-        let place = match files.iter().position(|(other, _)| *other == file) {
-            Some(place) => place,
-            None => {
-                let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
-                files.push((file, text));
-                files.len() - 1
-            }
-        };
-        if let Some((_, text)) = files.get_mut(place) {
-            *text =
-                replaced(text, word, &make(&results)).with_context(|| format!("{name} lacks its marks"))?;
-        }
+        replace(&mut files, (name, word), &make(&results))?;
+    }
+    // Curves are measured by a run of their own.
+    if root.join(SCALE.0).exists() {
+        let scale = Scale::read(&root.join(SCALE.0))?;
+        files.push((root.join(SCALE.1), curves::draw(&scale)));
+        replace(&mut files, SCALE_TABLE, &curves::table(&scale))?;
     }
     Ok(files)
+}
+
+/// Replaces what stands between the marks of a word in a file, which is read unless it is among the files already.
+fn replace(files: &mut Vec<(PathBuf, String)>, (name, word): (&str, &str), new: &str) -> Result<()> {
+    let file = paths::root().join(name);
+    if !files.iter().any(|(other, _)| *other == file) {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
+        files.push((file.clone(), text));
+    }
+    for (_, text) in files.iter_mut().filter(|(other, _)| *other == file) {
+        *text = replaced(text, word, new).with_context(|| format!("{name} lacks the marks of {word}"))?;
+    }
+    Ok(())
 }
 
 /// A text with what stands between the marks of a word replaced.

@@ -29,6 +29,13 @@ impl Figure {
     pub const fn exact(value: u64) -> Self {
         Self { median: value, min: value, max: value }
     }
+
+    /// Whether two runs agree. Into which sample a periodic tick of the hypervisor falls, and with it the largest and the
+    /// smallest, may depend on the host: QEMU's threads share the moment at which it skips idle time.
+    #[must_use]
+    pub const fn agrees(&self, other: &Self) -> bool {
+        self.median == other.median
+    }
 }
 
 /// Something of each subject that has it.
@@ -120,6 +127,21 @@ impl Programs {
 }
 
 impl Results {
+    /// Whether two runs have the same figures and kinds.
+    #[must_use]
+    pub fn agrees(&self, other: &Self) -> bool {
+        let medians = |results: &Self| -> Vec<(String, Each<u64>)> {
+            let median = |figure: Figure| figure.median;
+            let each = |each: &Each<Figure>| Each {
+                xen: each.xen.map(median),
+                xenite: each.xenite.map(median),
+                bare: each.bare.map(median),
+            };
+            results.figures.iter().map(|(name, figures)| (name.clone(), each(figures))).collect()
+        };
+        self.programs == other.programs && self.kinds == other.kinds && medians(self) == medians(other)
+    }
+
     /// Reads results.
     ///
     /// # Errors

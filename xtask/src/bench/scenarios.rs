@@ -117,6 +117,12 @@ const fn scenario(name: &'static str, subjects: &'static [Subject], domains: Dom
 }
 
 impl Scenario {
+    /// A scenario without a name, for a curve.
+    #[must_use]
+    pub const fn new(domains: Domains, processors: u32, memory_mib: u64) -> Self {
+        scenario("", BOTH, domains).on(processors, memory_mib)
+    }
+
     /// RAM of the machine in MiB.
     #[must_use]
     pub const fn memory_mib(&self) -> u64 {
@@ -153,7 +159,7 @@ pub struct Stage {
 /// MiB of each domain.
 pub const DOMAIN_MIB: u64 = 64;
 /// What makes a domain one that takes part in Xen's interface.
-const ENHANCED: &str = "\t\t\txen,enhanced = \"no-xenstore\";\n";
+pub const ENHANCED: &str = "\t\t\txen,enhanced = \"no-xenstore\";\n";
 
 impl Stage {
     /// Builds ours and the guests, and fetches Xen if it is wanted.
@@ -171,7 +177,11 @@ impl Stage {
         Self { guests, xen: None, xenite }
     }
 
-    fn guest(&self, name: &str) -> Result<PathBuf> {
+    /// The image of a guest.
+    ///
+    /// # Errors
+    /// When there is no such guest.
+    pub fn guest(&self, name: &str) -> Result<PathBuf> {
         let found = self.guests.iter().find(|guest| guest.name == name);
         Ok(found.with_context(|| format!("there is no guest `{name}` in guests/src/bin"))?.image.clone())
     }
