@@ -76,7 +76,7 @@ pub fn run(options: &Options) -> Result<()> {
         return publish::render();
     }
     let is_whole = options.names.is_empty() && !options.ours;
-    ensure!(is_whole || !options.publish, "what is published is a run of all figures");
+    ensure!(is_whole || options.scale || !options.publish, "what is published is a run of all figures");
     tools::ensure(&[Need::BareMetal, Need::Qemu, Need::TreeCompiler])?;
     let stage = Stage::new(!options.ours)?;
     let subjects: &[Subject] =
@@ -110,7 +110,7 @@ fn scaled(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<()> 
     if options.publish {
         publish::write_scale(&scale)?;
     }
-    Ok(())
+    scale.check()
 }
 
 /// Prints the results and puts them where they are wanted.
