@@ -103,7 +103,7 @@ const fn variant(
 }
 
 /// Guests that do not come to an end by themselves, only measure, or need dom0.
-const SPECIAL: [&str; 7] = ["bench", "death", "compute", "pace", "hammer", "pool", "shared"];
+const SPECIAL: [&str; 8] = ["bench", "death", "compute", "kept", "pace", "hammer", "pool", "shared"];
 
 /// All variants of the guests that there are.
 #[must_use]

@@ -10,6 +10,9 @@ use crate::{Scenario, Setup};
 
 /// How long a system of own guests may take.
 const LIMIT: Duration = Duration::from_secs(180);
+/// KiB that the hypervisor keeps for a static guest of 64 MiB with one vCPU, and with how many it is measured.
+const GUEST_KIB: u64 = 300;
+const GUESTS: u64 = 8;
 const ENHANCED: &str = "\t\t\txen,enhanced = \"no-xenstore\";\n";
 /// Where the region lies in the host, and where guests see it.
 const REGION: u64 = 0x7000_0000;
@@ -28,6 +31,7 @@ pub fn scenarios() -> Vec<Scenario> {
         Scenario::new("static: dom0 writes memory that it shares with two domains", dom0_shares),
         Scenario::new("static: several domains without dom0, all that they have fixed", all_fixed),
         Scenario::new("static: whoever uses its pool of tables up slows nobody", pools),
+        Scenario::new("static: memory that the hypervisor keeps for a guest", kept_for_a_guest),
         Scenario::new("static: the sealed heap refuses nothing while guests do all that they can", sealed),
     ]
 }
@@ -172,4 +176,28 @@ fn sealed(setup: &Setup) -> Result<()> {
         ensure!(refused == "0", "{name}: the heap has refused {refused} requests");
     }
     Ok(())
+}
+
+/// What the heap grows by with each guest that has memory of the host of its own.
+fn kept_for_a_guest(setup: &Setup) -> Result<()> {
+    let each = (heap_kib(setup, GUESTS)? - heap_kib(setup, 1)?).div_ceil(GUESTS - 1);
+    println!("     {each} KiB for each static guest (limit {GUEST_KIB})");
+    ensure!(each <= GUEST_KIB, "{each} KiB are kept for a static guest; the limit is {GUEST_KIB}");
+    Ok(())
+}
+
+/// KiB of the heap with so many static guests, as boot says.
+fn heap_kib(setup: &Setup, guests: u64) -> Result<u64> {
+    let mut system = setup.system();
+    system.machine.memory_mib = 1024;
+    for number in 0..guests {
+        let mut domain = setup.hello()?;
+        let base = 0x6000_0000 + number * 0x400_0000;
+        domain.extra = format!("\t\t\txen,static-mem = <0 {base:#x} 0 0x4000000>;\n");
+        system.domains.push(domain);
+    }
+    let mut machine = Prepared::new(&system)?.start()?;
+    let line = machine.expect_line("kept by the hypervisor: ", LIMIT)?;
+    let numbers: Vec<u64> = line.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    numbers.last().copied().with_context(|| format!("the line has no sizes: {line}"))
 }

@@ -3,6 +3,7 @@
 //! One file per thing. `tools` and `sysroot` see to the tools; `image` makes what is booted; `packages`, `modules`,
 //! `initrd`, `rootfs` and `tree` make a whole machine out of it; `qemu` runs that machine; the rest are the commands themselves.
 
+pub mod bench;
 pub mod check;
 pub mod command;
 pub mod demo;

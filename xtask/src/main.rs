@@ -22,6 +22,8 @@ enum Commands {
     Run(xtask::run::Options),
     /// Runs all tests and checks; the last line counts them.
     Test(xtask::test::Options),
+    /// Measures Debian's Xen and Xenite with the same guests, in instructions.
+    Bench(xtask::bench::Options),
     /// Checks the code without running it: fmt, clippy, tidy and the places that could stop the hypervisor.
     Check,
     /// Checks the rules of the house that neither compiler nor clippy knows.
@@ -35,6 +37,7 @@ fn main() -> ExitCode {
         Commands::Demo(options) => xtask::demo::run(&options),
         Commands::Run(options) => xtask::run::run(&options),
         Commands::Test(options) => xtask::test::run(&options),
+        Commands::Bench(options) => xtask::bench::run(&options),
         Commands::Check => xtask::check::run(),
         Commands::Tidy => xtask::tidy::run(),
     };

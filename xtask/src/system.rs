@@ -141,6 +141,8 @@ pub enum Hypervisor {
     Xenite(PathBuf),
     /// Debian's Xen, to compare with.
     Xen(PathBuf),
+    /// None: this guest is the machine's kernel.
+    Bare(PathBuf),
 }
 
 impl Hypervisor {
@@ -165,7 +167,7 @@ impl Hypervisor {
     #[must_use]
     pub const fn file(&self) -> &PathBuf {
         match self {
-            Self::Xenite(file) | Self::Xen(file) => file,
+            Self::Xenite(file) | Self::Xen(file) | Self::Bare(file) => file,
         }
     }
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::{Result, bail};
 
+use crate::bench::publish;
 use crate::hypercalls;
 use crate::paths;
 use crate::source::{self, Source, has_word};
@@ -48,6 +49,9 @@ pub fn run() -> Result<()> {
     unsafe_areas(&sources, &mut broken);
     hypercalls::check(&sources, &mut broken);
     size(&sources, &mut broken);
+    if let Err(error) = publish::check() {
+        broken.push(format!("{error:#}"));
+    }
     for place in &broken {
         println!("{place}");
     }

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use guests::{boot, gic, platform, psci, registers, report, timer};
 
-use super::sample;
+use super::{sample, take};
 
 /// The SGI that goes back.
 const ANSWER: u32 = 2;
@@ -115,12 +115,4 @@ fn cross(asleep: bool) -> (u64, u64) {
     let end = registers::counter();
     take();
     (TAKEN.load(Ordering::SeqCst) - start, end - start)
-}
-
-/// Takes what is pending, by hand.
-fn take() {
-    let raw = gic::acknowledge();
-    if gic::intid_of(raw) != gic::SPURIOUS {
-        gic::end(raw);
-    }
 }

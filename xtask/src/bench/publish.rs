@@ -1,0 +1,138 @@
+//! What the documents say of the results: two runs as `docs/bench/run-1.json` and `run-2.json`, and made from them the
+//! chart, and the tables between two marks in the README and in `docs/performance.md`.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::paths;
+
+use super::results::Results;
+use super::scale::Scale;
+use super::{chart, curves, table};
+
+/// The two runs.
+const RUNS: [&str; 2] = ["docs/bench/run-1.json", "docs/bench/run-2.json"];
+/// The chart.
+const CHART: &str = "docs/bench/chart.svg";
+/// The curves, and their pictures.
+const SCALE: (&str, &str) = ("docs/bench/scale.json", "docs/bench/scale.svg");
+/// Where the curves stand as a table.
+const SCALE_TABLE: (&str, &str) = ("docs/performance.md", "scale");
+
+/// A table and where it stands: the file, the word in its marks, and what makes it.
+type Block = (&'static str, &'static str, fn(&Results) -> String);
+
+const BLOCKS: [Block; 5] = [
+    ("README.md", "figures", table::short),
+    ("README.md", "programs", table::programs),
+    ("docs/performance.md", "programs", table::programs),
+    ("docs/performance.md", "figures", table::complete),
+    ("docs/performance.md", "kinds", table::kinds),
+];
+
+/// The results that are committed.
+///
+/// # Errors
+/// When they are not there.
+pub fn committed() -> Result<Results> {
+    Results::read(&paths::root().join(RUNS[0]))
+}
+
+/// Writes two runs and all that is made from them.
+///
+/// # Errors
+/// When a file cannot be written, or lacks its marks.
+pub fn write(runs: &[Results; 2]) -> Result<()> {
+    for (run, file) in runs.iter().zip(RUNS) {
+        run.write(&paths::root().join(file))?;
+    }
+    render()
+}
+
+/// Writes curves and all that is made from them.
+///
+/// # Errors
+/// When a file cannot be written, or lacks its marks.
+pub fn write_scale(scale: &Scale) -> Result<()> {
+    scale.write(&paths::root().join(SCALE.0))?;
+    render()
+}
+
+/// Writes what is made from the committed runs.
+///
+/// # Errors
+/// When a file cannot be written, or lacks its marks.
+pub fn render() -> Result<()> {
+    for (file, text) in made()? {
+        std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+        println!("{}", file.display());
+    }
+    Ok(())
+}
+
+/// Whether the documents say what the committed runs say.
+///
+/// # Errors
+/// When they do not, or the two runs differ.
+pub fn check() -> Result<()> {
+    for (file, text) in made()? {
+        if std::fs::read_to_string(&file).unwrap_or_default() != text {
+            bail!("{} is not what the runs in docs/bench say: ./x bench --render", file.display());
+        }
+    }
+    Ok(())
+}
+
+/// The files that are made from the committed runs.
+fn made() -> Result<Vec<(PathBuf, String)>> {
+    let results = committed()?;
+    let second = Results::read(&paths::root().join(RUNS[1]))?;
+    ensure!(results.agrees(&second), "the two runs in docs/bench differ");
+    let root = paths::root();
+    let mut files = vec![(root.join(CHART), chart::draw(&results))];
+    for (name, word, make) in BLOCKS {
+        replace(&mut files, (name, word), &make(&results))?;
+    }
+    // Curves are measured by a run of their own.
+    if root.join(SCALE.0).exists() {
+        let scale = Scale::read(&root.join(SCALE.0))?;
+        files.push((root.join(SCALE.1), curves::draw(&scale)));
+        replace(&mut files, SCALE_TABLE, &curves::table(&scale))?;
+    }
+    Ok(files)
+}
+
+/// Replaces what stands between the marks of a word in a file, which is read unless it is among the files already.
+fn replace(files: &mut Vec<(PathBuf, String)>, (name, word): (&str, &str), new: &str) -> Result<()> {
+    let file = paths::root().join(name);
+    if !files.iter().any(|(other, _)| *other == file) {
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {name}"))?;
+        files.push((file.clone(), text));
+    }
+    for (_, text) in files.iter_mut().filter(|(other, _)| *other == file) {
+        *text = replaced(text, word, new).with_context(|| format!("{name} lacks the marks of {word}"))?;
+    }
+    Ok(())
+}
+
+/// A text with what stands between the marks of a word replaced.
+fn replaced(text: &str, word: &str, new: &str) -> Option<String> {
+    let (begin, end) = (format!("<!-- bench {word}: begin -->\n"), format!("<!-- bench {word}: end -->"));
+    let (before, rest) = text.split_once(&begin)?;
+    let (_, after) = rest.split_once(&end)?;
+    Some(format!("{before}{begin}{new}{end}{after}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_stands_between_the_marks_is_replaced() {
+        let text = "a\n<!-- bench x: begin -->\nold\n<!-- bench x: end -->\nb\n";
+        let new = replaced(text, "x", "new\n").unwrap();
+        assert_eq!(new, "a\n<!-- bench x: begin -->\nnew\n<!-- bench x: end -->\nb\n");
+        assert!(replaced(text, "y", "new\n").is_none());
+    }
+}
