@@ -64,7 +64,7 @@ fn each<M: Machine, T: Layout, const OFTEN: bool>(
     hypervisor: &Hypervisor<M>,
     local: &Local<'_, M>,
     call: &mut Call,
-    serve: fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno>,
+    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno>,
 ) -> Answer {
     let list: Handle<T> = Handle::new(call.argument(1));
     let count = call.word(2);
