@@ -126,6 +126,8 @@ fn two_and_debian(setup: &Setup, way: &[&str]) -> Result<()> {
     }
     let mut machine = Packed::new(setup, "system.toml", TWO_AND_DEBIAN, &[])?.run(way)?;
     machine.expect_all(&["DOM1: DONE ", "DOM2: DONE ", "XENITE-READY "], LINUX)?;
+    // Lines come whole, but what is read of them may end anywhere.
+    machine.expect("\n", LINUX)?;
     let output = machine.output();
     for domain in ["DOM1", "DOM2"] {
         let line = output.lines().find(|line| line.starts_with(&format!("{domain}: DONE ")));

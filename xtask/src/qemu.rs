@@ -170,11 +170,17 @@ struct Console {
 #[derive(Default, Debug)]
 struct Text {
     bytes: Vec<u8>,
+    /// What QEMU itself says, which would otherwise come in the middle of a line.
+    complaints: Vec<u8>,
     /// Streams that came to their end.
     ended: u32,
 }
 
-fn listen(mut stream: impl Read + Send + 'static, console: &Arc<Console>) {
+fn listen(
+    mut stream: impl Read + Send + 'static,
+    console: &Arc<Console>,
+    place: fn(&mut Text) -> &mut Vec<u8>,
+) {
     let console = Arc::clone(console);
     std::thread::spawn(move || {
         let mut buffer = [0; 4096];
@@ -182,7 +188,7 @@ fn listen(mut stream: impl Read + Send + 'static, console: &Arc<Console>) {
             let count = stream.read(&mut buffer).unwrap_or(0);
             let mut text = console.text.lock().unwrap_or_else(PoisonError::into_inner);
             // Carriage returns say nothing and would stand between a text and the end of its line.
-            text.bytes.extend(buffer[..count].iter().filter(|byte| **byte != b'\r'));
+            place(&mut text).extend(buffer[..count].iter().filter(|byte| **byte != b'\r'));
             text.ended += u32::from(count == 0);
             console.changed.notify_all();
             if count == 0 {
@@ -229,8 +235,10 @@ impl Qemu {
         let mut child = command.spawn().context("cannot start QEMU")?;
         let console = Arc::new(Console::default());
         let input = child.stdin.take().context("QEMU has no input")?;
-        listen(child.stdout.take().context("QEMU has no output")?, &console);
-        listen(child.stderr.take().context("QEMU has no error output")?, &console);
+        listen(child.stdout.take().context("QEMU has no output")?, &console, |text| &mut text.bytes);
+        listen(child.stderr.take().context("QEMU has no error output")?, &console, |text| {
+            &mut text.complaints
+        });
         let started = Instant::now();
         Ok(Self { child, input, console, position: 0, started, folder })
     }
@@ -303,10 +311,10 @@ impl Qemu {
             let now = Instant::now();
             let names = wanted.join("` or `");
             if text.ended == STREAMS {
-                bail!("the machine ended before it said `{names}`; {}", last_lines(&text.bytes));
+                bail!("the machine ended before it said `{names}`; {}", last_lines(&text));
             }
             if now >= deadline {
-                bail!("`{names}` did not come in {limit:.0?}; {}", last_lines(&text.bytes));
+                bail!("`{names}` did not come in {limit:.0?}; {}", last_lines(&text));
             }
             text =
                 console.changed.wait_timeout(text, deadline - now).unwrap_or_else(PoisonError::into_inner).0;
@@ -370,7 +378,7 @@ impl Qemu {
     #[must_use]
     pub fn last_lines(&self) -> String {
         let text = self.console.text.lock().unwrap_or_else(PoisonError::into_inner);
-        last_lines(&text.bytes)
+        last_lines(&text)
     }
 }
 
@@ -388,8 +396,8 @@ fn first_of(bytes: &[u8], wanted: &[&str]) -> Option<(usize, usize)> {
     wanted.iter().enumerate().filter_map(|(index, text)| Some((find(text)?, index))).min()
 }
 
-fn last_lines(bytes: &[u8]) -> String {
-    let text = String::from_utf8_lossy(bytes);
+fn last_lines(said: &Text) -> String {
+    let text = [&said.bytes[..], &said.complaints].map(String::from_utf8_lossy).join("\n");
     let lines: Vec<&str> = text.lines().collect();
     let shown = lines.get(lines.len().saturating_sub(LAST_LINES)..).unwrap_or_default();
     format!("the console's last lines:\n    | {}", shown.join("\n    | "))
