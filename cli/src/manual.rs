@@ -11,6 +11,8 @@ Examples:
   xenite check system.dts
   xenite plan system.dts --svg system.svg
   xenite guest-tree system.dts domU1
+  xenite pack system.toml -o packed
+  xenite run packed
 
 Exit status: 0 good, 1 refused, 2 wrong usage or a file that cannot be read.";
 
