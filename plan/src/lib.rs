@@ -74,6 +74,7 @@ pub use board::{
     distributor,
 };
 pub use channels::{MOST_DOM0_PORTS, MOST_DOMAIN_PORTS};
+pub use domains::properties::KNOWN as DOMAIN_PROPERTIES;
 pub use domains::{MOST_DOMAINS, MOST_SPIS, MOST_VCPUS};
 pub use guest_tree::vcpu_affinity;
 pub use input::{Facts, Input, Modules, Sizes};

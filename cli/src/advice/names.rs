@@ -73,21 +73,6 @@ fn elsewhere(fdt: &Fdt<'_>, remarks: &mut Vec<Remark>) {
     });
 }
 
-/// The properties of a domain's node.
-const PROPERTIES: [&str; 11] = [
-    "compatible",
-    "memory",
-    "cpus",
-    "vpl011",
-    "nr_spis",
-    "#address-cells",
-    "#size-cells",
-    "direct-map",
-    "xen,static-mem",
-    "xen,enhanced",
-    "bootargs",
-];
-
 /// Adds to the warning about an unknown property the known one that it resembles.
 fn similar(domain: &Domain<'_>, remarks: &mut [Remark]) {
     let unknown = |remark: &&mut Remark| {
@@ -97,7 +82,8 @@ fn similar(domain: &Domain<'_>, remarks: &mut [Remark]) {
     };
     for remark in remarks.iter_mut().filter(unknown) {
         let distance = |name: &str| strsim::damerau_levenshtein(name, &remark.property);
-        let nearest = PROPERTIES.into_iter().min_by_key(|name| distance(name));
+        let nearest =
+            plan::DOMAIN_PROPERTIES.into_iter().chain(["bootargs"]).min_by_key(|name| distance(name));
         if let Some(name) = nearest.filter(|name| distance(name) <= 3) {
             remark.hint = match name {
                 "bootargs" => "bootargs belong to the module of the kernel".to_owned(),

@@ -17,8 +17,8 @@ const LATER_PROPERTIES: [&str; 1] = ["xsm-policy"];
 const WEIGHT: &str = "xenite,sched-weight";
 const CAP: &str = "xenite,sched-cap";
 
-/// Properties that are read, here or elsewhere.
-const KNOWN: [&str; 16] = [
+/// Properties of a domain's node that are read, here or elsewhere.
+pub const KNOWN: [&str; 16] = [
     "compatible",
     "memory",
     "cpus",

@@ -2,7 +2,8 @@
 
 use plan::{Pool, Scheduler, Share};
 
-use crate::world::{File, KERNEL_BYTES, Node, VIRT_GICV3, World, domain, kernel_node, words};
+use crate::refusals::{Row, check_in};
+use crate::world::{File, KERNEL_BYTES, Node, VIRT_GICV3, World, domain, kernel_node};
 
 /// Phandle of a processor, and of the node of a pool.
 const fn cpu(number: u32) -> u32 {
@@ -144,21 +145,9 @@ fn a_processor_of_another_kind_is_used_by_wish_only() {
     assert!(world.warnings().contains("a vCPU must stay on one kind"), "{}", world.warnings());
 }
 
-/// A fault: what is done to a good tree, and words that one complaint must have.
-type Row = (fn(&mut World), &'static [&'static str]);
-
 /// Every row must be refused with its words in one and the same refusal.
 fn check(rows: &[Row]) {
-    for (position, (spoil, expected)) in rows.iter().enumerate() {
-        let mut world = pooled();
-        spoil(&mut world);
-        let Err(refusals) = world.read() else { panic!("row {position} is not refused: {expected:?}") };
-        let found = refusals.iter().any(|refusal| {
-            let text = refusal.to_string();
-            expected.iter().all(|word| text.contains(word))
-        });
-        assert!(found, "row {position}: {expected:?} is not in\n{}", words(&refusals));
-    }
+    check_in(pooled, rows);
 }
 
 fn quiet(world: &mut World) -> &mut Node {

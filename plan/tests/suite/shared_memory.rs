@@ -4,8 +4,9 @@ use plan::{GuestMemory, Plan, Range, SharedRegion, SharedView};
 
 use crate::golden::{observed, text_of};
 use crate::placement::check_conserved;
+use crate::refusals::check_alone;
 use crate::world::{
-    File, GIB, KERNEL_BYTES, MIB, Node, RAM_BASE, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node, words,
+    File, GIB, KERNEL_BYTES, MIB, Node, RAM_BASE, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node,
 };
 
 const AT: u64 = 0x9800_0000;
@@ -198,28 +199,10 @@ fn cells_are_those_of_the_domains_node() {
     assert_eq!(world.plan().domains[1].shared[0].memory.host, AT);
 }
 
-/// What is done to a good tree, and words that one refusal must have.
-type Row = (fn(&mut World), &'static [&'static str]);
-
-fn check(make: fn() -> World, rows: &[Row]) {
-    for (number, (spoil, expected)) in rows.iter().enumerate() {
-        let mut world = make();
-        spoil(&mut world);
-        let Err(refusals) = world.read() else { panic!("row {number} is not refused: {expected:?}") };
-        let found = refusals.iter().any(|refusal| {
-            let text = refusal.to_string();
-            expected.iter().all(|word| text.contains(word))
-        });
-        assert!(found, "row {number}: {expected:?} is not in\n{}", words(&refusals));
-        // Each of these faults has one complaint.
-        assert_eq!(refusals.len(), 1, "row {number}: {}", words(&refusals));
-    }
-}
-
 #[test]
 fn names_roles_and_numbers_are_checked_one_by_one() {
     const PATH: &str = "/chosen/domU2/shm@98000000: ";
-    check(
+    check_alone(
         world,
         &[
             (|world| node(world).remove("xen,shm-id"), &[PATH, "xen,shm-id: is missing", "15 characters"]),
@@ -255,7 +238,7 @@ fn names_roles_and_numbers_are_checked_one_by_one() {
 
 #[test]
 fn uses_that_contradict_one_another_are_refused() {
-    check(
+    check_alone(
         world,
         &[
             (
@@ -305,7 +288,7 @@ fn host_memory_must_be_ram_that_nobody_else_has() {
             node.set("xen,shared-mem", &bytes);
         }
     }
-    check(
+    check_alone(
         world,
         &[
             (|world| both(world, 0xc000_0000), &["/chosen/domU1/shm@98000000", "does not lie in RAM"]),
@@ -325,7 +308,7 @@ fn host_memory_must_be_ram_that_nobody_else_has() {
 
 #[test]
 fn guest_addresses_must_be_nobodys() {
-    check(
+    check_alone(
         world,
         &[
             (|world| place(world, &[AT, 0x4200_0000, 2 * MIB]), &["overlaps the domain's RAM at 0x40000000"]),
@@ -359,7 +342,7 @@ fn guest_addresses_must_be_nobodys() {
     let mut world = world();
     place(&mut world, &[AT, 0x3860_0000, 2 * MIB]);
     world.plan();
-    check(
+    check_alone(
         || with_dom0("owner"),
         &[(
             |world| {
@@ -369,7 +352,7 @@ fn guest_addresses_must_be_nobodys() {
             &["/chosen/shm@98000000", "guest address 0x100000000 is not the host's 0x98000000"],
         )],
     );
-    check(
+    check_alone(
         world_of_dom0s_share,
         &[(|_| {}, &["/chosen/shm: compatible: is shared memory of dom0, and there is no"])],
     );
