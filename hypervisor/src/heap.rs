@@ -2,6 +2,7 @@
 //!
 //! A binary heap with a back index. All memory is taken when it is made; nothing here can fail later,
 //! and every operation is logarithmic in the number of members. Deadlines and run queues are both this.
+//! One member alone, which is what such queues hold most often, stands beside the heap.
 
 use alloc::vec::Vec;
 
@@ -10,6 +11,9 @@ const ABSENT: u32 = u32::MAX;
 /// The queue; members are the numbers below the count that it was made for.
 #[derive(Debug)]
 pub struct IndexedHeap {
+    /// The only member, and its key; [`ABSENT`] where there is none, or more than one.
+    only: u32,
+    only_key: u64,
     order: Vec<u32>,
     position: Vec<u32>,
     key: Vec<u64>,
@@ -21,50 +25,91 @@ impl IndexedHeap {
 
     /// An empty queue for members 0 to `members` - 1. `None` where there is no memory for it.
     pub fn try_new(members: usize) -> Option<Self> {
-        let mut heap = IndexedHeap { order: Vec::new(), position: Vec::new(), key: Vec::new() };
-        heap.order.try_reserve_exact(members).ok()?;
-        heap.position.try_reserve_exact(members).ok()?;
-        heap.key.try_reserve_exact(members).ok()?;
-        heap.position.resize(members, ABSENT);
-        heap.key.resize(members, 0);
-        Some(heap)
+        let (mut order, mut position, mut key) = (Vec::new(), Vec::new(), Vec::new());
+        order.try_reserve_exact(members).ok()?;
+        position.try_reserve_exact(members).ok()?;
+        key.try_reserve_exact(members).ok()?;
+        position.resize(members, ABSENT);
+        key.resize(members, 0);
+        Some(IndexedHeap { only: ABSENT, only_key: 0, order, position, key })
     }
 
     /// The member with the smallest key (the lower number on a tie), and the key.
+    #[inline]
     pub fn first(&self) -> Option<(u32, u64)> {
+        if self.only != ABSENT {
+            return Some((self.only, self.only_key));
+        }
         let member = *self.order.first()?;
         Some((member, self.key_of(member)))
     }
 
+    /// The smallest key; `None` where nobody is in.
+    #[inline]
+    pub fn first_key(&self) -> Option<u64> {
+        self.first().map(|(_, key)| key)
+    }
+
+    /// Takes out the member with the smallest key.
+    #[inline]
+    pub fn pop(&mut self) -> Option<u32> {
+        if self.only != ABSENT {
+            return Some(core::mem::replace(&mut self.only, ABSENT));
+        }
+        let member = *self.order.first()?;
+        self.remove_many(member);
+        Some(member)
+    }
+
     /// The member with the smallest key of those for which `is` holds, and the key. It looks at all of them.
     pub fn first_where(&self, mut is: impl FnMut(u32) -> bool) -> Option<(u32, u64)> {
-        let suitable = self.members().filter(|member| is(*member));
-        suitable.map(|member| (member, self.key_of(member))).min_by_key(|(member, key)| (*key, *member))
+        let only = (self.only != ABSENT).then_some((self.only, self.only_key));
+        let many = self.order.iter().map(|member| (*member, self.key_of(*member)));
+        let suitable = only.into_iter().chain(many).filter(|(member, _)| is(*member));
+        suitable.min_by_key(|(member, key)| (*key, *member))
     }
 
     /// All members that are in, in no order.
     pub fn members(&self) -> impl Iterator<Item = u32> + '_ {
-        self.order.iter().copied()
-    }
-
-    /// Number of members that are in.
-    pub fn len(&self) -> usize {
-        self.order.len()
+        let only = (self.only != ABSENT).then_some(self.only);
+        only.into_iter().chain(self.order.iter().copied())
     }
 
     /// Nobody is in.
+    #[inline]
     pub fn is_empty(&self) -> bool {
-        self.order.is_empty()
+        self.only == ABSENT && self.order.is_empty()
     }
 
     /// Is this member in?
+    #[inline]
     pub fn contains(&self, member: u32) -> bool {
-        self.place(member).is_some()
+        member != ABSENT && (self.only == member || self.place(member).is_some())
     }
 
     /// Puts a member in, or gives it another key. A number beyond the count is ignored.
+    #[inline]
     pub fn insert(&mut self, member: u32, key: u64) {
-        self.remove(member);
+        if self.order.is_empty() && (self.only == ABSENT || self.only == member) {
+            if index(member) < self.position.len() {
+                (self.only, self.only_key) = (member, key);
+            }
+        } else {
+            self.insert_many(member, key);
+        }
+    }
+
+    #[inline(never)]
+    fn insert_many(&mut self, member: u32, key: u64) {
+        let only = core::mem::replace(&mut self.only, ABSENT);
+        if only != ABSENT {
+            self.push(only, self.only_key);
+        }
+        self.remove_many(member);
+        self.push(member, key);
+    }
+
+    fn push(&mut self, member: u32, key: u64) {
         let (Some(slot), at) = (self.key.get_mut(index(member)), self.order.len()) else { return };
         *slot = key;
         self.order.push(member);
@@ -72,14 +117,23 @@ impl IndexedHeap {
         self.rise(at);
     }
 
-    /// Takes a member out, if it is in.
-    pub fn remove(&mut self, member: u32) {
-        let Some(at) = self.place(member) else { return };
-        if let Some(slot) = self.position.get_mut(index(member)) {
-            *slot = ABSENT;
+    /// Takes a member out; whether it was in.
+    #[inline]
+    pub fn remove(&mut self, member: u32) -> bool {
+        if self.only == member && member != ABSENT {
+            self.only = ABSENT;
+            return true;
         }
-        let Some(last) = self.order.pop() else { return };
-        if last != member {
+        self.remove_many(member)
+    }
+
+    #[inline(never)]
+    fn remove_many(&mut self, member: u32) -> bool {
+        let Some(slot) = self.position.get_mut(index(member)).filter(|slot| **slot != ABSENT) else {
+            return false;
+        };
+        let at = index(core::mem::replace(slot, ABSENT));
+        if let Some(last) = self.order.pop().filter(|last| *last != member) {
             if let Some(slot) = self.order.get_mut(at) {
                 *slot = last;
             }
@@ -87,8 +141,10 @@ impl IndexedHeap {
             self.sink(at);
             self.rise(at);
         }
+        true
     }
 
+    #[inline]
     fn key_of(&self, member: u32) -> u64 {
         self.key.get(index(member)).copied().unwrap_or(u64::MAX)
     }
@@ -156,21 +212,30 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_heap_agrees_with_a_sorted_set(steps in prop::collection::vec((0u32..20, 0u64..50, any::<bool>()), 0..300)) {
+        fn a_heap_agrees_with_a_sorted_set(steps in prop::collection::vec((0u32..20, 0u64..50, 0..5), 0..300)) {
             let mut heap = IndexedHeap::try_new(16).unwrap();
             let mut plain: BTreeSet<(u64, u32)> = BTreeSet::new();
-            for (member, key, insert) in steps {
-                plain.retain(|(_, known)| *known != member);
-                if insert {
-                    heap.insert(member, key);
-                    if member < 16 {
-                        plain.insert((key, member));
+            for (member, key, step) in steps {
+                match step {
+                    0 => {
+                        prop_assert_eq!(heap.pop(), plain.pop_first().map(|(_, member)| member));
                     }
-                } else {
-                    heap.remove(member);
+                    1 | 2 => {
+                        let was_in = plain.iter().any(|(_, known)| *known == member);
+                        plain.retain(|(_, known)| *known != member);
+                        prop_assert_eq!(heap.remove(member), was_in);
+                    }
+                    _ => {
+                        heap.insert(member, key);
+                        plain.retain(|(_, known)| *known != member);
+                        if member < 16 {
+                            plain.insert((key, member));
+                        }
+                    }
                 }
                 prop_assert_eq!(heap.first(), plain.first().map(|(key, member)| (*member, *key)));
-                prop_assert_eq!(heap.len(), plain.len());
+                prop_assert_eq!(heap.is_empty(), plain.is_empty());
+                prop_assert_eq!(heap.members().collect::<BTreeSet<_>>(), plain.iter().map(|(_, m)| *m).collect());
                 let odd = plain.iter().find(|(_, member)| member % 2 == 1).map(|(key, member)| (*member, *key));
                 prop_assert_eq!(heap.first_where(|member| member % 2 == 1), odd);
                 prop_assert!((0..20).all(|m| heap.contains(m) == plain.iter().any(|(_, p)| *p == m)));
