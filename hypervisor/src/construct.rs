@@ -6,7 +6,7 @@
 use abi::hvm_params::{HVM_PARAM_STORE_EVTCHN, HVM_PARAM_STORE_PFN};
 use alloc::vec::Vec;
 use core::fmt;
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize};
+use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 use machine::contract::Construction;
 use machine::frames::{ClaimError, FramePool, FrameRange};
@@ -27,7 +27,7 @@ use crate::hypervisor::{Hypervisor, Processor};
 use crate::pool::{Pool, Seat};
 use crate::pv::Pv;
 use crate::timer::Deadlines;
-use crate::vcpu::{Power, Start, Vcpu};
+use crate::vcpu::{Start, Vcpu};
 
 /// Length of a time slice in milliseconds, where vCPUs wait for each other.
 const SLICE_MILLISECONDS: u64 = 4;
@@ -279,7 +279,8 @@ fn construct_vcpus<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Vcpu
         for index in 0..usize::from(domain.vcpus) {
             let id = u32::try_from(vcpus.len()).unwrap_or(u32::MAX);
             let registers = arch::reset_registers(index, start_of_time);
-            vcpus.push(Vcpu::new(id, (number, index), seats.next(domain.pool), registers));
+            let seat = seats.next(domain.pool);
+            vcpus.push(Vcpu::new(id, (number, index), seat, registers, start_of_time));
         }
     }
     Ok(vcpus)
@@ -316,9 +317,7 @@ fn construct_processors(plan: &Plan, vcpus: usize) -> Result<Vec<Processor>, Fai
     for cpu in 0..plan.board.cpus.len() {
         let deadlines = Deadlines::try_new(vcpus).ok_or(Failure::OutOfMemory("deadlines"))?;
         let pool = plan.pools.iter().position(|pool| pool.cpus.contains(&cpu)).unwrap_or(0);
-        // Each asks the scheduler first.
-        let reschedule = AtomicBool::new(true);
-        processors.push(Processor { deadlines, reschedule, seat: seats.next(pool), absent: false.into() });
+        processors.push(Processor::new(deadlines, seats.next(pool)));
     }
     Ok(processors)
 }
@@ -492,7 +491,7 @@ impl<M: Construction> Hypervisor<M> {
             }
             self.offer_xenstore(domain, planned);
             let start = Start { entry: planned.kernel.entry, argument: planned.tree_at };
-            *vcpu.power.lock() = Power::On(Some(start));
+            vcpu.power.switch_on(start);
             domain.online.store(1, core::sync::atomic::Ordering::Release);
             self.make_runnable(vcpu, 0);
         }

@@ -4,21 +4,20 @@
 //! registers, and what the processor's timer is set to. A turn of the loop does one thing and returns,
 //! so a test can drive several processors in any order it likes.
 
-use core::sync::atomic::Ordering;
+mod switch;
 
 use machine::contract::{CpuIndex, Machine, Ticks};
 use machine::lock::Guard;
-use model::arm64::Cause;
-use model::arm64::gic::Attention;
+use model::arm64::gic::{Gic, Raise};
+use model::arm64::{Cause, Registers};
 
 use crate::arch;
 use crate::domain::Domain;
 use crate::hypervisor::{Hypervisor, Processor, WATCHER};
 use crate::pool::Pool;
-use crate::pv::Pv;
-use crate::runstate::Doing;
-use crate::schedule::{Choice, Leaving};
-use crate::vcpu::{Power, State, Vcpu};
+use crate::schedule::Leaving;
+use crate::timer::NEVER;
+use crate::vcpu::{State, Vcpu};
 
 /// What belongs to one processor alone.
 #[derive(Debug)]
@@ -31,12 +30,12 @@ pub struct Local<'h, M: Machine> {
     pool: &'h Pool,
     /// The vCPU that is loaded.
     pub current: Option<Current<'h, M>>,
-    /// When to ask the scheduler again.
-    pub limit: Option<Ticks>,
+    /// When to ask the scheduler again, or [`NEVER`].
+    pub limit: Ticks,
     /// What becomes of the loaded vCPU when the scheduler is asked.
     leaving: Leaving,
     /// What the timer is set to, and whether that may be out of date.
-    armed: Option<Ticks>,
+    armed: Ticks,
     rearm: bool,
     /// The loaded vCPU's list registers are out of date.
     refill: bool,
@@ -64,9 +63,9 @@ impl<'h, M: Machine> Local<'h, M> {
             processor,
             pool: hypervisor.pools.get(processor.seat.pool)?,
             current: None,
-            limit: None,
+            limit: NEVER,
             leaving: Leaving::Runnable,
-            armed: None,
+            armed: NEVER,
             rearm: true,
             refill: false,
             stale: true,
@@ -80,7 +79,7 @@ impl<'h, M: Machine> Local<'h, M> {
 
     /// The timer has fired and is off.
     pub fn deadline_has_passed(&mut self) {
-        self.armed = None;
+        self.armed = NEVER;
         self.rearm();
     }
 
@@ -89,16 +88,34 @@ impl<'h, M: Machine> Local<'h, M> {
         (self.rearm, self.stale) = (true, true);
     }
 
+    /// Something is to be done at this time: the timer may not stand later.
+    #[inline]
+    fn due(&mut self, time: Ticks) {
+        if time < self.armed {
+            self.rearm();
+        }
+    }
+
+    /// The scheduler is to be asked at this time at the latest.
+    #[inline]
+    pub fn ask_by(&mut self, time: Ticks) {
+        self.limit = self.limit.min(time);
+        self.due(time);
+    }
+
     /// The loaded vCPU stops running, in this way.
     pub fn leave(&mut self, leaving: Leaving) {
         self.leaving = leaving;
-        self.processor.reschedule.store(true, Ordering::Relaxed);
+        self.processor.ask();
     }
 }
 
-/// What a vCPU does that gives its processor up for good.
-fn idle_state(vcpu: &Vcpu) -> Doing {
-    if *vcpu.power.lock() == Power::Off { Doing::Offline } else { Doing::Blocked }
+/// Is the timer's interrupt still on its way, or has the guest ended it?
+#[inline]
+fn note_timer(interrupts: &Gic, [intid, _]: [u32; 2], vcpu: usize, registers: &mut Registers) {
+    if registers.timer.in_flight {
+        registers.timer.in_flight = interrupts.physical_in_flight(vcpu, intid, &registers.lists);
+    }
 }
 
 impl<M: Machine> Hypervisor<M> {
@@ -113,10 +130,17 @@ impl<M: Machine> Hypervisor<M> {
     /// One turn: enters the guest once, sleeps once, or brings something up to date.
     #[inline]
     pub fn turn<'h>(&'h self, local: &mut Local<'h, M>) {
-        // Whoever sets it from elsewhere interrupts, and then it is seen.
-        if local.processor.reschedule.load(Ordering::Relaxed) {
-            local.processor.reschedule.store(false, Ordering::SeqCst);
-            self.switch(local);
+        // Whoever asks from elsewhere interrupts, and then it is seen.
+        if local.processor.is_wanted() {
+            let (now, soon) = local.processor.take_wanted();
+            local.ask_by(soon);
+            if now {
+                self.switch(local);
+                local.due(local.limit);
+            }
+            if local.index == WATCHER {
+                local.due(self.watchdogs_earliest());
+            }
             // Putting one vCPU to sleep may have woken it, or another: look again before going on.
             return;
         }
@@ -126,8 +150,7 @@ impl<M: Machine> Hypervisor<M> {
             return;
         }
         let Some(current) = local.current.as_mut() else {
-            self.machine.idle(local.index);
-            self.interrupt(local);
+            self.idle(local);
             return;
         };
         let trap = self.machine.run(local.index, &mut current.state.registers);
@@ -138,6 +161,18 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
+    /// Sleeps until something happens, and takes it.
+    #[inline(never)]
+    fn idle(&self, local: &mut Local<'_, M>) {
+        if local.armed < self.earliest(local) {
+            // Nobody is woken for a time limit that is of no account any more.
+            local.rearm();
+            return;
+        }
+        self.machine.idle(local.index);
+        self.interrupt(local);
+    }
+
     /// Sets the timer and fills the list registers anew, where that is needed.
     #[inline(never)]
     fn bring_up_to_date(&self, local: &mut Local<'_, M>) {
@@ -145,12 +180,24 @@ impl<M: Machine> Hypervisor<M> {
         if local.rearm {
             self.arm(local);
         }
-        let refill = core::mem::take(&mut local.refill);
-        if let Some(current) = local.current.as_mut()
-            && (current.vcpu.called() || refill)
+        if let Some(upcall) = local.current.as_ref().and_then(|current| current.vcpu.take_news()) {
+            self.hear_news(local, upcall);
+        }
+        if core::mem::take(&mut local.refill)
+            && let Some(current) = local.current.as_mut()
         {
             self.refresh_lists(local.index, current);
         }
+    }
+
+    /// Somebody else has changed the loaded vCPU's interrupts, or has an event for it.
+    fn hear_news(&self, local: &mut Local<'_, M>, upcall: bool) {
+        let pv = local.current.as_ref().and_then(|current| current.domain.pv.as_ref());
+        if let Some(pv) = pv.filter(|_| upcall) {
+            self.raise_here(local, Raise::Pulse(pv.event_interrupt));
+        }
+        let Some(current) = local.current.as_ref() else { return };
+        local.refill |= current.domain.interrupts.lock().needs_refill(current.vcpu.index);
     }
 
     /// Brings the loaded vCPU's list registers up to date.
@@ -186,183 +233,35 @@ impl<M: Machine> Hypervisor<M> {
     pub fn note_timer(&self, current: &mut Current<'_, M>) {
         let registers = &mut current.state.registers;
         if registers.timer.in_flight {
-            let [intid, _] = current.domain.timers;
             let interrupts = current.domain.interrupts.lock();
-            registers.timer.in_flight =
-                interrupts.physical_in_flight(current.vcpu.index, intid, &registers.lists);
+            note_timer(&interrupts, current.domain.timers, current.vcpu.index, registers);
         }
     }
 
-    /// Asks the scheduler, and does what it says.
-    #[inline(never)]
-    fn switch<'h>(&'h self, local: &mut Local<'h, M>) {
-        let now = self.machine.now();
-        let mut leaving = core::mem::replace(&mut local.leaving, Leaving::Runnable);
-        if local.current.as_ref().is_some_and(|current| !current.domain.lives()) {
-            leaving = Leaving::Blocked;
-        }
-        if leaving != Leaving::Blocked
-            && let Some(current) = local.current.as_ref().filter(|current| current.domain.is_paused())
-        {
-            current.vcpu.hold();
-            // As in `load`.
-            if current.domain.is_paused() || !current.vcpu.let_go() {
-                leaving = Leaving::Blocked;
-            }
-        }
-        let Choice { vcpu, until, call } = local.pool.choose(local.processor.seat, leaving, now);
-        local.limit = until;
-        local.rearm();
-        if let Some(other) = call {
-            self.call(other, local.index);
-        }
-        if let (Some(current), Some(next)) = (&local.current, vcpu)
-            && current.vcpu.id == next
-            && current.domain.lives()
-            && leaving != Leaving::Blocked
-        {
-            return;
-        }
-        if let Some(current) = local.current.take() {
-            self.unload(local.index, current, leaving);
-        }
-        if let Some(next) = vcpu.and_then(|id| self.vcpu(id)) {
-            local.current = self.load(local.index, next);
-            if local.current.is_none() {
-                local.leave(Leaving::Blocked);
-            }
-        }
+    /// The earliest of all that the processor has to do in time.
+    #[inline]
+    fn earliest(&self, local: &Local<'_, M>) -> Ticks {
+        let guest = local.current.as_ref().and_then(|current| current.state.pending_physical_deadline());
+        let watchdog = if local.index == WATCHER { self.watchdogs_earliest() } else { NEVER };
+        let own = local.limit.min(local.processor.deadlines.earliest()).min(watchdog);
+        own.min(guest.unwrap_or(NEVER))
     }
 
-    /// Takes a vCPU off this processor.
-    fn unload(&self, cpu: CpuIndex, mut current: Current<'_, M>, leaving: Leaving) {
-        let vcpu = current.vcpu;
-        self.machine.save(cpu, &mut current.state.registers);
-        let owed = current.domain.interrupts.lock().fold(vcpu.index, &mut current.state.registers.lists);
-        self.note_timer(&mut current);
-        self.release_physical(&mut current, cpu);
-        vcpu.set_running_on(None);
-        self.account(&current, if leaving == Leaving::Blocked { idle_state(vcpu) } else { Doing::Runnable });
-        self.notify(current.domain, owed.without(vcpu.index), cpu);
-        if leaving == Leaving::Blocked && current.domain.lives() {
-            self.put_to_sleep(cpu, current, owed.contains(vcpu.index));
-        }
-    }
-
-    /// Leaves a blocked vCPU's earliest deadline behind, or wakes it where something has come already.
-    fn put_to_sleep(&self, cpu: CpuIndex, current: Current<'_, M>, owed: bool) {
-        let vcpu = current.vcpu;
-        let timer = &current.state.registers.timer;
-        let ahead = [
-            timer.deadline().filter(|_| !timer.in_flight),
-            current.state.pending_physical_deadline(),
-            current.state.poll_deadline,
-        ];
-        let deadline = ahead.into_iter().flatten().min();
-        if owed || deadline.is_some_and(|deadline| deadline <= self.machine.now()) {
-            drop(current);
-            self.wake(vcpu, cpu);
-        } else if let (Some(deadline), Some(processor)) = (deadline, self.processors.get(cpu)) {
-            vcpu.set_deadline_on(cpu);
-            processor.deadlines.set(vcpu.id, deadline);
-        }
-    }
-
-    /// Puts a vCPU on this processor; `None` for one that cannot run (any more).
-    fn load<'h>(&'h self, cpu: CpuIndex, vcpu: &'h Vcpu) -> Option<Current<'h, M>> {
-        let domain = self.domains.get(vcpu.domain)?;
-        let state = vcpu.state.lock();
-        if let Some(processor) = vcpu.take_deadline().and_then(|cpu| self.processors.get(cpu)) {
-            processor.deadlines.forget(vcpu.id);
-        }
-        let mut current = Current { vcpu, domain, state };
-        if domain.is_paused() {
-            vcpu.hold();
-            // Unless the pause has ended in this moment, and nobody has seen that it is held.
-            if domain.is_paused() || !vcpu.let_go() {
-                return None;
-            }
-        }
-        if !domain.lives() || !self.start_if_ordered(&mut current) {
-            return None;
-        }
-        vcpu.unblock();
-        self.end_poll(domain, vcpu);
-        current.state.poll_deadline = None;
-        self.account(&current, Doing::Running);
-        vcpu.set_running_on(Some(cpu));
-        vcpu.called();
-        self.update_timers(&mut current);
-        let others = domain.interrupts.lock().refill(vcpu.index, &mut current.state.registers.lists);
-        self.notify(domain, others, cpu);
-        self.note_timer(&mut current);
-        self.machine.load(cpu, &mut current.state.registers, &domain.map);
-        self.release_physical(&mut current, cpu);
-        Some(current)
-    }
-
-    /// The vCPU does something else from now on, and its guest is to know.
-    fn account(&self, current: &Current<'_, M>, doing: Doing) {
-        let now = self.system_time(self.machine.now());
-        let mut runstate = current.vcpu.runstate.lock();
-        runstate.change(doing, now);
-        if runstate.has_area() {
-            let flagged = current.domain.pv.as_ref().is_some_and(Pv::wants_update_flag);
-            runstate.publish(&self.machine, flagged);
-        }
-    }
-
-    /// Gives a vCPU that was just switched on its first registers. False where it is off.
-    fn start_if_ordered(&self, current: &mut Current<'_, M>) -> bool {
-        let mut power = current.vcpu.power.lock();
-        match *power {
-            Power::Off => false,
-            Power::On(None) => true,
-            Power::On(Some(start)) => {
-                *power = Power::On(None);
-                arch::start(&mut current.state.registers, start);
-                current.state.physical_timer = Default::default();
-                true
-            }
-        }
-    }
-
-    /// Raises what the timers of a vCPU that did not run have come to meanwhile.
-    fn update_timers(&self, current: &mut Current<'_, M>) {
-        let now = self.machine.now();
-        let [virtual_timer, physical_timer] = current.domain.timers;
-        let index = current.vcpu.index;
-        let state = &mut *current.state;
-        if !state.registers.timer.in_flight && state.registers.timer.output(now) {
-            state.registers.timer.in_flight = true;
-            // What it is owed is put in right after this.
-            let _ =
-                current.domain.interrupts.lock().inject_physical(index, virtual_timer, self.virtual_timer);
-        }
-        let high = state.physical_timer.output(now);
-        if high != state.physical_line {
-            state.physical_line = high;
-            let _ = current.domain.interrupts.lock().set_line(physical_timer, index, high);
-        }
-    }
-
-    /// Sets the processor's timer to the earliest of all that it has to do in time.
+    /// Sets the processor's timer to that. A time limit that is lifted leaves it where it is: it costs less to be
+    /// interrupted by it at times than to set the timer at each switch.
     fn arm(&self, local: &mut Local<'_, M>) {
         local.rearm = false;
-        let guest = local.current.as_ref().and_then(|current| current.state.pending_physical_deadline());
-        let watchdog = if local.index == WATCHER { self.watchdogs_earliest() } else { None };
-        let ahead = [local.limit, local.processor.deadlines.earliest(), guest, watchdog];
-        let earliest = ahead.into_iter().flatten().min();
+        let earliest = self.earliest(local);
         if earliest != local.armed {
             local.armed = earliest;
-            self.machine.set_deadline(local.index, earliest);
+            self.machine.set_deadline(local.index, Some(earliest).filter(|time| *time != NEVER));
         }
     }
 
     /// Is there something to do on this processor that a long call is to make way for?
     #[inline]
     pub fn must_look(&self, local: &Local<'_, M>) -> bool {
-        local.processor.reschedule.load(Ordering::Relaxed) || self.machine.is_interrupted(local.index)
+        local.processor.is_wanted() || self.machine.is_interrupted(local.index)
     }
 
     /// The loaded vCPU waits for an interrupt: it sleeps, unless one is there.
@@ -371,26 +270,18 @@ impl<M: Machine> Hypervisor<M> {
         current.vcpu.block();
         let registers = &mut current.state.registers;
         self.machine.read_lists(registers);
-        let (mut others, mut stale) = (Attention::NONE, false);
-        let deliverable = {
-            let mut interrupts = current.domain.interrupts.lock();
-            // What came for an interrupt that is in a list register shows only after a fold.
-            if interrupts.needs_refill(current.vcpu.index) {
-                others = interrupts.refill(current.vcpu.index, &mut registers.lists);
-                stale = true;
-            }
-            interrupts.deliverable(current.vcpu.index, &registers.lists)
-        };
-        if stale {
-            self.machine.write_lists(&current.state.registers);
-            self.release_physical(current, local.index);
-            self.notify(current.domain, others, local.index);
-        }
-        self.note_timer(current);
-        if deliverable {
+        // All else that it is owed is in its list registers, unless there is no room for it.
+        let lists = &registers.lists;
+        if current.vcpu.is_called() || lists.has_pending() || lists.more && self.is_owed(current) {
             current.vcpu.unblock();
         } else {
             local.leave(Leaving::Blocked);
         }
+    }
+
+    #[inline(never)]
+    fn is_owed(&self, current: &Current<'_, M>) -> bool {
+        let interrupts = current.domain.interrupts.lock();
+        interrupts.deliverable(current.vcpu.index, &current.state.registers.lists)
     }
 }

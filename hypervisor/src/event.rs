@@ -270,19 +270,35 @@ impl<M: Machine> Hypervisor<M> {
         if local.current.as_ref().is_some_and(own) {
             // A vCPU that runs has nothing to wake up from.
             self.raise_here(local, Raise::Pulse(pv.event_interrupt));
-        } else {
-            self.upcall(domain, vcpu, local.index);
+        } else if let Some(vcpu) = self.vcpu_of(domain, vcpu) {
+            self.upcall_from(local, vcpu);
+        }
+    }
+
+    /// Raises the event interrupt of a vCPU that is not the loaded one. If it is to run here, the loaded one may go on
+    /// for a while without being asked.
+    #[inline]
+    fn upcall_from(&self, local: &mut Local<'_, M>, vcpu: &Vcpu) {
+        let running_on = vcpu.owe_upcall();
+        if vcpu.unblock()
+            && let Some(call) = self.runnable(vcpu)
+        {
+            if call.cpu == local.index && call.by != 0 {
+                local.ask_by(call.by);
+            } else {
+                self.answer(call, local.index);
+            }
+        }
+        if let Some(cpu) = running_on.filter(|cpu| *cpu != local.index) {
+            self.machine.kick(cpu);
         }
     }
 
     /// Raises a vCPU's event interrupt.
-    fn upcall(&self, domain: &Domain<M>, vcpu: usize, cpu: CpuIndex) {
-        let Some(pv) = &domain.pv else { return };
-        let attention = domain.interrupts.lock().pulse(vcpu, pv.event_interrupt);
-        self.notify(domain, attention, cpu);
-        // One that has the interrupt switched off wakes all the same if it blocks for events.
-        if let Some(vcpu) = self.vcpu_of(domain, vcpu) {
-            self.wake(vcpu, cpu);
+    fn upcall(&self, domain: &Domain<M>, index: usize, cpu: CpuIndex) {
+        if let Some(vcpu) = self.vcpu_of(domain, index) {
+            // One that has the interrupt switched off wakes all the same if it blocks for events.
+            self.notify_one(vcpu, vcpu.owe_upcall(), cpu);
         }
     }
 
@@ -364,9 +380,9 @@ impl<M: Machine> Hypervisor<M> {
         let Some(remote_pv) = &remote.pv else { return Ok(()) };
         let news = {
             let mut state = remote_pv.events.lock();
-            let back = Binding::Interdomain { domain: domain.index, port };
+            let back = state.channels.get(remote_port).and_then(|channel| channel.binding.peer());
             // The other side may have closed its port meanwhile.
-            if state.channels.get(remote_port).is_none_or(|channel| channel.binding != back) {
+            if back != Some((domain.index, port)) {
                 return Ok(());
             }
             state.set_pending(&self.machine, remote_port)

@@ -3,7 +3,7 @@
 use abi::errno::Errno;
 use alloc::vec::Vec;
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
 
 use machine::contract::{CpuIndex, Machine, Ticks};
 use machine::lock::{Guard, Lock};
@@ -14,8 +14,8 @@ use crate::console::{Console, Text};
 use crate::domain::{Domain, End};
 use crate::pool::{Pool, Seat};
 use crate::runstate::Doing;
-use crate::schedule::{CpuSet, VcpuId};
-use crate::timer::Deadlines;
+use crate::schedule::{Call, CpuSet, VcpuId};
+use crate::timer::{Deadlines, NEVER};
 use crate::vcpu::Vcpu;
 
 /// What others may know and ask of a processor.
@@ -23,12 +23,50 @@ use crate::vcpu::Vcpu;
 pub struct Processor {
     /// Its queue of deadlines.
     pub deadlines: Deadlines,
-    /// It should ask the scheduler again.
-    pub reschedule: AtomicBool,
     /// Its pool.
     pub seat: Seat,
     /// It has not started.
     pub absent: AtomicBool,
+    /// What it is asked for: to ask the scheduler again, or to look at `soon`.
+    wanted: AtomicU8,
+    /// When it is to ask the scheduler at the latest.
+    soon: AtomicU64,
+}
+
+impl Processor {
+    const ASK: u8 = 1;
+    const ASK_SOON: u8 = 2;
+
+    /// One that asks the scheduler first.
+    pub fn new(deadlines: Deadlines, seat: Seat) -> Self {
+        let wanted = AtomicU8::new(Self::ASK);
+        Processor { deadlines, seat, absent: AtomicBool::new(false), wanted, soon: AtomicU64::new(NEVER) }
+    }
+
+    /// It should ask the scheduler again.
+    pub fn ask(&self) {
+        self.wanted.fetch_or(Self::ASK, Ordering::SeqCst);
+    }
+
+    /// It should do so at this time.
+    fn ask_by(&self, time: Ticks) {
+        self.soon.fetch_min(time, Ordering::Relaxed);
+        self.wanted.fetch_or(Self::ASK_SOON, Ordering::SeqCst);
+    }
+
+    /// Is it asked for anything? What comes from elsewhere in this moment comes with an interrupt.
+    #[inline]
+    pub fn is_wanted(&self) -> bool {
+        self.wanted.load(Ordering::Relaxed) != 0
+    }
+
+    /// Takes what it is asked for: whether it should ask now, and the time by which it should else.
+    #[inline]
+    pub fn take_wanted(&self) -> (bool, Ticks) {
+        let wanted = self.wanted.swap(0, Ordering::SeqCst);
+        let soon = wanted & Self::ASK_SOON != 0;
+        (wanted & Self::ASK != 0, if soon { self.soon.swap(NEVER, Ordering::Relaxed) } else { NEVER })
+    }
 }
 
 /// Everything that is fixed after construction. Nothing in here grows.
@@ -168,7 +206,7 @@ impl<M: Machine> Hypervisor<M> {
     /// Makes a processor ask the scheduler again.
     pub fn call(&self, cpu: CpuIndex, from: CpuIndex) {
         let Some(processor) = self.processors.get(cpu) else { return };
-        processor.reschedule.store(true, Ordering::SeqCst);
+        processor.ask();
         if cpu != from {
             self.machine.kick(cpu);
         }
@@ -183,10 +221,28 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Tells the scheduler that a vCPU can run.
     pub fn make_runnable(&self, vcpu: &Vcpu, from: CpuIndex) {
-        self.set_doing(vcpu, Doing::Runnable);
-        let pool = self.pools.get(vcpu.seat.pool);
-        if let Some(cpu) = pool.and_then(|pool| pool.wake(vcpu.seat, self.machine.now())) {
-            self.call(cpu, from);
+        if let Some(call) = self.runnable(vcpu) {
+            self.answer(call, from);
+        }
+    }
+
+    /// The same; what the scheduler wants for it is left to the caller.
+    pub fn runnable(&self, vcpu: &Vcpu) -> Option<Call> {
+        let now = self.machine.now();
+        vcpu.runstate.lock().change(Doing::Runnable, now);
+        self.pools.get(vcpu.seat.pool)?.wake(vcpu.seat, now)
+    }
+
+    /// Makes a processor do what the scheduler wants.
+    pub fn answer(&self, Call { cpu, by }: Call, from: CpuIndex) {
+        let Some(processor) = self.processors.get(cpu) else { return };
+        if by == 0 {
+            processor.ask();
+        } else {
+            processor.ask_by(by);
+        }
+        if cpu != from {
+            self.machine.kick(cpu);
         }
     }
 
@@ -194,12 +250,18 @@ impl<M: Machine> Hypervisor<M> {
     /// elsewhere is kicked.
     pub fn notify(&self, domain: &Domain<M>, attention: Attention, from: CpuIndex) {
         for index in attention.iter() {
-            let Some(vcpu) = self.vcpu_of(domain, index) else { continue };
-            let running_on = vcpu.call();
-            self.wake(vcpu, from);
-            if let Some(cpu) = running_on.filter(|cpu| *cpu != from) {
-                self.machine.kick(cpu);
+            if let Some(vcpu) = self.vcpu_of(domain, index) {
+                self.notify_one(vcpu, vcpu.call(), from);
             }
+        }
+    }
+
+    /// Tells one vCPU, which runs there if it runs, and has been told to look.
+    #[inline]
+    pub fn notify_one(&self, vcpu: &Vcpu, running_on: Option<CpuIndex>, from: CpuIndex) {
+        self.wake(vcpu, from);
+        if let Some(cpu) = running_on.filter(|cpu| *cpu != from) {
+            self.machine.kick(cpu);
         }
     }
 
@@ -284,16 +346,16 @@ impl<M: Machine> Hypervisor<M> {
     }
 
     /// When to look at the watchdogs.
-    pub fn watchdogs_earliest(&self) -> Option<Ticks> {
-        Some(self.watchdog.load(Ordering::Acquire)).filter(|deadline| *deadline != u64::MAX)
+    pub fn watchdogs_earliest(&self) -> Ticks {
+        self.watchdog.load(Ordering::Acquire)
     }
 
     /// Ends the domains whose watchdogs have not been fed in time.
     pub fn end_unfed(&self, now: Ticks) {
-        if self.watchdogs_earliest().is_none_or(|deadline| deadline > now) {
+        if self.watchdogs_earliest() > now {
             return;
         }
-        self.watchdog.store(u64::MAX, Ordering::Release);
+        self.watchdog.store(NEVER, Ordering::Release);
         for domain in self.domains.iter().filter(|domain| domain.lives()) {
             match domain.watchdogs.earliest() {
                 Some(deadline) if deadline <= now => self.finish(domain, End::Watchdog, WATCHER),
@@ -354,7 +416,13 @@ impl<M: Machine> Hypervisor<M> {
     /// System time: nanoseconds since the hypervisor started.
     #[inline]
     pub fn system_time(&self, now: Ticks) -> u64 {
-        let scaled = u128::from(now.saturating_sub(self.start)).wrapping_mul(u128::from(self.tick));
+        self.nanoseconds(now.saturating_sub(self.start))
+    }
+
+    /// So many ticks in nanoseconds.
+    #[inline]
+    pub fn nanoseconds(&self, ticks: Ticks) -> u64 {
+        let scaled = u128::from(ticks).wrapping_mul(u128::from(self.tick));
         u64::try_from(scaled >> 32).unwrap_or(u64::MAX)
     }
 
@@ -375,12 +443,6 @@ impl<M: Machine> Hypervisor<M> {
         for pv in self.domains.iter().filter_map(|domain| domain.pv.as_ref()) {
             pv.set_wall_clock(&self.machine, nanoseconds / SECOND, rest);
         }
-    }
-
-    /// A vCPU does something else from now on.
-    pub fn set_doing(&self, vcpu: &Vcpu, doing: Doing) {
-        let now = self.system_time(self.machine.now());
-        vcpu.runstate.lock().change(doing, now);
     }
 
     /// A time on this machine.

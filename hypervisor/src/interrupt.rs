@@ -1,8 +1,7 @@
 //! A physical interrupt becomes what it is for: a deadline, a call, a typed byte, a guest's interrupt.
 
-use core::sync::atomic::Ordering;
-
 use machine::contract::{CpuIndex, Interrupt, Machine};
+use model::arm64::Lists;
 use model::arm64::gic::{Attention, Raise};
 
 use crate::console::{DomainConsole, Focus, Typed};
@@ -36,8 +35,8 @@ impl<M: Machine> Hypervisor<M> {
                 self.wake(vcpu, local.index);
             }
         }
-        if local.limit.is_some_and(|limit| limit <= now) {
-            local.processor.reschedule.store(true, Ordering::Relaxed);
+        if local.limit <= now {
+            local.processor.ask();
         }
         if local.index == WATCHER {
             self.end_unfed(now);
@@ -75,7 +74,7 @@ impl<M: Machine> Hypervisor<M> {
         let cpu = local.index;
         let Some(current) = local.current.as_mut() else { return };
         let (index, lists) = (current.vcpu.index, &mut current.state.registers.lists);
-        let read = |place| self.machine.read_list(cpu, place);
+        let read = |_: &Lists, place| self.machine.read_list(cpu, place);
         let write = |place, entry| self.machine.write_list(cpu, place, entry);
         let attention = current.domain.interrupts.lock().raise_running(index, raise, lists, (read, write));
         if !attention.is_empty() {

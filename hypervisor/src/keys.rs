@@ -4,7 +4,6 @@ use machine::contract::Machine;
 
 use crate::console::Focus;
 use crate::hypervisor::{Hypervisor, Level};
-use crate::vcpu::Power;
 
 impl<M: Machine> Hypervisor<M> {
     /// A key that was typed while the hypervisor has the focus.
@@ -57,13 +56,13 @@ impl<M: Machine> Hypervisor<M> {
                 None => self.say(Level::Error, format_args!("d{}: {} vCPUs", domain.id, domain.vcpus.len())),
             }
             for vcpu in self.vcpus.get(domain.vcpus.clone()).unwrap_or_default() {
-                let power = *vcpu.power.lock();
-                match (vcpu.running_on(), power) {
-                    (Some(cpu), _) => {
+                let off = vcpu.power.is_off();
+                match vcpu.running_on() {
+                    Some(cpu) => {
                         self.say(Level::Error, format_args!("  v{}: on processor {cpu}", vcpu.index));
                     }
-                    (None, Power::Off) => self.say(Level::Error, format_args!("  v{}: off", vcpu.index)),
-                    (None, Power::On(_)) => self.say(Level::Error, format_args!("  v{}: waits", vcpu.index)),
+                    None if off => self.say(Level::Error, format_args!("  v{}: off", vcpu.index)),
+                    None => self.say(Level::Error, format_args!("  v{}: waits", vcpu.index)),
                 }
             }
         }

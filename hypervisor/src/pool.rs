@@ -12,7 +12,7 @@ use plan::{Plan, Share};
 
 use crate::schedule::fair::Fair;
 use crate::schedule::null::Null;
-use crate::schedule::{Affinity, Choice, CpuSet, Leaving, Scheduler, Taken, VcpuId};
+use crate::schedule::{Affinity, Call, Choice, CpuSet, Leaving, Scheduler, Taken, VcpuId};
 
 /// Where somebody belongs: a pool, and the number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,9 +79,10 @@ impl Pool {
     }
 
     /// A vCPU can run (again). Answers with the processor that should ask again, if any.
-    pub fn wake(&self, vcpu: Seat, now: Ticks) -> Option<CpuIndex> {
-        let called = self.scheduler.lock().wake(vcpu.number, now);
-        self.cpu(called?)
+    #[inline]
+    pub fn wake(&self, vcpu: Seat, now: Ticks) -> Option<Call> {
+        let Call { cpu, by } = self.scheduler.lock().wake(vcpu.number, now)?;
+        Some(Call { cpu: self.cpu(cpu)?, by })
     }
 
     /// What the processor runs next.

@@ -12,8 +12,10 @@ use abi::vcpu::{
     XEN_RUNSTATE_UPDATE,
 };
 use core::sync::atomic::{Ordering, fence};
-use machine::contract::{Machine, Word};
+use machine::contract::{Machine, Ticks, Word};
 use machine::frames::{FRAME_BYTES as FRAME, GuestFrame};
+
+use crate::hypervisor::Hypervisor;
 
 /// Offset of `state_entry_time`.
 const ENTRY_TIME: usize = 8;
@@ -32,6 +34,17 @@ pub enum Doing {
 }
 
 impl Doing {
+    /// Where its time is counted.
+    #[inline]
+    fn place(self) -> usize {
+        match self {
+            Doing::Running => 0,
+            Doing::Runnable => 1,
+            Doing::Blocked => 2,
+            Doing::Offline => 3,
+        }
+    }
+
     fn number(self) -> i32 {
         match self {
             Doing::Running => RUNSTATE_RUNNING,
@@ -55,41 +68,47 @@ pub struct Area {
 #[derive(Debug)]
 pub struct Runstate {
     doing: Doing,
-    /// Nanoseconds of system time since when.
-    since: u64,
-    times: [u64; 4],
+    /// Since when: the counter.
+    since: Ticks,
+    times: [Ticks; 4],
     area: Option<Area>,
 }
 
-impl Default for Runstate {
-    fn default() -> Self {
-        Runstate { doing: Doing::Offline, since: 0, times: [0; 4], area: None }
-    }
-}
-
 impl Runstate {
-    /// From `now` on, in nanoseconds of system time, it does this.
-    pub fn change(&mut self, doing: Doing, now: u64) {
-        if self.doing == doing {
-            return;
+    /// Of a vCPU that is off, as of `now`.
+    pub fn new(now: Ticks) -> Self {
+        Runstate { doing: Doing::Offline, since: now, times: [0; 4], area: None }
+    }
+
+    /// From `now` on it does this.
+    #[inline]
+    pub fn change(&mut self, doing: Doing, now: Ticks) {
+        if self.doing != doing {
+            self.settle(now);
+            self.doing = doing;
         }
-        let spent = now.saturating_sub(self.since);
-        let number = usize::try_from(self.doing.number()).unwrap_or(0);
-        if let Some(time) = self.times.get_mut(number) {
+    }
+
+    /// Counts the time until `now`.
+    #[inline]
+    fn settle(&mut self, now: Ticks) {
+        let spent = now.saturating_sub(core::mem::replace(&mut self.since, now));
+        if let Some(time) = self.times.get_mut(self.doing.place()) {
             *time = time.saturating_add(spent);
         }
-        self.doing = doing;
-        self.since = now;
     }
 
     /// What it is doing, since when, and the times of all states up to `now`.
-    pub fn info(&self, now: u64) -> VcpuRunstateInfo {
+    pub fn info<M: Machine>(&self, hypervisor: &Hypervisor<M>, now: Ticks) -> VcpuRunstateInfo {
         let mut time = self.times;
-        let number = usize::try_from(self.doing.number()).unwrap_or(0);
-        if let Some(time) = time.get_mut(number) {
+        if let Some(time) = time.get_mut(self.doing.place()) {
             *time = time.saturating_add(now.saturating_sub(self.since));
         }
-        VcpuRunstateInfo { state: self.doing.number(), state_entry_time: self.since, time }
+        VcpuRunstateInfo {
+            state: self.doing.number(),
+            state_entry_time: hypervisor.system_time(self.since),
+            time: time.map(|ticks| hypervisor.nanoseconds(ticks)),
+        }
     }
 
     /// What it is doing.
@@ -108,10 +127,11 @@ impl Runstate {
     }
 
     /// Brings the guest's copy up to date. With `flagged` the copy says while it is not whole.
-    pub fn publish<M: Machine>(&self, machine: &M, flagged: bool) {
+    #[inline(never)]
+    pub fn publish<M: Machine>(&self, hypervisor: &Hypervisor<M>, flagged: bool) {
         let Some(area) = &self.area else { return };
-        let mut info =
-            VcpuRunstateInfo { state: self.doing.number(), state_entry_time: self.since, time: self.times };
+        let machine = &hypervisor.machine;
+        let mut info = self.info(hypervisor, self.since);
         if flagged {
             info.state_entry_time |= XEN_RUNSTATE_UPDATE;
             area.write(machine, ENTRY_TIME, &info.state_entry_time.to_le_bytes());

@@ -11,6 +11,8 @@ pub mod null;
 use machine::contract::{CpuIndex, Ticks};
 use plan::Share;
 
+use crate::timer::NEVER;
+
 /// Number of a vCPU: in the whole machine, or in its pool where a scheduler speaks of it.
 pub type VcpuId = u32;
 
@@ -26,14 +28,36 @@ pub enum Leaving {
 }
 
 /// What a processor does next.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Choice {
     /// The vCPU to run; none: idle.
     pub vcpu: Option<VcpuId>,
-    /// Ask again at this time. `None`: run until something happens.
-    pub until: Option<Ticks>,
+    /// Ask again at this time. [`NEVER`]: run until something happens.
+    pub until: Ticks,
     /// Another processor that should ask again: somebody waits, and it has no time limit yet.
     pub call: Option<CpuIndex>,
+}
+
+impl Default for Choice {
+    fn default() -> Self {
+        Choice { vcpu: None, until: NEVER, call: None }
+    }
+}
+
+/// Which processor should ask again because somebody can run now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The processor.
+    pub cpu: CpuIndex,
+    /// It need not before this time: what it runs has only just begun. 0: at once.
+    pub by: Ticks,
+}
+
+impl Call {
+    /// It should at once.
+    pub fn now(cpu: CpuIndex) -> Self {
+        Call { cpu, by: 0 }
+    }
 }
 
 /// Processors, by number below 128.
@@ -49,7 +73,7 @@ impl CpuSet {
     /// One.
     #[inline]
     pub fn of(cpu: CpuIndex) -> Self {
-        CpuSet(u32::try_from(cpu).ok().and_then(|cpu| 1_u128.checked_shl(cpu)).unwrap_or(0))
+        CpuSet(if cpu < 128 { 1_u128.wrapping_shl(u32::try_from(cpu).unwrap_or(0)) } else { 0 })
     }
 
     /// The first so many.
@@ -75,6 +99,13 @@ impl CpuSet {
     #[must_use]
     pub fn or(self, other: Self) -> Self {
         CpuSet(self.0 | other.0)
+    }
+
+    /// Those that are not in the other.
+    #[inline]
+    #[must_use]
+    pub fn and_not(self, other: Self) -> Self {
+        CpuSet(self.0 & !other.0)
     }
 
     /// Puts one in, or takes it out.
@@ -124,7 +155,7 @@ pub struct Taken;
 /// The contract. A number that the scheduler was not made for is ignored.
 pub trait Scheduler: Send + core::fmt::Debug {
     /// A vCPU can run (again). Answers with the processor that should ask again, if any.
-    fn wake(&mut self, vcpu: VcpuId, now: Ticks) -> Option<CpuIndex>;
+    fn wake(&mut self, vcpu: VcpuId, now: Ticks) -> Option<Call>;
 
     /// This processor never asks: it did not start. To be said before any vCPU wakes.
     fn remove(&mut self, cpu: CpuIndex);

@@ -3,7 +3,7 @@
 //! The registers belong to the processor that runs it: that one holds their lock for as long as they are
 //! loaded. Everybody else sets a flag and, where it matters now, kicks that processor.
 
-use core::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 
 use machine::contract::{CpuIndex, Ticks};
 use machine::lock::{Lock, Rank};
@@ -36,22 +36,66 @@ impl State {
     }
 }
 
-/// Whether a vCPU is on, in the sense of PSCI.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Power {
-    /// Off.
-    Off,
-    /// On, or about to be: the orders wait for the processor that runs it first.
-    On(Option<Start>),
-}
-
 /// Where a vCPU starts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Start {
     /// Guest address of its first instruction.
     pub entry: u64,
     /// X0.
     pub argument: u64,
+}
+
+/// Whether a vCPU is on, in the sense of PSCI.
+#[derive(Debug)]
+pub struct Power {
+    state: AtomicU8,
+    /// The orders for the processor that runs it first.
+    start: Lock<Start>,
+}
+
+impl Power {
+    const OFF: u8 = 0;
+    const ORDERED: u8 = 1;
+    const ON: u8 = 2;
+
+    /// Of a vCPU that is off.
+    pub const fn off() -> Self {
+        let start = Start { entry: 0, argument: 0 };
+        Power { state: AtomicU8::new(Self::OFF), start: Lock::new(Rank::Power, start) }
+    }
+
+    /// It is neither on nor about to be.
+    #[inline]
+    pub fn is_off(&self) -> bool {
+        self.state.load(Ordering::Acquire) == Self::OFF
+    }
+
+    /// Switches it on, to start there. False, and nothing happens, where it is on already.
+    pub fn switch_on(&self, start: Start) -> bool {
+        let mut place = self.start.lock();
+        let was_off = self.is_off();
+        if was_off {
+            *place = start;
+            self.state.store(Self::ORDERED, Ordering::Release);
+        }
+        was_off
+    }
+
+    /// Switches it off.
+    pub fn switch_off(&self) {
+        self.state.store(Self::OFF, Ordering::Release);
+    }
+
+    /// Where it is to start, if it has been switched on and nobody has asked yet.
+    #[inline]
+    pub fn take_orders(&self) -> Option<Start> {
+        if self.state.load(Ordering::Acquire) != Self::ORDERED {
+            return None;
+        }
+        let start = *self.start.lock();
+        self.state.store(Self::ON, Ordering::Release);
+        Some(start)
+    }
 }
 
 /// A vCPU polls for more than one port.
@@ -73,14 +117,15 @@ pub struct Vcpu {
     /// Where it may run, as the toolstack has said; processors as the machine numbers them.
     pub affinity: Lock<Affinity>,
     /// On or off.
-    pub power: Lock<Power>,
+    pub power: Power,
     /// An extent of memory that it has left in the middle.
     pub progress: Lock<Option<Progress>>,
     /// How long it has been doing what.
     pub runstate: Lock<Runstate>,
     /// The port for which it polls; [`POLLS_FOR_ANY`], or 0 for none.
     poll: AtomicU32,
-    attention: AtomicBool,
+    /// What the processor that runs it is to look at.
+    news: AtomicU8,
     blocked: AtomicBool,
     running_on: AtomicU32,
     deadline_on: AtomicU32,
@@ -90,8 +135,14 @@ pub struct Vcpu {
 }
 
 impl Vcpu {
-    /// A vCPU that is off.
-    pub fn new(id: VcpuId, (domain, index): (usize, usize), seat: Seat, registers: Registers) -> Self {
+    /// A vCPU that is off, as of `now`.
+    pub fn new(
+        id: VcpuId,
+        (domain, index): (usize, usize),
+        seat: Seat,
+        registers: Registers,
+        now: Ticks,
+    ) -> Self {
         Vcpu {
             id,
             domain,
@@ -107,11 +158,11 @@ impl Vcpu {
                 },
             ),
             affinity: Lock::new(Rank::Power, Affinity::FREE),
-            power: Lock::new(Rank::Power, Power::Off),
+            power: Power::off(),
             progress: Lock::new(Rank::Power, None),
-            runstate: Lock::new(Rank::Runstate, Runstate::default()),
+            runstate: Lock::new(Rank::Runstate, Runstate::new(now)),
             poll: AtomicU32::new(0),
-            attention: AtomicBool::new(false),
+            news: AtomicU8::new(0),
             blocked: AtomicBool::new(false),
             running_on: AtomicU32::new(NO_CPU),
             deadline_on: AtomicU32::new(NO_CPU),
@@ -136,22 +187,38 @@ impl Vcpu {
         self.poll.load(Ordering::SeqCst) != 0 && self.poll.swap(0, Ordering::SeqCst) != 0
     }
 
+    const INTERRUPTS: u8 = 1;
+    const UPCALL: u8 = 2;
+
     /// Says that its interrupt controller has news. Answers with the processor that runs it.
     pub fn call(&self) -> Option<CpuIndex> {
-        self.attention.store(true, Ordering::SeqCst);
+        self.tell(Self::INTERRUPTS)
+    }
+
+    /// Says that its event interrupt is to be raised, which is left to the processor that runs it: now, or next.
+    pub fn owe_upcall(&self) -> Option<CpuIndex> {
+        self.tell(Self::INTERRUPTS | Self::UPCALL)
+    }
+
+    #[inline]
+    fn tell(&self, news: u8) -> Option<CpuIndex> {
+        self.news.fetch_or(news, Ordering::SeqCst);
         restored(self.running_on.load(Ordering::SeqCst))
     }
 
     /// Is there news? What comes from another processor in this moment comes with an interrupt.
     #[inline]
     pub fn is_called(&self) -> bool {
-        self.attention.load(Ordering::Relaxed)
+        self.news.load(Ordering::Relaxed) != 0
     }
 
-    /// Is there news? Forgets it.
+    /// Is there news, and is it an event? Forgets it.
     #[inline]
-    pub fn called(&self) -> bool {
-        self.attention.load(Ordering::SeqCst) && self.attention.swap(false, Ordering::SeqCst)
+    pub fn take_news(&self) -> Option<bool> {
+        if self.news.load(Ordering::SeqCst) == 0 {
+            return None;
+        }
+        Some(self.news.swap(0, Ordering::SeqCst) & Self::UPCALL != 0)
     }
 
     /// Is on its way to sleep, or asleep, from now on.

@@ -30,6 +30,14 @@ pub enum Binding {
     Ipi,
 }
 
+impl Binding {
+    /// The domain (its index) and the port at the other end.
+    #[inline]
+    pub fn peer(self) -> Option<(usize, PortNumber)> {
+        if let Binding::Interdomain { domain, port } = self { Some((domain, port)) } else { None }
+    }
+}
+
 /// One event channel.
 #[derive(Clone, Copy, Debug)]
 pub struct Channel {

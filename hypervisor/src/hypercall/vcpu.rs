@@ -18,7 +18,7 @@ use crate::cpu::{Current, Local};
 use crate::event::delivery::{InfoPlace, News};
 use crate::hypervisor::Hypervisor;
 use crate::runstate::{AREA_BYTES, Area};
-use crate::vcpu::{Power, Vcpu};
+use crate::vcpu::Vcpu;
 
 /// `HYPERVISOR_vcpu_op(cmd, vcpu, argument)`.
 ///
@@ -64,7 +64,7 @@ fn register_info<M: Machine>(
         return Err(Errno::NxIo);
     }
     // A vCPU that runs chooses for itself.
-    if vcpu.index != current.vcpu.index && *vcpu.power.lock() != Power::Off {
+    if vcpu.index != current.vcpu.index && !vcpu.power.is_off() {
         return Err(Errno::Inval);
     }
     let frame = own_page(hypervisor, current, mfn)?;
@@ -115,7 +115,7 @@ fn register_runstate<M: Machine>(
     {
         let mut runstate = vcpu.runstate.lock();
         runstate.swap_area(&mut former);
-        runstate.publish(&hypervisor.machine, flagged);
+        runstate.publish(hypervisor, flagged);
     }
     drop(former);
     Ok(0)

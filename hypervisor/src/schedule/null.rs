@@ -7,7 +7,7 @@ use alloc::vec::Vec;
 
 use machine::contract::{CpuIndex, Ticks};
 
-use super::{Affinity, Choice, CpuSet, Leaving, Scheduler, Taken, VcpuId};
+use super::{Affinity, Call, Choice, CpuSet, Leaving, Scheduler, Taken, VcpuId};
 
 /// The scheduler behind `sched=null`.
 #[derive(Debug)]
@@ -82,13 +82,13 @@ impl Null {
 }
 
 impl Scheduler for Null {
-    fn wake(&mut self, vcpu: VcpuId, _now: Ticks) -> Option<CpuIndex> {
+    fn wake(&mut self, vcpu: VcpuId, _now: Ticks) -> Option<Call> {
         let affinity = *self.affinities.get(usize::try_from(vcpu).ok()?)?;
         if let Some(cpu) = self.cpu_of(vcpu) {
             let owner = self.owners.get_mut(cpu)?.as_mut()?;
             owner.woken = owner.awake;
             owner.awake = true;
-            return if owner.woken { None } else { Some(cpu) };
+            return if owner.woken { None } else { Some(Call::now(cpu)) };
         }
         if self.waiting.contains(&vcpu) {
             return None;
@@ -99,7 +99,7 @@ impl Scheduler for Null {
             // There is room for all of them.
             None => self.waiting.push(vcpu),
         }
-        cpu
+        cpu.map(Call::now)
     }
 
     fn remove(&mut self, cpu: CpuIndex) {
@@ -122,7 +122,7 @@ impl Scheduler for Null {
         }
         self.give(cpu);
         let next = self.owners.get(cpu).copied().flatten();
-        Choice { vcpu: next.map(|owner| owner.vcpu), until: None, call: Some(to) }
+        Choice { vcpu: next.map(|owner| owner.vcpu), call: Some(to), ..Choice::default() }
     }
 
     fn set_affinity(

@@ -250,7 +250,7 @@ fn a_list_that_is_interrupted_in_an_entry_or_between_two_keeps_the_arguments_tha
                 store(&cpu, LIST + entry * 64, &[XEN_VERSION, 0, 0, 0, 0, 0, 0, 0]).await;
             }
             cpu.with(|_| {
-                hypervisor.processors[0].reschedule.store(true, Ordering::SeqCst);
+                hypervisor.processors[0].ask();
                 0
             })
             .await;

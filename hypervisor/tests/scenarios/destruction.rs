@@ -1,8 +1,6 @@
 //! dom0 shows itself pages of domains, and destroys domains in whatever they do: what is dom0's stays as it is, and
 //! every frame, port and mapping is accounted for.
 
-use std::sync::atomic::Ordering;
-
 use abi::domctl::XEN_DOMCTL_DESTROYDOMAIN;
 use abi::errno::Errno;
 use abi::event_channel::{EVTCHNOP_ALLOC_UNBOUND, EVTCHNOP_BIND_INTERDOMAIN};
@@ -260,7 +258,7 @@ async fn change_memory(cpu: &Cpu, hypervisor: &'static Hypervisor<Sim>) {
         put(cpu, ARGUMENT_OF_GUEST, &order).await;
         cpu.with(move |_| {
             for processor in &hypervisor.processors {
-                processor.reschedule.store(true, Ordering::SeqCst);
+                processor.ask();
             }
             0
         })
@@ -416,7 +414,7 @@ fn a_change_of_memory_that_a_destroyed_domain_has_left_in_the_middle_loses_no_fr
             let local = &system.locals[0];
             let mut progress = Progress::new(Extent { change, domain: domain.index, first, order: 9 });
             for _ in 0..interruptions {
-                local.processor.reschedule.store(true, Ordering::SeqCst);
+                local.processor.ask();
                 let outcome = on_processor(0, || hypervisor.work_on(local, progress, u64::MAX));
                 let Outcome::Interrupted(left) = outcome else { panic!("{what}: {outcome:?}") };
                 progress = left;

@@ -1,7 +1,6 @@
 //! memory_op: frames come and go, none is lost, and none is seen by two.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::Ordering;
 
 use abi::errno::Errno;
 use abi::hypercall::MEMORY_OP;
@@ -121,7 +120,7 @@ fn pages_of_the_hypervisor_are_shown_once_and_never_become_memory() {
 async fn disturb(cpu: &Cpu, hypervisor: &'static Hypervisor<Sim>) {
     cpu.with(|_| {
         for processor in &hypervisor.processors {
-            processor.reschedule.store(true, Ordering::SeqCst);
+            processor.ask();
         }
         0
     })
@@ -224,7 +223,7 @@ fn work(system: &System, extent: Extent, give_up_after: usize) -> (usize, bool) 
     let (hypervisor, local) = (system.hypervisor, &system.locals[0]);
     let mut progress = Progress::new(extent);
     for interruptions in 0_usize.. {
-        local.processor.reschedule.store(true, Ordering::SeqCst);
+        local.processor.ask();
         if interruptions == give_up_after {
             progress = progress.abandoned();
         }

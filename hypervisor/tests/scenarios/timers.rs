@@ -190,6 +190,42 @@ fn a_timer_interrupt_that_the_guest_clears_instead_of_ending_it_comes_again() {
 }
 
 #[test]
+fn a_timer_that_is_stopped_before_its_interrupt_is_taken_is_pending_no_more_after_a_sleep() {
+    let mut system = Setup::new(1, &[1]).construct();
+    let journal = Journal::new();
+    let notes = journal.clone();
+    system.sim().guest(1, 0, move |cpu| {
+        let notes = notes.clone();
+        async move {
+            open_v3(&cpu).await;
+            let own = guest::REDISTRIBUTOR + 0x1_0000;
+            for _ in 0..3 {
+                cpu.set_timer(1, 0).await;
+                cpu.compute_until_interrupt().await;
+                // GICR_ICENABLER0: the interrupt waits where nobody takes it.
+                cpu.write(own + 0x180, 1 << VIRTUAL_TIMER).await;
+                cpu.set_timer(0, 0).await;
+                let due = cpu.count().await + 500;
+                set(&cpu, PHYSICAL_TIMER, due).await;
+                notes.note(cpu.next_interrupt().await);
+                clear(&cpu, PHYSICAL_TIMER).await;
+                cpu.end(PHYSICAL_TIMER).await;
+                cpu.write(own + 0x100, 1 << VIRTUAL_TIMER).await;
+                assert!(!cpu.interrupt_pending().await, "its line is low");
+                // The physical one was given back: it can fire again.
+                cpu.set_timer(1, 0).await;
+                notes.note(cpu.next_interrupt().await);
+                cpu.set_timer(0, 0).await;
+                cpu.end(VIRTUAL_TIMER).await;
+            }
+        }
+    });
+    system.start();
+    system.until("three rounds", |_| journal.len() == 6);
+    assert_eq!(journal.all(), [PHYSICAL_TIMER, VIRTUAL_TIMER].repeat(3));
+}
+
+#[test]
 fn a_timer_that_fires_while_its_vcpu_waits_for_a_processor_is_not_lost() {
     let mut system = Setup::new(1, &[1, 1]).construct();
     let journal = Journal::new();

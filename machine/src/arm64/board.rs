@@ -142,7 +142,9 @@ impl Board {
             return true;
         };
         let now = (vmpidr & 0xff_ffff) + 1;
-        last.swap(now, Ordering::Relaxed) != now
+        let foreign = last.load(Ordering::Relaxed) != now;
+        last.store(now, Ordering::Relaxed);
+        foreign
     }
 
     /// Starts all other processors into `act`; `failed` hears of those that do not run.

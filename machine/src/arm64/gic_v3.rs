@@ -169,7 +169,7 @@ impl GicV3 {
     }
 
     pub(crate) fn list_registers(&self) -> usize {
-        (read!("ich_vtr_el2") & 0x1f) as usize + 1
+        list_registers(read!("ich_vtr_el2"))
     }
 
     pub(crate) fn own(&self, interrupt: DeviceInterrupt) {
@@ -228,24 +228,18 @@ impl GicV3 {
     }
 
     pub(crate) fn read_lists(&self, lists: &mut Lists) {
-        let mut used = lists.used;
-        while used != 0 {
-            let index = used.trailing_zeros() as usize;
-            used &= used - 1;
-            if let Some(entry) = lists.entries.get_mut(index) {
-                *entry = read_list(index);
-            }
-        }
+        each_used_list(lists, |entry, register| *entry = register.read());
     }
 
     pub(crate) fn write_lists(&self, lists: &Lists) {
-        write_all_lists(&lists.entries, self.list_registers());
-        write!("ich_hcr_el2", 1 | u64::from(lists.underflow) << 1);
+        write_all_lists(lists, read!("ich_vtr_el2"));
     }
 
+    #[inline]
     pub(crate) fn load(&self, lists: &Lists) {
         write!("ich_vmcr_el2", lists.vmcr);
-        active_registers(|bits| {
+        let kind = read!("ich_vtr_el2");
+        active_registers(kind, |bits| {
             write!("ich_ap0r0_el2", lists.active_group0[0]);
             write!("ich_ap1r0_el2", lists.active_group1[0]);
             if bits >= 6 {
@@ -259,13 +253,16 @@ impl GicV3 {
                 write!("ich_ap1r3_el2", lists.active_group1[3]);
             }
         });
-        self.write_lists(lists);
+        write_all_lists(lists, kind);
     }
 
     pub(crate) fn save(&self, lists: &mut Lists) {
-        self.read_lists(lists);
+        each_used_list(lists, |entry, register| {
+            *entry = register.read();
+            register.write(0);
+        });
         lists.vmcr = read!("ich_vmcr_el2");
-        active_registers(|bits| {
+        active_registers(read!("ich_vtr_el2"), |bits| {
             lists.active_group0[0] = read!("ich_ap0r0_el2");
             lists.active_group1[0] = read!("ich_ap1r0_el2");
             if bits >= 6 {
@@ -279,18 +276,14 @@ impl GicV3 {
                 lists.active_group1[3] = read!("ich_ap1r3_el2");
             }
         });
-        let mut used = lists.used;
-        while used != 0 {
-            write_list(used.trailing_zeros() as usize, 0);
-            used &= used - 1;
-        }
         write!("ich_hcr_el2", 1);
     }
 }
 
-/// Calls `act` with the number of preemption bits, which says how many active registers there are.
-fn active_registers(act: impl FnOnce(u64)) {
-    act((read!("ich_vtr_el2") >> 26 & 7) + 1);
+/// Calls `act` with the number of preemption bits, which says how many active registers there are. `kind` is ICH_VTR_EL2.
+#[inline]
+fn active_registers(kind: u64, act: impl FnOnce(u64)) {
+    act((kind >> 26 & 7) + 1);
 }
 
 /// One arm for each list register: their names are part of the instruction.
@@ -309,37 +302,78 @@ macro_rules! each_list {
     };
 }
 
-#[inline]
-fn read_list(index: usize) -> u64 {
-    each_list!(index, read)
+/// One list register by its number; with a number that the compiler knows it is one instruction.
+struct ListRegister(usize);
+
+impl ListRegister {
+    #[inline(always)]
+    fn read(&self) -> u64 {
+        each_list!(self.0, read)
+    }
+
+    #[inline(always)]
+    fn write(&self, value: u64) {
+        macro_rules! put {
+            ($name:literal) => {
+                write!($name, value)
+            };
+        }
+        each_list!(self.0, put)
+    }
 }
 
-/// Writes the first `count` list registers, one after the other: four are there nearly always, and written without
-/// looking.
+/// Does something with each list register that is in use. They are taken from the lowest on, so that most often one of
+/// the first four is the last.
 #[inline]
-fn write_all_lists(entries: &[u64; LIST_REGISTERS], count: usize) {
-    let [first, second, third, fourth, rest @ ..] = entries;
+fn each_used_list(lists: &mut Lists, act: impl Fn(&mut u64, ListRegister)) {
+    let [first, second, third, fourth, rest @ ..] = &mut lists.entries;
+    let used = lists.used;
+    for (index, entry) in [first, second, third, fourth].into_iter().enumerate() {
+        if used >> index == 0 {
+            return;
+        }
+        if used >> index & 1 != 0 {
+            act(entry, ListRegister(index));
+        }
+    }
+    for (index, entry) in (4..).zip(rest).filter(|(index, _)| used >> index & 1 != 0) {
+        act(entry, ListRegister(index));
+    }
+}
+
+#[inline]
+fn read_list(index: usize) -> u64 {
+    ListRegister(index).read()
+}
+
+/// How many there are, by ICH_VTR_EL2.
+#[inline]
+fn list_registers(kind: u64) -> usize {
+    (kind & 0x1f) as usize + 1
+}
+
+/// Writes all list registers that there are by ICH_VTR_EL2: four are there nearly always, and written without looking.
+#[inline]
+fn write_all_lists(lists: &Lists, kind: u64) {
+    let count = list_registers(kind);
+    let [first, second, third, fourth, rest @ ..] = &lists.entries;
     if count < 4 {
-        for (index, entry) in entries.iter().enumerate().take(count) {
+        for (index, entry) in lists.entries.iter().enumerate().take(count) {
             write_list(index, *entry);
         }
-        return;
+    } else {
+        write!("ich_lr0_el2", *first);
+        write!("ich_lr1_el2", *second);
+        write!("ich_lr2_el2", *third);
+        write!("ich_lr3_el2", *fourth);
+        for (index, entry) in (4..count).zip(rest) {
+            write_list(index, *entry);
+        }
     }
-    write!("ich_lr0_el2", *first);
-    write!("ich_lr1_el2", *second);
-    write!("ich_lr2_el2", *third);
-    write!("ich_lr3_el2", *fourth);
-    for (index, entry) in (4..count).zip(rest) {
-        write_list(index, *entry);
-    }
+    write!("ich_hcr_el2", 1 | u64::from(lists.underflow) << 1);
 }
 
 #[inline]
 fn write_list(index: usize, value: u64) {
-    macro_rules! put {
-        ($name:literal) => {
-            write!($name, value)
-        };
-    }
-    each_list!(index, put)
+    ListRegister(index).write(value);
 }

@@ -29,7 +29,8 @@ impl Interface {
     pub(super) fn load(&mut self, lists: &Lists) {
         self.vmcr = lists.vmcr;
         self.active = [lists.active_group0[0], lists.active_group1[0]];
-        self.write(lists);
+        // What the guest had ended when it last ran may stand there still.
+        self.put(lists);
     }
 
     pub(super) fn save(&self, lists: &mut Lists) {
@@ -48,6 +49,14 @@ impl Interface {
     }
 
     pub(super) fn write(&mut self, lists: &Lists) {
+        for (index, word) in lists.entries.iter().enumerate() {
+            let empty = *word != 0 && ListRegister(*word).is_empty();
+            assert!(!empty, "list register {index} is written empty: {word:#x}");
+        }
+        self.put(lists);
+    }
+
+    fn put(&mut self, lists: &Lists) {
         self.check(lists);
         self.entries = lists.entries;
         self.underflow = lists.underflow;
@@ -72,8 +81,6 @@ impl Interface {
                 *word != 0,
                 "list register {index} holds {word:#x} and is marked {used}: {lists:x?}"
             );
-            let empty = ListRegister(*word).is_empty();
-            assert!(!used || !empty, "list register {index} is written empty: {word:#x}");
         }
         self.check_entries(&lists.entries);
     }

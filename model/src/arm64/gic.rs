@@ -14,7 +14,8 @@
 //! to know what the guest did meanwhile, and nothing is lost or delivered twice. GICD_ISPENDR and
 //! GICD_ISACTIVER read what is in memory: that is exact for a vCPU that folds before such an access (see
 //! [`Gic::wants_fold`]), while an interrupt that another running vCPU has in a list register reads as
-//! neither pending (unless its line is high) nor active.
+//! neither pending (unless its line is high) nor active. So does one that a vCPU took along in its list registers when it was last
+//! put aside.
 //!
 //! # The order of delivery
 //! Active interrupts go first, most urgent first, because their end can only be seen in a list register;
@@ -229,6 +230,18 @@ impl Gic {
         self.settle(vcpu, intid)
     }
 
+    /// The line behind a linked interrupt has gone low before the guest took it: it is not pending any more, and
+    /// [`Gic::take_release`] has its physical interrupt. What the guest has taken stays.
+    pub fn withdraw_physical(&mut self, vcpu: usize, intid: u32) {
+        let intid = index(intid);
+        let Some(interrupt) = self.line_mut(vcpu, intid) else { return };
+        if interrupt.is(LINK) && !interrupt.is(LISTED) && !interrupt.is(interrupt::ACTIVE) {
+            let change = interrupt.clear_pending();
+            // Nobody but this vCPU was owed it.
+            let _ = self.follow(vcpu, intid, change);
+        }
+    }
+
     /// Whether the physical interrupt behind this one is still active on the guest's behalf: delivered,
     /// or about to be, and not ended. `lists` are the vCPU's own, as last read from the hardware.
     pub fn physical_in_flight(&self, vcpu: usize, intid: u32, lists: &super::Lists) -> bool {
@@ -345,6 +358,7 @@ impl Gic {
     }
 
     /// Does what a change asks for.
+    #[inline(never)]
     fn follow(&mut self, vcpu: usize, intid: usize, change: Change) -> Attention {
         match change {
             Change::None => Attention::NONE,

@@ -108,6 +108,13 @@ impl ListRegister {
         self.0 & (PENDING | ACTIVE) == 0
     }
 
+    /// The same interrupt, pending again: of an entry whose end was its own and nobody else's to notice.
+    #[inline]
+    pub(crate) const fn again(self) -> Option<Self> {
+        let same = self.0 & (PENDING | ACTIVE | HARDWARE | END) == 0;
+        if same { Some(Self(self.0 | PENDING)) } else { None }
+    }
+
     /// The physical INTID of a linked entry.
     pub const fn physical(self) -> u16 {
         low_u16(self.0 >> 32) & 0x1fff

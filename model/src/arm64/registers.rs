@@ -2,6 +2,7 @@
 //!
 //! The layout is `repr(C)` because the entry path of `machine` reaches the general registers by offset.
 //! The rest is moved when a vCPU is put on a processor or taken off it.
+use crate::bits::{Ones, index};
 
 /// The state of a vCPU that is its own on whatever processor it runs.
 #[derive(Clone, Debug)]
@@ -105,12 +106,27 @@ pub struct Lists {
     /// Ask for a maintenance interrupt as soon as at most one entry is valid (ICH_HCR_EL2.UIE): more
     /// interrupts are owed than fit.
     pub underflow: bool,
+    /// More interrupts are owed than there is room for.
+    pub more: bool,
     /// ICH_VMCR_EL2 (GICv3) or GICH_VMCR (GICv2), as the host has it.
     pub vmcr: u64,
     /// ICH_AP0R<n>_EL2; for GICv2 the first holds GICH_APR.
     pub active_group0: [u64; 4],
     /// ICH_AP1R<n>_EL2.
     pub active_group1: [u64; 4],
+}
+
+impl Lists {
+    /// An interrupt is pending in them, as last read from the hardware, and not active at the same time.
+    #[inline]
+    pub fn has_pending(&self) -> bool {
+        self.used != 0 && self.used_entries().any(|entry| entry >> 62 == 1)
+    }
+
+    #[inline]
+    pub(crate) fn used_entries(&self) -> impl Iterator<Item = u64> {
+        Ones(u64::from(self.used)).filter_map(|place| self.entries.get(index(place)).copied())
+    }
 }
 
 /// V0 to V31.

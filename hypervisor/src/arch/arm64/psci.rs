@@ -10,7 +10,7 @@ use crate::cpu::{Current, Local};
 use crate::domain::End;
 use crate::hypervisor::Hypervisor;
 use crate::schedule::Leaving;
-use crate::vcpu::{Power, Start};
+use crate::vcpu::Start;
 
 /// Serves the call of the loaded vCPU; the instruction lies behind it already.
 #[inline]
@@ -73,7 +73,7 @@ fn end<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, end: En
 /// CPU_OFF. A domain whose last vCPU is off can never run again: it has powered off.
 fn off<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>) {
     let Some(current) = &local.current else { return };
-    *current.vcpu.power.lock() = Power::Off;
+    current.vcpu.power.switch_off();
     if current.domain.online.fetch_sub(1, Ordering::AcqRel) == 1 {
         hypervisor.finish(current.domain, End::PowerOff, local.index);
     }
@@ -86,12 +86,8 @@ fn on<M: Machine>(hypervisor: &Hypervisor<M>, current: &Current<'_, M>, cpu: usi
         Err(error) => return error,
     };
     let Some(vcpu) = hypervisor.vcpu_of(current.domain, index) else { return psci::INVALID_PARAMETERS };
-    {
-        let mut power = vcpu.power.lock();
-        if *power != Power::Off {
-            return psci::ALREADY_ON;
-        }
-        *power = Power::On(Some(Start { entry: order.entry, argument: order.context }));
+    if !vcpu.power.switch_on(Start { entry: order.entry, argument: order.context }) {
+        return psci::ALREADY_ON;
     }
     current.domain.online.fetch_add(1, Ordering::AcqRel);
     hypervisor.make_runnable(vcpu, cpu);
@@ -106,10 +102,8 @@ fn affinity_info<M: Machine>(
 ) -> u64 {
     let vcpu = affinity::vcpu(target, current.domain.vcpus.len());
     match vcpu.and_then(|index| hypervisor.vcpu_of(current.domain, index)) {
-        Some(vcpu) if level == 0 => match *vcpu.power.lock() {
-            Power::Off => psci::AFFINITY_OFF,
-            Power::On(_) => psci::AFFINITY_ON,
-        },
+        Some(vcpu) if level == 0 && vcpu.power.is_off() => psci::AFFINITY_OFF,
+        Some(_) if level == 0 => psci::AFFINITY_ON,
         _ => psci::INVALID_PARAMETERS.cast_unsigned(),
     }
 }

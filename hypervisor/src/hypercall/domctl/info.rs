@@ -37,12 +37,12 @@ pub(in super::super) fn describe<M: Machine>(
     hypervisor: &Hypervisor<M>,
     domain: &Domain<M>,
 ) -> Getdomaininfo {
-    let now = hypervisor.system_time(hypervisor.machine.now());
+    let now = hypervisor.machine.now();
     let (mut flags, mut cpu_time) = (XEN_DOMINF_HAP, 0_u64);
     let (mut runs, mut waits) = (false, true);
     for vcpu in hypervisor.vcpus.get(domain.vcpus.clone()).unwrap_or_default() {
         let runstate = vcpu.runstate.lock();
-        let [running, ..] = runstate.info(now).time;
+        let [running, ..] = runstate.info(hypervisor, now).time;
         cpu_time = cpu_time.saturating_add(running);
         runs |= runstate.doing() == Doing::Running;
         waits &= matches!(runstate.doing(), Doing::Blocked | Doing::Offline);
@@ -95,10 +95,10 @@ pub(super) fn vcpu_info<M: Machine>(
 ) -> Answer {
     let mut answer: Getvcpuinfo = Field::load(&order.words);
     let vcpu = vcpu_of(hypervisor, order, answer.vcpu).ok_or(Errno::Inval)?;
-    let now = hypervisor.system_time(hypervisor.machine.now());
+    let now = hypervisor.machine.now();
     let (doing, [running, ..]) = {
         let runstate = vcpu.runstate.lock();
-        (runstate.doing(), runstate.info(now).time)
+        (runstate.doing(), runstate.info(hypervisor, now).time)
     };
     answer.online = u8::from(doing != Doing::Offline);
     answer.blocked = u8::from(doing == Doing::Blocked);

@@ -15,7 +15,7 @@ const LEAST_PART: u32 = 3;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Group {
     pub(super) share: Share,
-    /// vCPUs that run or wait.
+    /// vCPUs that run or wait; counted only where there is a cap.
     pub(super) awake: u32,
     /// Ticks that nobody has taken; negative where too many were used.
     budget: i64,
@@ -30,10 +30,6 @@ fn signed(ticks: Ticks) -> i64 {
 impl Group {
     pub(super) fn set_share(&mut self, share: Share) {
         *self = Group { share, budget: 0, filled: 0, ..*self };
-    }
-
-    pub(super) fn is_capped(&self) -> bool {
-        self.share.cap != 0
     }
 
     /// A full budget.

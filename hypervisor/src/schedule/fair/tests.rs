@@ -10,7 +10,7 @@ struct Rig {
     fair: Fair,
     now: Ticks,
     running: Vec<Option<VcpuId>>,
-    until: Vec<Option<Ticks>>,
+    until: Vec<Ticks>,
     called: Vec<bool>,
     runnable: Vec<bool>,
     /// Woken while it ran: its next sleep ends at once, as any sleep may.
@@ -31,7 +31,7 @@ impl Rig {
             fair: Fair::try_new(domains, cpus, SLICE).unwrap(),
             now: 1_000_000,
             running: vec![None; cpus],
-            until: vec![None; cpus],
+            until: vec![NEVER; cpus],
             called: vec![false; cpus],
             runnable: vec![false; vcpus],
             woken: vec![false; vcpus],
@@ -58,7 +58,7 @@ impl Rig {
 
     /// vCPUs that wait for their domain's budget.
     fn parked(&self, vcpu: usize) -> bool {
-        self.fair.parked.contains(vcpu as VcpuId)
+        self.fair.crowd.parked.contains(vcpu as VcpuId)
     }
 
     /// vCPUs that can run on this processor, wait, and have a budget.
@@ -72,8 +72,10 @@ impl Rig {
     fn wake(&mut self, vcpu: VcpuId) {
         self.runnable[vcpu as usize] = true;
         self.woken[vcpu as usize] = self.running.contains(&Some(vcpu));
-        if let Some(cpu) = self.fair.wake(vcpu, self.now) {
-            self.called[cpu] = true;
+        match self.fair.wake(vcpu, self.now) {
+            Some(Call { cpu, by: 0 }) => self.called[cpu] = true,
+            Some(Call { cpu, by }) => self.until[cpu] = self.until[cpu].min(by),
+            None => {}
         }
     }
 
@@ -122,15 +124,12 @@ impl Rig {
             let waiting = self.waiting_for(cpu);
             if !waiting.is_empty() {
                 assert!(self.running[cpu].is_some(), "processor {cpu} is idle while {waiting:?} wait");
-                assert!(
-                    self.until[cpu].is_some(),
-                    "{waiting:?} wait for processor {cpu}, which has no limit"
-                );
+                assert!(self.until[cpu] != NEVER, "{waiting:?} wait for processor {cpu}, which has no limit");
             }
         }
         if (0..self.runnable.len()).any(|vcpu| self.parked(vcpu)) {
-            let (_, at) = self.fair.parked.first().unwrap();
-            let minded = self.until.iter().flatten().any(|until| *until <= at);
+            let (_, at) = self.fair.crowd.parked.first().unwrap();
+            let minded = self.until.iter().any(|until| *until <= at);
             assert!(minded, "nobody asks at {at}: {:?}", self.until);
         }
     }
@@ -143,7 +142,7 @@ impl Rig {
                 self.ran[*vcpu as usize] += 10;
             }
             for cpu in 0..self.running.len() {
-                if self.until[cpu].is_some_and(|until| until <= self.now) {
+                if self.until[cpu] <= self.now {
                     self.ask(cpu, Leaving::Runnable);
                 }
             }
@@ -164,7 +163,7 @@ fn a_vcpu_that_is_alone_has_no_time_limit() {
     let mut rig = Rig::new(2, 2);
     rig.start_all();
     rig.pass(5_000);
-    assert_eq!(rig.until, [None, None]);
+    assert_eq!(rig.until, [NEVER, NEVER]);
     assert_eq!(rig.ran, [5_000, 5_000]);
 }
 
@@ -251,13 +250,32 @@ fn a_wake_up_on_the_way_to_sleep_is_not_lost() {
 }
 
 #[test]
+fn who_has_only_just_begun_goes_on_for_a_moment_without_being_asked() {
+    let mut fair = Fair::try_new(&[1, 1], 1, SLICE).unwrap();
+    assert_eq!(fair.wake(0, 0), Some(Call::now(0)));
+    assert_eq!(fair.choose(0, Leaving::Blocked, 10).vcpu, Some(0));
+    assert_eq!(fair.wake(1, 20), Some(Call { cpu: 0, by: 10 + SLICE / 8 }));
+    // It sleeps before that time: the other one has the processor to itself.
+    assert_eq!(fair.choose(0, Leaving::Blocked, 30), Choice { vcpu: Some(1), ..Choice::default() });
+    // The next one comes too late for that.
+    assert_eq!(fair.wake(0, 30 + SLICE / 8), Some(Call::now(0)));
+    let mut fair = Fair::try_new(&[1, 1, 1], 2, SLICE).unwrap();
+    for vcpu in [0, 1] {
+        let cpu = fair.wake(vcpu, 0).unwrap().cpu;
+        assert_eq!(fair.choose(cpu, Leaving::Blocked, 0).vcpu, Some(vcpu));
+    }
+    // Another processor might be free sooner: then the one that is asked has to see to that.
+    assert_eq!(fair.wake(2, 1).map(|call| call.by), Some(0));
+}
+
+#[test]
 fn numbers_that_it_was_not_made_for_are_ignored() {
     let mut fair = Fair::try_new(&[1], 1, SLICE).unwrap();
     assert_eq!(fair.wake(1, 0), None);
     assert_eq!(fair.wake(VcpuId::MAX, 0), None);
     assert_eq!(fair.choose(0, Leaving::Blocked, 0), Choice::default());
     fair.set_share(7, Share { weight: 3, cap: 0 });
-    assert_eq!(fair.wake(0, 0), Some(0));
+    assert_eq!(fair.wake(0, 0), Some(Call::now(0)));
     assert_eq!(fair.choose(0, Leaving::Runnable, 0).vcpu, Some(0));
 }
 
@@ -348,7 +366,7 @@ fn a_cap_that_nobody_has_sets_no_limit_and_one_that_is_lifted_none_any_more() {
     rig.pass(10 * SLICE);
     rig.share(0, 256, 0);
     rig.pass(10 * SLICE);
-    assert_eq!(rig.until, [None]);
+    assert_eq!(rig.until, [NEVER]);
     assert_eq!(run(&mut rig, 5_000), [5_000]);
     rig.share(0, 256, 20);
     rig.settle();

@@ -19,8 +19,7 @@ impl Attention {
     /// One vCPU; nobody if the number is above 127.
     #[inline]
     pub fn of(vcpu: usize) -> Self {
-        let bit = u32::try_from(vcpu).ok().and_then(|vcpu| 1_u128.checked_shl(vcpu));
-        Self(bit.unwrap_or(0))
+        Self(if vcpu < 128 { 1_u128.wrapping_shl(u32::try_from(vcpu).unwrap_or(0)) } else { 0 })
     }
 
     /// One vCPU by its short number; above 127 the result is unspecified.

@@ -4,7 +4,7 @@ use super::super::list_register::ListRegister;
 use super::super::{LIST_REGISTERS, Lists};
 use super::interrupt::{ACTIVE, Change, LISTED, NOBODY, Turn};
 use super::owed::intid_of;
-use super::{Attention, Gic};
+use super::{Attention, Gic, VirtualCpu};
 use crate::bits::{Ones, index, low_u16};
 
 /// In a [`Choice`] key: pending, not active.
@@ -73,56 +73,69 @@ impl Gic {
     /// [`refill`](Self::refill), too, and have the list registers written. The returned vCPUs are owed
     /// something by it (this one among them if it is owed anything); [`Gic::take_release`] may have
     /// something.
+    #[inline]
     pub fn fold(&mut self, vcpu: usize, lists: &mut Lists) -> Attention {
-        if lists.used == 0 {
-            return Attention::NONE;
-        }
+        if lists.used == 0 { Attention::NONE } else { self.fold_used(vcpu, lists) }
+    }
+
+    #[inline(never)]
+    fn fold_used(&mut self, vcpu: usize, lists: &mut Lists) -> Attention {
         let mut attention = Attention::NONE;
         for place in Ones(u64::from(lists.used)) {
             if let Some(entry) = lists.entries.get_mut(index(place)) {
                 let entry = ListRegister(core::mem::take(entry));
-                attention |= self.fold_entry(vcpu, entry);
+                let intid = index(entry.intid());
+                if let Some(change) = self.fold_entry((vcpu, intid), entry) {
+                    attention |= self.follow(vcpu, intid, change);
+                }
             }
         }
         lists.used = 0;
-        lists.underflow = false;
+        (lists.underflow, lists.more) = (false, false);
         if let Some(cpu) = self.vcpus.get_mut(vcpu) {
             cpu.dirty = true;
         }
         attention
     }
 
+    /// Takes one entry back; the change is to be followed if there is one.
     #[inline]
-    fn fold_entry(&mut self, vcpu: usize, entry: ListRegister) -> Attention {
-        let intid = index(entry.intid());
-        let Some(interrupt) = self.interrupt_mut(vcpu, intid) else { return Attention::NONE };
+    fn fold_entry(&mut self, (vcpu, intid): (usize, usize), entry: ListRegister) -> Option<Change> {
+        let interrupt = self.interrupt_mut(vcpu, intid)?;
         if !interrupt.is(LISTED) || usize::from(interrupt.holder()) != vcpu {
-            return Attention::NONE;
+            return None;
         }
-        match interrupt.fold(entry) {
-            // The usual end of an interrupt: nobody is owed anything.
-            Change::Settle if interrupt.wanted_by() == NOBODY => Attention::NONE,
-            change => self.follow(vcpu, intid, change),
-        }
+        let change = interrupt.fold(entry);
+        // The usual end of an interrupt: nobody is owed anything.
+        (change != Change::Settle || interrupt.wanted_by() != NOBODY).then_some(change)
     }
 
     /// Fills the list registers with the most urgent of what the vCPU is owed; what they held is folded
     /// first. The returned vCPUs (never this one) are owed something by that.
+    #[inline]
     pub fn refill(&mut self, vcpu: usize, lists: &mut Lists) -> Attention {
-        let attention = self.fold(vcpu, lists).without(vcpu);
+        let attention = self.fold(vcpu, lists);
         if let Some(cpu) = self.vcpus.get_mut(vcpu) {
             cpu.dirty = false;
             if !cpu.owed.is_empty() {
                 self.fill(vcpu, lists);
             }
         }
-        attention
+        if attention.is_empty() { attention } else { attention.without(vcpu) }
     }
 
-    #[inline]
+    #[inline(never)]
     fn fill(&mut self, vcpu: usize, lists: &mut Lists) {
-        let Ok(number) = u8::try_from(vcpu) else { return };
+        let (Ok(number), Some(cpu)) = (u8::try_from(vcpu), self.vcpus.get(vcpu)) else { return };
         let turn = Turn { vcpu: number, groups: self.groups, noticed: false };
+        let Some(intid) = cpu.owed.only() else { return self.fill_many(vcpu, lists, turn) };
+        let [first, ..] = &mut lists.entries;
+        *first = self.list(vcpu, intid, turn).0;
+        lists.used = u16::from(*first != 0);
+    }
+
+    #[inline(never)]
+    fn fill_many(&mut self, vcpu: usize, lists: &mut Lists, turn: Turn) {
         if self.vcpus.get(vcpu).is_some_and(|cpu| cpu.owed.at_most(self.list_registers)) {
             self.fill_all(vcpu, lists, turn);
         } else {
@@ -139,7 +152,7 @@ impl Gic {
         for place in owed.places() {
             let Some(word) = self.vcpus.get(vcpu).map(|cpu| cpu.owed.word(place)) else { return };
             for number in word {
-                let entry = self.list(vcpu, intid_of(place, number), turn);
+                let entry = self.list_one(vcpu, intid_of(place, number), turn);
                 if !entry.is_empty() {
                     let Some(free) = entries.next() else { return };
                     *free = entry.0;
@@ -165,11 +178,11 @@ impl Gic {
             if *key == LAST {
                 break;
             }
-            *entry = self.list(vcpu, usize::from(low_u16(u64::from(*key))), turn).0;
+            *entry = self.list_one(vcpu, usize::from(low_u16(u64::from(*key))), turn).0;
             lists.used |= bit;
             bit = bit.wrapping_shl(1);
         }
-        lists.underflow = more && self.list_registers > 1;
+        (lists.underflow, lists.more) = (more && self.list_registers > 1, more);
     }
 
     /// The interrupts that go into the list registers now.
@@ -190,7 +203,7 @@ impl Gic {
 
     /// Moves an owed interrupt into a list register; the entry is empty, and nothing changes, if it is
     /// only pending and its group is not forwarded.
-    #[inline]
+    #[inline(always)]
     fn list(&mut self, vcpu: usize, intid: usize, turn: Turn) -> ListRegister {
         let name = u32::try_from(intid).unwrap_or(0);
         let Some(interrupt) = self.interrupt_mut(vcpu, intid) else { return ListRegister::default() };
@@ -205,15 +218,23 @@ impl Gic {
         entry
     }
 
+    /// The same, for where there are several.
+    #[inline(never)]
+    fn list_one(&mut self, vcpu: usize, intid: usize, turn: Turn) -> ListRegister {
+        self.list(vcpu, intid, turn)
+    }
+
     /// Whether an interrupt is there that ends a WFI: pending, enabled, forwarded and not active at the
     /// same time, in the list registers (as last read from the hardware) or owed. The priority mask of
     /// the guest is not looked at.
+    #[inline]
     pub fn deliverable(&self, vcpu: usize, lists: &Lists) -> bool {
-        let mut listed = Ones(u64::from(lists.used)).filter_map(|place| lists.entries.get(index(place)));
-        if listed.any(|&entry| entry >> 62 == 1) {
-            return true;
-        }
-        let Some(cpu) = self.vcpus.get(vcpu) else { return false };
+        lists.has_pending()
+            || self.vcpus.get(vcpu).is_some_and(|cpu| !cpu.owed.is_empty() && self.has_deliverable(vcpu, cpu))
+    }
+
+    #[inline(never)]
+    fn has_deliverable(&self, vcpu: usize, cpu: &VirtualCpu) -> bool {
         cpu.owed
             .iter()
             .filter_map(|intid| self.interrupt(vcpu, intid))
@@ -223,7 +244,5 @@ impl Gic {
 
 /// Whether an entry that is not empty has this INTID.
 pub(super) fn holds(lists: &Lists, intid: u32) -> bool {
-    Ones(u64::from(lists.used))
-        .filter_map(|place| lists.entries.get(index(place)))
-        .any(|&entry| ListRegister(entry).intid() == intid && !ListRegister(entry).is_empty())
+    lists.used_entries().map(ListRegister).any(|entry| entry.intid() == intid && !entry.is_empty())
 }

@@ -7,7 +7,7 @@
 
 use super::super::Lists;
 use super::super::list_register::ListRegister;
-use super::interrupt::{ACTIVE, Change, GROUP1, Interrupt, LISTED, NOBODY, SOURCED, Turn};
+use super::interrupt::{ACTIVE, Change, GROUP1, Interrupt, LATCHED, LISTED, NOBODY, SOURCED, Turn};
 use super::{Attention, Gic, PRIVATE, SGIS, SgiGroup, sgi_targets};
 use crate::bits::{Ones, index, low_u32};
 
@@ -23,8 +23,8 @@ pub enum Raise {
 }
 
 impl Gic {
-    /// Raises an interrupt for, or by, a vCPU that is loaded. `lists` are its own, `read` reads one of the hardware's
-    /// list registers, `write` writes one. The returned vCPUs are owed something; none where a list register has the
+    /// Raises an interrupt for, or by, a vCPU that is loaded or about to be. `lists` are its own, `read` reads one of the
+    /// hardware's list registers (or what was saved of it), `write` writes one. The returned vCPUs are owed something; none where a list register has the
     /// interrupt now.
     #[inline]
     pub fn raise_running(
@@ -32,7 +32,7 @@ impl Gic {
         vcpu: usize,
         raise: Raise,
         lists: &mut Lists,
-        (read, write): (impl FnOnce(usize) -> u64, impl FnOnce(usize, u64)),
+        (read, write): (impl Fn(&Lists, usize) -> u64, impl FnOnce(usize, u64)),
     ) -> Attention {
         let intid = match raise {
             Raise::Pulse(intid) | Raise::Physical(intid, _) if index(intid) < SGIS => return Attention::NONE,
@@ -50,10 +50,22 @@ impl Gic {
             Some(spi) => self.shared.get_mut(spi),
         };
         let Some(interrupt) = interrupt else { return Attention::NONE };
+        let turn = Turn { vcpu: u8::try_from(vcpu).unwrap_or(NOBODY), groups: self.groups, noticed: false };
+        if alone
+            && interrupt.is_repeated(raise, turn)
+            && let Some(place) = place_of(intid, lists)
+            && let Some(again) = ListRegister(read(lists, place)).again()
+        {
+            interrupt.set(LATCHED);
+            if let Some(entry) = lists.entries.get_mut(place) {
+                *entry = again.0;
+            }
+            write(place, again.0);
+            return Attention::NONE;
+        }
         if !interrupt.raise(raise) {
             return Attention::NONE;
         }
-        let turn = Turn { vcpu: u8::try_from(vcpu).unwrap_or(NOBODY), groups: self.groups, noticed: false };
         let place = free_place(interrupt, intid, turn.vcpu, (lists, self.list_registers)).filter(|_| alone);
         let change = place.map_or(Some(Change::Settle), |place| take_back(interrupt, place, lists, read));
         if let Some(place) = place
@@ -78,8 +90,23 @@ impl Gic {
 }
 
 impl Interrupt {
+    /// Whether it is in a list register of the vCPU and nothing has changed since: if the guest has ended it, the same
+    /// entry will do again.
+    #[inline(always)]
+    fn is_repeated(&self, raise: Raise, turn: Turn) -> bool {
+        let same = match raise {
+            Raise::Pulse(_) => true,
+            Raise::Physical(..) => false,
+            Raise::Sgi(_, group) => self.is(GROUP1) == (group == SgiGroup::Group1),
+        };
+        same && self.is_listed_only()
+            && self.holder() == turn.vcpu
+            && self.target() == turn.vcpu
+            && self.is_forwarded(turn.groups)
+    }
+
     /// Becomes pending as asked; false where that changes nothing.
-    #[inline]
+    #[inline(always)]
     fn raise(&mut self, raise: Raise) -> bool {
         match raise {
             Raise::Pulse(_) => return self.set_pending() != Change::None,
@@ -95,7 +122,7 @@ impl Interrupt {
 }
 
 /// The list register that may take the interrupt: the one that has had it, or one that is free.
-#[inline]
+#[inline(always)]
 fn free_place(
     interrupt: &Interrupt,
     intid: usize,
@@ -109,6 +136,12 @@ fn free_place(
     if interrupt.holder() != vcpu {
         return None;
     }
+    place_of(intid, lists)
+}
+
+/// The list register that has the interrupt.
+#[inline(always)]
+fn place_of(intid: usize, lists: &Lists) -> Option<usize> {
     let has_it = |place: &usize| {
         lists.entries.get(*place).is_some_and(|&entry| index(ListRegister(entry).intid()) == intid)
     };
@@ -117,17 +150,17 @@ fn free_place(
 
 /// Takes the interrupt's own list register back into memory, if it was in one and the guest is done with it. `None`
 /// if the guest is not.
-#[inline]
+#[inline(always)]
 fn take_back(
     interrupt: &mut Interrupt,
     place: usize,
     lists: &mut Lists,
-    read: impl FnOnce(usize) -> u64,
+    read: impl Fn(&Lists, usize) -> u64,
 ) -> Option<Change> {
     if !interrupt.is(LISTED) {
         return Some(Change::Settle);
     }
-    let entry = ListRegister(read(place));
+    let entry = ListRegister(read(lists, place));
     if !entry.is_empty() {
         return None;
     }
@@ -139,7 +172,7 @@ fn take_back(
 }
 
 /// Whether a list register of the vCPU can have the interrupt as nothing but pending.
-#[inline]
+#[inline(always)]
 fn is_deliverable(interrupt: &Interrupt, turn: Turn) -> bool {
     !interrupt.is(ACTIVE | SOURCED)
         && interrupt.wanted_by() == turn.vcpu

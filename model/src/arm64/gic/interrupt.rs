@@ -35,7 +35,7 @@ pub(super) const SOURCED: u16 = 1 << 9;
 /// The physical interrupt that the link named has to be deactivated by the caller.
 pub(super) const RELEASE: u16 = 1 << 10;
 /// The pending state of the list register is a latched one: it is not to be forgotten.
-const LATCHED: u16 = 1 << 11;
+pub(super) const LATCHED: u16 = 1 << 11;
 /// The pending state of the list register is void.
 const DROP_PENDING: u16 = 1 << 12;
 /// The active state of the list register is void.
@@ -161,6 +161,12 @@ impl Interrupt {
     #[inline]
     pub(super) const fn is_pending(&self) -> bool {
         self.is(PENDING) || self.flags & (LINE | EDGE) == LINE
+    }
+
+    /// It is enabled and listed, as nothing but a latched pending state, and nothing about it has changed since.
+    #[inline]
+    pub(super) const fn is_listed_only(&self) -> bool {
+        self.flags & !(LATCHED | EDGE | GROUP1 | ANY) == ENABLED | LISTED
     }
 
     /// Whether the distributor forwards its group.
@@ -360,7 +366,7 @@ impl Interrupt {
 
     /// Moves to a list register what this vCPU is owed: it has the interrupt active, or the interrupt is
     /// pending for it, enabled and forwarded.
-    #[inline]
+    #[inline(always)]
     pub(super) fn list(&mut self, intid: u32, turn: Turn) -> ListRegister {
         let entry = ListRegister::new(intid, self.urgency()).group1_if(self.is(GROUP1));
         let entry = match self.flags & (LINK | SOURCED | EDGE) {
@@ -393,7 +399,7 @@ impl Interrupt {
 
     /// A level is looked at again at the end, so pending and active are never both set. What was pending for once,
     /// without a level, has no need of that.
-    #[inline]
+    #[inline(always)]
     fn list_level(&mut self, entry: ListRegister, noticed: bool) -> ListRegister {
         let active = self.is(ACTIVE);
         if !active {
@@ -414,6 +420,7 @@ impl Interrupt {
 
     /// A linked entry cannot be pending and active, nor notify its end. Where either is needed the entry
     /// is not linked, and the physical interrupt is released when the end is noticed.
+    #[inline(never)]
     fn list_linked(&mut self, entry: ListRegister, noticed: bool) -> ListRegister {
         let active = self.is(ACTIVE);
         let noticed = noticed || active && self.is(PENDING);
@@ -425,6 +432,7 @@ impl Interrupt {
     }
 
     /// One source at a time: the same INTID must not be in two list registers.
+    #[inline(never)]
     fn list_sourced(&mut self, entry: ListRegister, noticed: bool) -> ListRegister {
         let active = self.is(ACTIVE);
         let source = if active { self.source() } else { lowest(self.mask) };

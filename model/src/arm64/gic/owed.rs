@@ -39,6 +39,16 @@ impl Owed {
         }
     }
 
+    /// The INTID, if there is just one.
+    #[inline]
+    pub(super) fn only(&self) -> Option<usize> {
+        let mut places = self.places();
+        let place = places.next()?;
+        let mut word = self.word(place);
+        let bit = word.next()?;
+        (places.0 == 0 && word.0 == 0).then(|| intid_of(place, bit))
+    }
+
     /// Whether there are at most `most`.
     #[inline]
     pub(super) fn at_most(&self, most: usize) -> bool {
@@ -113,6 +123,7 @@ mod tests {
                 prop_assert_eq!(owed.is_empty(), model.is_empty());
             }
             prop_assert!(owed.at_most(model.len()));
+            prop_assert_eq!(owed.only(), model.first().copied().filter(|_| model.len() == 1));
             prop_assert!(model.is_empty() || !owed.at_most(model.len() - 1));
             prop_assert_eq!(owed.iter().collect::<Vec<_>>(), model.into_iter().collect::<Vec<_>>());
         }

@@ -418,7 +418,8 @@ impl World {
         let hardware = lists.entries;
         let mut written = None;
         let write = |place, entry| written = Some((place, entry));
-        let attention = self.gic.raise_running(vcpu, raise, lists, (|place: usize| hardware[place], write));
+        let attention =
+            self.gic.raise_running(vcpu, raise, lists, (|_: &Lists, place: usize| hardware[place], write));
         assert!(written.is_none() || attention.is_empty());
         assert!(lists.used.count_ones() as usize <= self.list_registers);
         for (place, before) in hardware.into_iter().enumerate() {

@@ -1,0 +1,232 @@
+//! One vCPU makes way for another on a processor.
+//!
+//! What is taken off keeps the content of its list registers, so that a switch costs nothing for interrupts that nobody
+//! has changed meanwhile. Who is put on hears first of what came: its timers, events, and what others did to its
+//! interrupts.
+
+use machine::contract::{CpuIndex, Machine, Ticks};
+use model::arm64::Lists;
+use model::arm64::gic::{Attention, Gic, Raise};
+
+use super::{Current, Local, note_timer};
+use crate::arch;
+use crate::hypervisor::Hypervisor;
+use crate::pv::Pv;
+use crate::runstate::Doing;
+use crate::schedule::{Choice, Leaving};
+use crate::timer::NEVER;
+use crate::vcpu::{State, Vcpu};
+
+/// What a vCPU does that gives its processor up.
+fn doing(vcpu: &Vcpu, leaving: Leaving) -> Doing {
+    match leaving {
+        Leaving::Blocked if vcpu.power.is_off() => Doing::Offline,
+        Leaving::Blocked => Doing::Blocked,
+        _ => Doing::Runnable,
+    }
+}
+
+/// The earliest of these, or [`NEVER`].
+fn earliest(ahead: [Option<Ticks>; 3]) -> Ticks {
+    ahead.into_iter().fold(NEVER, |earliest, time| earliest.min(time.unwrap_or(NEVER)))
+}
+
+/// Raises the event interrupt of a vCPU that is about to be loaded. What has no place in its list registers is put there
+/// right after.
+#[inline(never)]
+fn raise_upcall(interrupts: &mut Gic, vcpu: usize, intid: u32, lists: &mut Lists) {
+    let saved = |lists: &Lists, place: usize| lists.entries.get(place).copied().unwrap_or(0);
+    let _ = interrupts.raise_running(vcpu, Raise::Pulse(intid), lists, (saved, |_, _| ()));
+}
+
+impl<M: Machine> Hypervisor<M> {
+    /// Asks the scheduler, and does what it says.
+    #[inline(never)]
+    pub(super) fn switch<'h>(&'h self, local: &mut Local<'h, M>) {
+        let now = self.machine.now();
+        let mut leaving = core::mem::replace(&mut local.leaving, Leaving::Runnable);
+        if local.current.as_ref().is_some_and(|current| !current.domain.lives()) {
+            leaving = Leaving::Blocked;
+        }
+        if leaving != Leaving::Blocked
+            && let Some(current) = local.current.as_ref().filter(|current| current.domain.is_paused())
+            && !self.goes_on(current)
+        {
+            leaving = Leaving::Blocked;
+        }
+        let Choice { vcpu, until, call } = local.pool.choose(local.processor.seat, leaving, now);
+        local.limit = until;
+        if let Some(other) = call {
+            self.call(other, local.index);
+        }
+        if let (Some(current), Some(next)) = (&local.current, vcpu)
+            && current.vcpu.id == next
+            && current.domain.lives()
+            && leaving != Leaving::Blocked
+        {
+            return;
+        }
+        if let Some(current) = local.current.take() {
+            self.unload(local, current, leaving, now);
+        }
+        if let Some(next) = vcpu.and_then(|id| self.vcpu(id)) {
+            local.current = self.load(local, next, now);
+            if local.current.is_none() {
+                local.leave(Leaving::Blocked);
+            }
+        }
+    }
+
+    /// Holds a vCPU of a paused domain, unless the pause has ended in this moment and nobody has seen that it is held:
+    /// then it goes on.
+    fn goes_on(&self, current: &Current<'_, M>) -> bool {
+        current.vcpu.hold();
+        !current.domain.is_paused() && current.vcpu.let_go()
+    }
+
+    /// Takes a vCPU off this processor. Its list registers' content stays as it is, for when it runs again.
+    #[inline]
+    fn unload<'h>(
+        &'h self,
+        local: &mut Local<'h, M>,
+        mut current: Current<'h, M>,
+        leaving: Leaving,
+        now: Ticks,
+    ) {
+        let (cpu, vcpu, domain) = (local.index, current.vcpu, current.domain);
+        self.machine.save(cpu, &mut current.state.registers);
+        let doing = doing(vcpu, leaving);
+        if doing == Doing::Offline || current.state.registers.timer.in_flight {
+            self.settle_interrupts(cpu, &mut current, doing, now);
+        }
+        vcpu.set_running_on(None);
+        self.account(&current, doing, now);
+        if leaving == Leaving::Blocked && domain.lives() {
+            self.put_to_sleep(local, current, now);
+        }
+    }
+
+    /// Takes interrupts back from a vCPU that does not run any more: all of them from one that is off, and the timer's
+    /// if its line has gone low before the guest took it.
+    #[inline(never)]
+    fn settle_interrupts(&self, cpu: CpuIndex, current: &mut Current<'_, M>, doing: Doing, now: Ticks) {
+        let (index, [timer, _]) = (current.vcpu.index, current.domain.timers);
+        let registers = &mut current.state.registers;
+        let mut interrupts = current.domain.interrupts.lock();
+        let mut others = Attention::NONE;
+        if doing == Doing::Offline {
+            others = interrupts.fold(index, &mut registers.lists);
+        }
+        if registers.timer.in_flight && !registers.timer.output(now) {
+            interrupts.withdraw_physical(index, timer);
+        }
+        note_timer(&interrupts, current.domain.timers, index, registers);
+        drop(interrupts);
+        self.release_physical(current, cpu);
+        self.notify(current.domain, others.without(index), cpu);
+    }
+
+    /// Leaves a blocked vCPU's earliest deadline behind, or wakes it where something has come already.
+    #[inline]
+    fn put_to_sleep(&self, local: &mut Local<'_, M>, current: Current<'_, M>, now: Ticks) {
+        let vcpu = current.vcpu;
+        let timer = &current.state.registers.timer;
+        let ahead = [
+            timer.deadline().filter(|_| !timer.in_flight),
+            current.state.pending_physical_deadline(),
+            current.state.poll_deadline,
+        ];
+        let deadline = earliest(ahead);
+        if deadline <= now || current.state.registers.lists.has_pending() {
+            drop(current);
+            self.wake(vcpu, local.index);
+        } else if deadline != NEVER {
+            vcpu.set_deadline_on(local.index);
+            local.processor.deadlines.set(vcpu.id, deadline);
+            local.due(deadline);
+        }
+    }
+
+    /// Puts a vCPU on this processor; `None` for one that cannot run (any more).
+    #[inline]
+    fn load<'h>(&'h self, local: &mut Local<'h, M>, vcpu: &'h Vcpu, now: Ticks) -> Option<Current<'h, M>> {
+        let cpu = local.index;
+        let domain = self.domains.get(vcpu.domain)?;
+        let state = vcpu.state.lock();
+        if let Some(processor) = vcpu.take_deadline().and_then(|cpu| self.processors.get(cpu)) {
+            processor.deadlines.forget(vcpu.id);
+            local.rearm();
+        }
+        let mut current = Current { vcpu, domain, state };
+        if domain.is_paused() && !self.goes_on(&current) {
+            return None;
+        }
+        if !domain.lives() || vcpu.power.is_off() {
+            return None;
+        }
+        if let Some(start) = vcpu.power.take_orders() {
+            arch::start(&mut current.state.registers, start);
+            current.state.physical_timer = Default::default();
+        }
+        vcpu.unblock();
+        self.end_poll(domain, vcpu);
+        current.state.poll_deadline = None;
+        self.account(&current, Doing::Running, now);
+        vcpu.set_running_on(Some(cpu));
+        let upcall = vcpu.take_news().is_some_and(|upcall| upcall);
+        let (others, releases) = {
+            let mut interrupts = domain.interrupts.lock();
+            let state = &mut *current.state;
+            self.raise_timers(&mut interrupts, (domain.timers, vcpu.index), state, now);
+            if let Some(pv) = &domain.pv
+                && upcall
+            {
+                raise_upcall(&mut interrupts, vcpu.index, pv.event_interrupt, &mut state.registers.lists);
+            }
+            let stale = interrupts.needs_refill(vcpu.index);
+            let lists = &mut state.registers.lists;
+            let others = if stale { interrupts.refill(vcpu.index, lists) } else { Attention::NONE };
+            note_timer(&interrupts, domain.timers, vcpu.index, &mut state.registers);
+            (others, interrupts.has_release(vcpu.index))
+        };
+        if !others.is_empty() {
+            self.notify(domain, others, cpu);
+        }
+        self.machine.load(cpu, &mut current.state.registers, &domain.map);
+        if releases {
+            self.release_physical(&mut current, cpu);
+        }
+        if let Some(deadline) = current.state.pending_physical_deadline() {
+            local.due(deadline);
+        }
+        Some(current)
+    }
+
+    /// The vCPU does something else from now on, and its guest is to know.
+    #[inline]
+    fn account(&self, current: &Current<'_, M>, doing: Doing, now: Ticks) {
+        let mut runstate = current.vcpu.runstate.lock();
+        runstate.change(doing, now);
+        if runstate.has_area() {
+            let flagged = current.domain.pv.as_ref().is_some_and(Pv::wants_update_flag);
+            runstate.publish(self, flagged);
+        }
+    }
+
+    /// Raises what the timers of a vCPU that did not run have come to meanwhile.
+    #[inline]
+    fn raise_timers(&self, interrupts: &mut Gic, whose: ([u32; 2], usize), state: &mut State, now: Ticks) {
+        let ([virtual_timer, physical_timer], index) = whose;
+        let timer = &mut state.registers.timer;
+        if !timer.in_flight && timer.output(now) {
+            timer.in_flight = true;
+            // What it is owed is put in right after this.
+            let _ = interrupts.inject_physical(index, virtual_timer, self.virtual_timer);
+        }
+        let high = state.physical_timer.output(now);
+        if high != state.physical_line {
+            state.physical_line = high;
+            let _ = interrupts.set_line(physical_timer, index, high);
+        }
+    }
+}
