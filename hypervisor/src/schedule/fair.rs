@@ -61,6 +61,8 @@ struct Survey {
 }
 
 impl Survey {
+    const NONE: Self = Survey { floor: 0, ahead: CpuIndex::MAX, most: 0 };
+
     #[inline(always)]
     fn add(&mut self, cpu: CpuIndex, processor: &Processor, time: Option<u64>) {
         self.floor = processor.floor.max(self.floor);
@@ -106,22 +108,28 @@ impl Fair {
         self.processors.call(cpu)
     }
 
-    /// Charges all processors, and looks at those that `may` be used.
-    #[inline]
-    fn survey(&mut self, may: impl Fn(CpuIndex) -> bool, now: Ticks) -> Survey {
+    /// Charges all processors, and looks at those in `hard`.
+    #[inline(always)]
+    fn survey(&mut self, hard: CpuSet, now: Ticks) -> Survey {
         let Fair { crowd, processors, .. } = self;
-        let mut survey = Survey { floor: 0, ahead: CpuIndex::MAX, most: 0 };
-        let mut look = |cpu: CpuIndex, processor: &mut Processor| {
-            let time = crowd.charge(processor, now).map(|entry| entry.virtual_time);
-            if may(cpu) {
-                survey.add(cpu, processor, time);
-            }
-        };
         // Most pools that are short of time have one processor.
         if let [only] = processors.all.as_mut_slice() {
-            look(0, only);
-        } else {
-            processors.all.iter_mut().enumerate().for_each(|(cpu, processor)| look(cpu, processor));
+            let time = crowd.charge(only, now).map(|entry| entry.virtual_time);
+            let mut survey = Survey::NONE;
+            survey.add(0, only, time);
+            return survey;
+        }
+        Self::survey_all(crowd, &mut processors.all, hard, now)
+    }
+
+    #[inline(never)]
+    fn survey_all(crowd: &mut Crowd, processors: &mut [Processor], hard: CpuSet, now: Ticks) -> Survey {
+        let mut survey = Survey::NONE;
+        for (cpu, processor) in processors.iter_mut().enumerate() {
+            let time = crowd.charge(processor, now).map(|entry| entry.virtual_time);
+            if hard.contains(cpu) {
+                survey.add(cpu, processor, time);
+            }
         }
         survey
     }
@@ -219,12 +227,11 @@ impl Scheduler for Fair {
             }
             State::Asleep => {}
         }
-        let Entry { affinity, is_free, cpu: last, virtual_time, .. } = *entry;
+        let Entry { affinity, cpu: last, virtual_time, .. } = *entry;
         if entry.is_capped() && self.park(vcpu, now) {
             return None;
         }
-        let may = |cpu| is_free || affinity.hard.contains(cpu);
-        let Survey { floor, ahead: cpu, most } = self.survey(may, now);
+        let Survey { floor, ahead: cpu, most } = self.survey(affinity.hard, now);
         let own = virtual_time.max(floor.saturating_sub(self.pace.slice));
         self.crowd.enqueue(vcpu, own);
         let idle = self.processors.sets.idle;

@@ -4,7 +4,7 @@
 use core::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use alloc::vec::Vec;
-use model::arm64::{LIST_REGISTERS, Lists};
+use model::arm64::Lists;
 use plan::{DeviceInterrupt, Range};
 
 use super::device::Registers;

@@ -29,7 +29,7 @@ pub(super) struct Entry {
     rest: u64,
     pub(super) affinity: Affinity,
     /// The affinity leaves no processor out.
-    pub(super) is_free: bool,
+    is_free: bool,
     /// Its domain, and what that may use: only a cap needs more of the domain.
     pub(super) group: usize,
     pub(super) share: Share,
