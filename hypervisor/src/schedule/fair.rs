@@ -119,14 +119,25 @@ impl Fair {
             survey.add(0, only, time);
             return survey;
         }
-        Self::survey_all(crowd, &mut processors.all, hard, now)
+        self.survey_all(hard, now)
     }
 
     #[inline(never)]
-    fn survey_all(crowd: &mut Crowd, processors: &mut [Processor], hard: CpuSet, now: Ticks) -> Survey {
+    fn survey_all(&mut self, hard: CpuSet, now: Ticks) -> Survey {
+        for processor in &mut self.processors.all {
+            self.crowd.charge(processor, now);
+        }
         let mut survey = Survey::NONE;
-        for (cpu, processor) in processors.iter_mut().enumerate() {
-            let time = crowd.charge(processor, now).map(|entry| entry.virtual_time);
+        let earliest = self.crowd.time.saturating_sub(self.pace.slice);
+        for (cpu, processor) in self.processors.all.iter().enumerate() {
+            let running = processor.running.and_then(|running| self.crowd.get_mut(running));
+            let time = running.map(|entry| {
+                // Whoever had a processor to itself had no less than others, wherever it began.
+                if entry.is_free && !processor.limited {
+                    entry.virtual_time = entry.virtual_time.max(earliest);
+                }
+                entry.virtual_time
+            });
             if hard.contains(cpu) {
                 survey.add(cpu, processor, time);
             }
@@ -227,14 +238,20 @@ impl Scheduler for Fair {
             }
             State::Asleep => {}
         }
-        let Entry { affinity, cpu: last, virtual_time, .. } = *entry;
+        let Entry { affinity, is_free, cpu: last, virtual_time, .. } = *entry;
         if entry.is_capped() && self.park(vcpu, now) {
             return None;
+        }
+        let idle = self.processors.sets.idle;
+        if is_free && !idle.is_empty() {
+            // Whoever runs is charged when somebody has to wait for him.
+            self.crowd.enqueue(vcpu, self.crowd.time.saturating_sub(self.pace.slice));
+            let cpu = if idle.contains(last) { Some(last) } else { idle.first() };
+            return self.processors.call(cpu?).map(Call::now);
         }
         let Survey { floor, ahead: cpu, most } = self.survey(affinity.hard, now);
         let own = virtual_time.max(floor.saturating_sub(self.pace.slice));
         self.crowd.enqueue(vcpu, own);
-        let idle = self.processors.sets.idle;
         if !idle.is_empty()
             && let Some(cpu) = idle_for(idle, affinity, last)
         {

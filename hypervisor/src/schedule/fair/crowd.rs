@@ -29,7 +29,7 @@ pub(super) struct Entry {
     rest: u64,
     pub(super) affinity: Affinity,
     /// The affinity leaves no processor out.
-    is_free: bool,
+    pub(super) is_free: bool,
     /// Its domain, and what that may use: only a cap needs more of the domain.
     pub(super) group: usize,
     pub(super) share: Share,
@@ -86,6 +86,8 @@ pub(super) struct Crowd {
     bound: IndexedHeap,
     /// Those who wait for their domain's budget, by the time when there will be one.
     pub(super) parked: IndexedHeap,
+    /// The latest virtual time of any processor.
+    pub(super) time: u64,
 }
 
 impl Crowd {
@@ -110,6 +112,7 @@ impl Crowd {
             queue: IndexedHeap::try_new(vcpus)?,
             bound: IndexedHeap::try_new(vcpus)?,
             parked: IndexedHeap::try_new(vcpus)?,
+            time: 0,
         })
     }
 
@@ -232,6 +235,7 @@ impl Crowd {
             // Time that nobody else wants counts the same for all weights.
             entry.virtual_time = entry.virtual_time.saturating_add(ran);
             processor.floor = processor.floor.max(entry.virtual_time);
+            self.time = self.time.max(processor.floor);
         }
         Some(entry)
     }
@@ -325,6 +329,7 @@ impl Crowd {
             let least = processor.floor.saturating_sub(pace.slice).max(next.saturating_sub(pace.most_lag));
             entry.virtual_time = entry.virtual_time.max(least);
             processor.floor = processor.floor.max(entry.virtual_time);
+            self.time = self.time.max(processor.floor);
             (entry.state, entry.cpu) = (State::Running, cpu);
             return (Some(vcpu), end);
         }

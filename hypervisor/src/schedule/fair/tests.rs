@@ -250,6 +250,26 @@ fn a_wake_up_on_the_way_to_sleep_is_not_lost() {
 }
 
 #[test]
+fn who_began_late_on_a_processor_of_its_own_is_no_further_behind_than_others() {
+    let mut rig = Rig::new(3, 2);
+    rig.wake(0);
+    rig.settle();
+    rig.pass(20 * SLICE);
+    // Nobody has looked at the first since, and nobody looks at both before the third comes.
+    rig.wake(1);
+    rig.settle();
+    rig.pass(20 * SLICE);
+    rig.wake(2);
+    rig.settle();
+    let before = rig.ran.clone();
+    rig.pass(30 * SLICE);
+    for vcpu in 0..3 {
+        let part = rig.ran[vcpu] - before[vcpu];
+        assert!((18 * SLICE..=22 * SLICE).contains(&part), "{vcpu}: {part} of {before:?}, {:?}", rig.ran);
+    }
+}
+
+#[test]
 fn who_has_only_just_begun_goes_on_for_a_moment_without_being_asked() {
     let mut fair = Fair::try_new(&[1, 1], 1, SLICE).unwrap();
     assert_eq!(fair.wake(0, 0), Some(Call::now(0)));
