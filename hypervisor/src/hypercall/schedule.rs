@@ -120,7 +120,8 @@ fn poll<M: Machine>(
     let mut found = order.timeout != 0 && hypervisor.ticks_at(order.timeout) <= hypervisor.machine.now();
     let mut wrong = None;
     for index in 0..u64::from(order.nr_ports) {
-        let port = match hypervisor.read_element(current, order.ports, index) {
+        let read = if index == 0 { Ok(first) } else { hypervisor.read_element(current, order.ports, index) };
+        let port = match read {
             Ok(port) => port,
             Err(error) => {
                 wrong = Some(error);

@@ -338,26 +338,24 @@ impl Machine for Board {
         what: Showing<'_>,
         writable: bool,
     ) -> Result<Option<Hidden>, MapError> {
-        map.tables
-            .lock()
-            .show(self.frames, (ipa, what, writable), &mut |flush| processor::flush(map.register, flush))
+        map.tables.lock().show(self.frames, (ipa, what, writable), &mut |_| processor::flush(map.register))
     }
 
     fn show_block(&self, map: &GuestMap, ipa: u64, block: Block) -> Result<(), Block> {
-        map.tables.lock().show_block(ipa, block, &mut |flush| processor::flush(map.register, flush))
+        map.tables.lock().show_block(ipa, block, &mut |_| processor::flush(map.register))
     }
 
     fn hide_if(&self, map: &GuestMap, ipa: u64, kinds: &[Kind]) -> Result<Option<Hidden>, MapError> {
-        let mut flush = |flush| processor::flush(map.register, flush);
+        let mut flush = |_| processor::flush(map.register);
         map.tables.lock().hide(self.frames, (ipa, kinds), &mut flush)
     }
 
     fn hide_block(&self, map: &GuestMap, ipa: u64) -> Option<Block> {
-        map.tables.lock().hide_block(self.frames, ipa, &mut |flush| processor::flush(map.register, flush))
+        map.tables.lock().hide_block(self.frames, ipa, &mut |_| processor::flush(map.register))
     }
 
     fn hide_granted(&self, map: &GuestMap, ipa: u64, host: u64) -> bool {
-        map.tables.lock().hide_granted(ipa, host, &mut |flush| processor::flush(map.register, flush))
+        map.tables.lock().hide_granted(ipa, host, &mut |_| processor::flush(map.register))
     }
 
     #[inline]

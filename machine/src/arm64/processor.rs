@@ -7,7 +7,6 @@ use core::arch::{asm, global_asm};
 use model::arm64::{Cause, Registers, SystemRegisters, Trap, VectorRegisters};
 
 use super::system::{barrier, read, write};
-use crate::stage2::Flush;
 
 global_asm!(include_str!("vectors.s"), options(raw));
 global_asm!(include_str!("boot.s"), options(raw));
@@ -233,25 +232,16 @@ pub(crate) fn load(registers: &Registers, map: u64, foreign: bool) {
     barrier!("isb");
 }
 
-/// Drops what any processor's caches know of translations of the map with this value of VTTBR_EL2.
-pub(crate) fn flush(map: u64, what: Flush) {
+/// Drops what any processor's caches know of translations of the map with this value of VTTBR_EL2. All of it even for one
+/// page: combined entries are known by addresses of the guest's own, which we do not know.
+pub(crate) fn flush(map: u64) {
     let loaded = read!("vttbr_el2");
     barrier!("dsb ishst");
     if loaded != map {
         write!("vttbr_el2", map);
         barrier!("isb");
     }
-    match what {
-        Flush::Page(ipa) => {
-            let page = ipa >> 12;
-            // SAFETY: what is dropped is looked up again.
-            unsafe { asm!("tlbi ipas2e1is, {}", in(reg) page, options(nostack)) };
-            barrier!("dsb ish");
-            // Combined entries are known by addresses of the guest's own, which we do not know.
-            barrier!("tlbi vmalle1is");
-        }
-        Flush::Everything => barrier!("tlbi vmalls12e1is"),
-    }
+    barrier!("tlbi vmalls12e1is");
     barrier!("dsb ish");
     barrier!("isb");
     if loaded != map {
