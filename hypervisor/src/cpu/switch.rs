@@ -165,6 +165,8 @@ impl<M: Machine> Hypervisor<M> {
             return None;
         }
         if let Some(start) = vcpu.power.take_orders() {
+            // It may have gone off and on in one moment, with its interrupts still listed.
+            self.settle_interrupts(cpu, &mut current, Doing::Offline, now);
             arch::start(&mut current.state.registers, start);
             current.state.physical_timer = Default::default();
         }

@@ -4,6 +4,7 @@ use model::arm64::psci::{
     AFFINITY_OFF, AFFINITY_ON, ALREADY_ON, INVALID_ADDRESS, INVALID_PARAMETERS, UNKNOWN_FUNCTION,
 };
 
+use crate::uart::{enable_spi, open_v3, pend_spi};
 use crate::world::{Journal, Setup, guest};
 
 const CPU_OFF: u64 = 0x8400_0002;
@@ -91,6 +92,51 @@ fn wrong_targets_and_entries_are_refused() {
 }
 
 #[test]
+fn an_interrupt_that_was_listed_when_its_vcpu_went_off_and_on_in_one_moment_comes() {
+    const SPI: u32 = 45;
+    let mut system = Setup::new(2, &[2]).construct();
+    let (starts, taken) = (Journal::new(), Journal::new());
+    let (notes, ends) = (starts.clone(), taken.clone());
+    system.sim().guest(1, 1, move |cpu| {
+        let (notes, ends) = (notes.clone(), ends.clone());
+        async move {
+            open_v3(&cpu).await;
+            notes.note(());
+            if notes.len() == 1 {
+                while !cpu.interrupt_pending().await {
+                    cpu.compute(1).await;
+                }
+                cpu.psci(&[CPU_OFF]).await;
+            }
+            let intid = cpu.next_interrupt().await;
+            ends.note(intid);
+            cpu.end(intid).await;
+        }
+    });
+    let begun = starts.clone();
+    system.sim().guest(1, 0, move |cpu| {
+        let begun = begun.clone();
+        async move {
+            open_v3(&cpu).await;
+            assert_eq!(cpu.psci(&[CPU_ON, 1, guest::RAM, 0]).await, 0);
+            while begun.len() == 0 {
+                cpu.compute(1).await;
+            }
+            enable_spi(&cpu, SPI, 1, 0xa0).await;
+            pend_spi(&cpu, SPI).await;
+            while cpu.psci(&[CPU_ON, 1, guest::RAM, 0]).await != 0 {}
+        }
+    });
+    system.start();
+    // One turn of each processor at a time: the one is switched on again before the other has put it aside.
+    for _ in 0..10_000 {
+        system.turn(0);
+        system.turn(1);
+    }
+    assert_eq!((taken.all(), starts.len()), (vec![SPI], 2));
+}
+
+#[test]
 fn a_suspended_vcpu_goes_on_with_success_when_an_interrupt_arrives() {
     for cpus in [1, 2] {
         let mut system = Setup::new(cpus, &[1]).construct();
@@ -99,7 +145,7 @@ fn a_suspended_vcpu_goes_on_with_success_when_an_interrupt_arrives() {
         system.sim().guest(1, 0, move |cpu| {
             let notes = notes.clone();
             async move {
-                crate::uart::open_v3(&cpu).await;
+                open_v3(&cpu).await;
                 let now = cpu.count().await;
                 cpu.set_timer(1, now + 5_000).await;
                 assert_eq!(cpu.psci(&[CPU_SUSPEND, 0, 0]).await, 0);
