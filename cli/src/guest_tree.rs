@@ -75,8 +75,8 @@ fn node(out: &mut String, this: &Node<'_>, depth: usize) {
     put(out, format_args!("{indent}{name} {{"));
     for property in this.properties() {
         match value(property.value) {
-            None => put(out, format_args!("{indent}\t{};", property.name)),
-            Some(value) => put(out, format_args!("{indent}\t{} = {value};", property.name)),
+            None => put(out, format_args!("{indent}\t{};", property.name())),
+            Some(value) => put(out, format_args!("{indent}\t{} = {value};", property.name())),
         }
     }
     for child in this.children() {

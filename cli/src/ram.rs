@@ -86,7 +86,7 @@ impl Ram {
         let mut writer = Writer::new();
         fdt.reservations().for_each(|(base, size)| writer.reserve(base, size));
         writer.begin("");
-        root.properties().for_each(|property| writer.property(property.name, property.value));
+        root.properties().for_each(|property| writer.property(property.name(), property.value));
         writer.begin(&name);
         writer.property_text("device_type", "memory");
         writer.property("reg", &reg);
@@ -102,7 +102,7 @@ fn is_memory(node: &Node<'_>) -> bool {
 
 fn copy(node: &Node<'_>, writer: &mut Writer) {
     writer.begin(node.name());
-    node.properties().for_each(|property| writer.property(property.name, property.value));
+    node.properties().for_each(|property| writer.property(property.name(), property.value));
     node.children().for_each(|child| copy(&child, writer));
     writer.end();
 }

@@ -52,7 +52,7 @@ impl Node {
     fn of(node: &plan::fdt::Node<'_>) -> Self {
         Self {
             name: node.name().to_owned(),
-            properties: node.properties().map(|one| (one.name.to_owned(), one.value.to_vec())).collect(),
+            properties: node.properties().map(|one| (one.name().to_owned(), one.value.to_vec())).collect(),
             children: node.children().map(|child| Self::of(&child)).collect(),
         }
     }

@@ -19,7 +19,7 @@ fn guest_tree(system: &str, arguments: &[&str]) -> Output {
 fn flat(node: &Node<'_>, path: &str, into: &mut Vec<String>) {
     let path = format!("{path}/{}", node.name());
     into.push(path.clone());
-    into.extend(node.properties().map(|property| format!("{path}:{} {:?}", property.name, property.value)));
+    into.extend(node.properties().map(|property| format!("{path}:{} {:?}", property.name(), property.value)));
     node.children().for_each(|child| flat(&child, &path, into));
 }
 

@@ -406,8 +406,8 @@ fn an_image_builder_configuration_is_the_same_system_as_a_description() {
         let domains = fdt.find("/chosen").unwrap();
         let mut text = String::new();
         for (_, node) in fdt.walk().filter(|(depth, _)| *depth >= 2) {
-            for property in node.properties().filter(|property| property.name != "reg") {
-                text.push_str(&format!("{} {:?}\n", property.name, property.value));
+            for property in node.properties().filter(|property| property.name() != "reg") {
+                text.push_str(&format!("{} {:?}\n", property.name(), property.value));
             }
         }
         text + &format!("{:?}", domains.property("xen,xen-bootargs").unwrap().text())

@@ -9,7 +9,7 @@ const VIRT: &[u8] = include_bytes!("../../plan/tests/data/virt-gicv3.bin");
 
 fn copy(node: &Node<'_>, writer: &mut Writer, add: &dyn Fn(&mut Writer)) {
     writer.begin(node.name());
-    node.properties().for_each(|property| writer.property(property.name, property.value));
+    node.properties().for_each(|property| writer.property(property.name(), property.value));
     node.children().for_each(|child| copy(&child, writer, add));
     if node.name() == "chosen" {
         add(writer);

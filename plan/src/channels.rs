@@ -139,9 +139,9 @@ fn add(
 fn end(node: &Node<'_>, owner: Owner<'_>, report: &mut Report) -> Option<End> {
     let path = format!("{}/{}", owner.path, node.name());
     for property in node.properties() {
-        if !["compatible", PROPERTY, "phandle", "linux,phandle", "reg"].contains(&property.name) {
-            let text = format!("unknown property {} is ignored", quoted(property.name));
-            report.warn_of(&path, property.name, &text);
+        if !["compatible", PROPERTY, "phandle", "linux,phandle", "reg"].contains(&property.name()) {
+            let text = format!("unknown property {} is ignored", quoted(property.name()));
+            report.warn_of(&path, property.name(), &text);
         }
     }
     if !owner.is_enhanced {

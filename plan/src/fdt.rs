@@ -42,11 +42,23 @@ fn big_endian_u64(bytes: &[u8], at: usize) -> Option<u64> {
     rest.first_chunk().map(|chunk| u64::from_be_bytes(*chunk))
 }
 
-/// The bytes from `at` up to a NUL; `None` where none follows.
+/// The bytes from `at` up to a NUL; `None` where none follows. Eight at a time, since a boot reads the names of all nodes
+/// again and again.
+#[inline(never)]
 fn bytes_to_nul(bytes: &[u8], at: usize) -> Option<&[u8]> {
     let (_, rest) = bytes.split_at_checked(at)?;
-    let length = rest.iter().position(|byte| *byte == 0)?;
-    rest.get(..length)
+    let (words, tail) = rest.as_chunks();
+    let mut length = 0_usize;
+    for word in words {
+        let word = u64::from_le_bytes(*word);
+        // The top bit of each byte that is zero, and perhaps of some behind the first one.
+        let nul = word.wrapping_sub(0x0101_0101_0101_0101) & !word & 0x8080_8080_8080_8080;
+        if nul != 0 {
+            return rest.get(..length.saturating_add(index(nul.trailing_zeros() >> 3)));
+        }
+        length = length.saturating_add(8);
+    }
+    rest.get(..length.saturating_add(tail.iter().position(|byte| *byte == 0)?))
 }
 
 /// `at` rounded up to the next token.
@@ -91,37 +103,35 @@ impl<'a> Tokens<'a> {
     #[inline(never)]
     fn next(&mut self) -> Result<Token<'a>, Fault> {
         loop {
-            let token = big_endian_u32(self.structure, self.at).ok_or(Fault::MissingEnd)?;
+            let rest = self.structure.get(self.at..).and_then(|rest| rest.split_first_chunk());
+            let (token, rest) = rest.ok_or(Fault::MissingEnd)?;
             let body = self.at.saturating_add(4);
-            match token {
-                1 => {
-                    let name = bytes_to_nul(self.structure, body).ok_or(Fault::NameNotTerminated)?;
+            match *token {
+                [0, 0, 0, 1] => {
+                    let name = bytes_to_nul(rest, 0).ok_or(Fault::NameNotTerminated)?;
                     self.at = token_boundary(body.saturating_add(name.len()).saturating_add(1));
                     return Ok(Token::Begin { name });
                 }
-                2 => {
+                [0, 0, 0, 2] => {
                     self.at = body;
                     return Ok(Token::End);
                 }
-                3 => return self.property(body),
-                4 => self.at = body,
-                9 => {
+                [0, 0, 0, 3] => {
+                    let (length, rest) = rest.split_first_chunk().ok_or(Fault::PropertyTooLong)?;
+                    let (name_at, rest) = rest.split_first_chunk().ok_or(Fault::PropertyTooLong)?;
+                    let (length, name_at) = (u32::from_be_bytes(*length), u32::from_be_bytes(*name_at));
+                    let value = rest.get(..index(length)).ok_or(Fault::PropertyTooLong)?;
+                    self.at = token_boundary(body.saturating_add(8).saturating_add(value.len()));
+                    return Ok(Token::Property { name_at: index(name_at), value });
+                }
+                [0, 0, 0, 4] => self.at = body,
+                [0, 0, 0, 9] => {
                     self.at = body;
                     return Ok(Token::Finish);
                 }
-                other => return Err(Fault::UnknownToken(other)),
+                other => return Err(Fault::UnknownToken(u32::from_be_bytes(other))),
             }
         }
-    }
-
-    fn property(&mut self, body: usize) -> Result<Token<'a>, Fault> {
-        let length = big_endian_u32(self.structure, body).ok_or(Fault::PropertyTooLong)?;
-        let name_at = big_endian_u32(self.structure, body.saturating_add(4)).ok_or(Fault::PropertyTooLong)?;
-        let start = body.saturating_add(8);
-        let end = start.saturating_add(index(length));
-        let value = self.structure.get(start..end).ok_or(Fault::PropertyTooLong)?;
-        self.at = token_boundary(end);
-        Ok(Token::Property { name_at: index(name_at), value })
     }
 
     /// Moves behind the end of the node in which `self` stands.
@@ -222,14 +232,11 @@ impl<'a> Fdt<'a> {
         self.walk().map(|(_, node)| node).find(|node| node.phandle() == Some(phandle))
     }
 
-    /// Whether the name at `at` of the strings block is `name`.
-    fn is_name_at(&self, at: usize, name: &str) -> bool {
-        let rest = self.strings.get(at..).and_then(|rest| rest.strip_prefix(name.as_bytes()));
-        rest.is_some_and(|rest| rest.first() == Some(&0))
-    }
-
-    fn name_at(&self, at: usize) -> &'a str {
-        bytes_to_nul(self.strings, at).and_then(|name| core::str::from_utf8(name).ok()).unwrap_or("")
+    /// The name at `at` of the strings block, if it is `name`.
+    fn name_at(&self, at: usize, name: &str) -> Option<&'a [u8]> {
+        let (_, rest) = self.strings.split_at_checked(at)?;
+        let (found, behind) = rest.split_at_checked(name.len())?;
+        (found == name.as_bytes() && behind.first() == Some(&0)).then_some(found)
     }
 }
 
@@ -286,8 +293,8 @@ impl<'a> Node<'a> {
     pub fn property(&self, name: &str) -> Option<Property<'a>> {
         let mut tokens = self.tokens();
         while let Ok(Token::Property { name_at, value }) = tokens.next() {
-            if self.fdt.is_name_at(name_at, name) {
-                return Some(Property { name: self.fdt.name_at(name_at), value });
+            if let Some(name) = self.fdt.name_at(name_at, name) {
+                return Some(Property { name, value });
             }
         }
         None
@@ -360,7 +367,7 @@ impl<'a> Iterator for Properties<'a> {
     fn next(&mut self) -> Option<Property<'a>> {
         match self.tokens.next() {
             Ok(Token::Property { name_at, value }) => {
-                Some(Property { name: self.fdt.name_at(name_at), value })
+                Some(Property { name: bytes_to_nul(self.fdt.strings, name_at)?, value })
             }
             _ => {
                 self.tokens.at = usize::MAX;

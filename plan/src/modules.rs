@@ -76,12 +76,12 @@ pub(crate) fn read<'a>(
     };
     for property in node.properties() {
         let known = matches!(
-            property.name,
+            property.name(),
             "compatible" | "reg" | "bootargs" | "phandle" | "linux,phandle" | "xen,uefi-binary"
         );
         if !known {
-            let text = format!("unknown property {} is ignored", quoted(property.name));
-            report.warn_of(&path, property.name, &text);
+            let text = format!("unknown property {} is ignored", quoted(property.name()));
+            report.warn_of(&path, property.name(), &text);
         }
     }
     let has_bootargs = node.property("bootargs").is_some();

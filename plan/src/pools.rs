@@ -81,8 +81,8 @@ pub(crate) fn read(
 
 fn check_names(node: &Node<'_>, path: &str, report: &mut Report) {
     for property in node.properties() {
-        if !["compatible", CPUS, SCHEDULER, "phandle", "linux,phandle"].contains(&property.name) {
-            report.warn(path, &format!("unknown property {} is ignored", quoted(property.name)));
+        if !["compatible", CPUS, SCHEDULER, "phandle", "linux,phandle"].contains(&property.name()) {
+            report.warn(path, &format!("unknown property {} is ignored", quoted(property.name())));
         }
     }
 }

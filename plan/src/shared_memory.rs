@@ -280,8 +280,8 @@ impl Place<'_> {
 fn read_use<'a>(node: &Node<'a>, (domain, cells): (&str, Cells), report: &mut Report) -> Option<Use<'a>> {
     let path = format!("{domain}/{}", node.name());
     for property in node.properties() {
-        if !["compatible", ID, PLACE, ROLE, "phandle", "linux,phandle"].contains(&property.name) {
-            report.warn(&path, &format!("unknown property {} is ignored", quoted(property.name)));
+        if !["compatible", ID, PLACE, ROLE, "phandle", "linux,phandle"].contains(&property.name()) {
+            report.warn(&path, &format!("unknown property {} is ignored", quoted(property.name())));
         }
     }
     let id = id(node, &path, report);
@@ -369,9 +369,9 @@ fn numbers(property: &Property<'_>, cells: Cells) -> Option<[u64; 3]> {
     let at = address.saturating_mul(8);
     let whole = at.saturating_add(size.saturating_mul(4));
     let (addresses, rest) = property.value.split_at_checked(at)?;
-    let mut addresses = Property { name: PLACE, value: addresses }.reg(pairs)?;
+    let mut addresses = Property { value: addresses, ..*property }.reg(pairs)?;
     let size =
-        Property { name: PLACE, value: rest }.u32_or_u64().filter(|_| property.value.len() == whole)?;
+        Property { value: rest, ..*property }.u32_or_u64().filter(|_| property.value.len() == whole)?;
     let (Some((host, _)), Some((guest, _))) = (addresses.next(), addresses.next()) else { return None };
     Some([host, guest, size])
 }

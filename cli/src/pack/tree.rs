@@ -84,8 +84,8 @@ impl Scribe<'_, '_> {
     }
 
     fn properties(&mut self, node: &Node<'_>, but: &[&str]) {
-        for property in node.properties().filter(|property| !but.contains(&property.name)) {
-            self.writer.property(property.name, property.value);
+        for property in node.properties().filter(|property| !but.contains(&property.name())) {
+            self.writer.property(property.name(), property.value);
         }
     }
 

@@ -45,7 +45,7 @@ pub(crate) const POOL: &str = "xen,domain-p2m-mem-mb";
 /// Looks for what is not supported and what is not known.
 pub(super) fn check_names(node: &Node<'_>, path: &str, report: &mut Report) {
     for property in node.properties() {
-        let name = property.name;
+        let name = property.name();
         if LATER_PROPERTIES.contains(&name) {
             report.refuse(path, name, String::from(LATER), "remove it");
         } else if !KNOWN.contains(&name) {

@@ -71,7 +71,7 @@ fn a_trail_knows_path_cells_and_translation() {
 
 #[test]
 fn reg_is_read_by_the_cells_that_are_given() {
-    let property = Property { name: "reg", value: &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3] };
+    let property = Property { name: b"reg", value: &[0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3] };
     let entries =
         |address, size| property.reg(Cells { address, size }).map(|entries| entries.collect::<Vec<_>>());
     assert_eq!(entries(1, 0), Some(vec![(1, 0), (2, 0), (3, 0)]));
@@ -84,7 +84,7 @@ fn reg_is_read_by_the_cells_that_are_given() {
 
 #[test]
 fn texts_end_with_their_one_nul() {
-    let text = |value| Property { name: "x", value }.text();
+    let text = |value| Property { name: b"x", value }.text();
     assert_eq!(text(b"abc\0"), Some("abc"));
     assert_eq!(text(b"abc"), None);
     assert_eq!(text(b"abc\0def\0"), None);

@@ -5,13 +5,18 @@ use super::{big_endian_u32, big_endian_u64, bytes_to_nul};
 /// A property of a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Property<'a> {
-    /// Its name.
-    pub name: &'a str,
+    pub(crate) name: &'a [u8],
     /// Its value, uninterpreted.
     pub value: &'a [u8],
 }
 
 impl<'a> Property<'a> {
+    /// Its name.
+    #[must_use]
+    pub fn name(&self) -> &'a str {
+        core::str::from_utf8(self.name).unwrap_or("")
+    }
+
     /// The value as one cell; `None` if it has another length.
     #[must_use]
     pub fn u32(&self) -> Option<u32> {

@@ -118,7 +118,7 @@ fn machine(tree: &mut Writer, host: Host<'_, '_>, guest: &Guest<'_>, reserved: &
 fn properties(tree: &mut Writer, host: Host<'_, '_>, visit: &Visit<'_>) {
     let passed = is_passed_through(&visit.node);
     for property in visit.node.properties() {
-        let name = property.name;
+        let name = property.name();
         let dropped = match visit.fate {
             Fate::Chosen => {
                 CHOSEN_PROPERTIES.contains(&name)

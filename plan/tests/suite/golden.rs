@@ -28,7 +28,7 @@ fn decompile(node: &FdtNode<'_>, depth: usize, out: &mut String) {
     writeln!(out, "{tabs}{name} {{").unwrap();
     for property in node.properties() {
         let text = if property.value.is_empty() { String::new() } else { value(property.value) };
-        writeln!(out, "{tabs}\t{}{text};", property.name).unwrap();
+        writeln!(out, "{tabs}\t{}{text};", property.name()).unwrap();
     }
     for child in node.children() {
         writeln!(out).unwrap();

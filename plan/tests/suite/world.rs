@@ -28,7 +28,7 @@ impl Node {
     fn copy(node: &fdt::Node<'_>) -> Self {
         Self {
             name: node.name().into(),
-            properties: node.properties().map(|entry| (entry.name.into(), entry.value.to_vec())).collect(),
+            properties: node.properties().map(|entry| (entry.name().into(), entry.value.to_vec())).collect(),
             children: node.children().map(|child| Self::copy(&child)).collect(),
         }
     }
