@@ -39,9 +39,9 @@ boot:
     adrp    x1, __bss_end
     bl      invalidate
     adrp    x0, __bss_start
-1:  stp     xzr, xzr, [x0], #16
-    cmp     x0, x1
-    b.lo    1b
+    sub     x2, x1, x0
+    mov     w1, wzr
+    bl      memset
 
     // image pages, section by section
     adrp    x2, image_l3

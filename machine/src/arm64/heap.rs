@@ -6,6 +6,7 @@
 #![expect(unsafe_code, reason = "the global allocator")]
 
 use core::alloc::{GlobalAlloc, Layout};
+use core::mem::MaybeUninit;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -16,9 +17,11 @@ pub(crate) const EARLY: usize = 1024 << 10;
 const GRAIN: usize = 16;
 
 #[repr(C, align(4096))]
-struct Early([u8; EARLY]);
+struct Early(MaybeUninit<[u8; EARLY]>);
 
-static mut EARLY_MEMORY: Early = Early([0; EARLY]);
+/// Outside of what boot clears, which would be most of that.
+#[unsafe(link_section = ".bss.early")]
+static mut EARLY_MEMORY: Early = Early(MaybeUninit::uninit());
 
 #[global_allocator]
 static HEAP: Heap = Heap { list: Lock::new(Rank::Machine, List { first: null_mut() }) };
