@@ -237,8 +237,14 @@ impl Space {
                 done += BLOCK;
             } else {
                 let table = self.level3(table, index)?;
-                write_entry(table, ((at >> 12) & 511) as usize, to | memory.attributes() | 0b11);
-                done += PAGE;
+                // All pages of this table at once: a guest's RAM has hundreds before and behind its blocks.
+                for index in (at >> 12) & 511..512 {
+                    if done == size {
+                        break;
+                    }
+                    write_entry(table, index as usize, physical + done | memory.attributes() | 0b11);
+                    done += PAGE;
+                }
             }
         }
         flush();
@@ -252,13 +258,14 @@ impl Space {
             let Some(table) = self.level2(at) else { return };
             let index = ((at >> 21) & 511) as usize;
             let entry = read_entry(table, index);
+            let end = ((at & !(BLOCK - 1)) + BLOCK).min(va + size);
             if entry & 0b11 == 0b11 {
-                write_entry(self.virtual_of(entry), ((at >> 12) & 511) as usize, 0);
-                at += PAGE;
+                let table = self.virtual_of(entry);
+                (at..end).step_by(PAGE as usize).for_each(|at| write_entry(table, (at >> 12) as usize, 0));
             } else {
                 write_entry(table, index, 0);
-                at = (at & !(BLOCK - 1)) + BLOCK;
             }
+            at = end;
         }
         flush();
     }
