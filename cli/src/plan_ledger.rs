@@ -300,7 +300,8 @@ impl Ledger {
     /// Enters a plan.
     pub(crate) fn new(plan: &Plan, desk: &Desk, system: &str) -> Self {
         let mut console = vec![format!("(XEN) {}", plan::BANNER)];
-        plan::account(plan, desk.image, |line| console.push(format!("(XEN) {line}")));
+        let fingerprint = plan::fingerprint(plan, desk.image);
+        plan::account(plan, (desk.image, fingerprint), |line| console.push(format!("(XEN) {line}")));
         let devices = plan_devices::of(plan, &desk.blob);
         Self {
             format: 1,
@@ -313,7 +314,7 @@ impl Ledger {
                 spis: desk.facts.spis,
             },
             console,
-            fingerprint: format!("{:016x}", plan::fingerprint(plan, desk.image)),
+            fingerprint: format!("{fingerprint:016x}"),
             processors: plan
                 .board
                 .cpus

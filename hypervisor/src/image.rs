@@ -38,9 +38,10 @@ fn xenite_start(boot: Boot) -> ! {
         Err(refusals) => refuse(&boot, &refusals),
     };
     arm64::set_noreboot(plan.options.noreboot);
-    plan::account(&plan, image, |line| boot.say(format_args!("(XEN) {line}")));
+    let account = (image, plan::fingerprint(&plan, image));
+    plan::account(&plan, account, |line| boot.say(format_args!("(XEN) {line}")));
     match boot.take(&plan, tree_at) {
-        Ok(taken) => run(taken, &plan, image),
+        Ok(taken) => run(taken, &plan, account),
         Err(words) => arm64::stop(format_args!("(XEN) Boot stops: {words}")),
     }
 }
@@ -54,13 +55,13 @@ fn refuse(boot: &Boot, refusals: &[plan::Refusal]) -> ! {
 }
 
 /// Says again what boot has said, for those who read the console's history.
-fn remember(hypervisor: &Hypervisor<Board>, plan: &Plan, image: plan::Range) {
+fn remember(hypervisor: &Hypervisor<Board>, plan: &Plan, account: (plan::Range, u64)) {
     let mut console = hypervisor.console();
     console.remember(format_args!("{}", plan::BANNER));
-    plan::account(plan, image, |line| console.remember(line));
+    plan::account(plan, account, |line| console.remember(line));
 }
 
-fn run(taken: Taken, plan: &Plan, image: plan::Range) -> ! {
+fn run(taken: Taken, plan: &Plan, account: (plan::Range, u64)) -> ! {
     let Taken { board, frames } = taken;
     let hypervisor: &'static Hypervisor<Board> = match construct(board, frames, plan) {
         Ok(hypervisor) => Box::leak(Box::new(hypervisor)),
@@ -85,7 +86,7 @@ fn run(taken: Taken, plan: &Plan, image: plan::Range) -> ! {
     if plan.board.uart.is_some_and(|uart| uart.interrupt.is_some()) {
         hypervisor.console().use_interrupts();
     }
-    remember(hypervisor, plan, image);
+    remember(hypervisor, plan, account);
     hypervisor.start_domains(plan);
     hypervisor.run(0);
     arm64::stop(format_args!("(XEN) the loop has ended"))

@@ -8,7 +8,7 @@ const IMAGE: Range = Range { base: RAM_BASE + 2 * MIB, size: 2 * MIB };
 
 fn lines(plan: &Plan) -> Vec<String> {
     let mut lines = Vec::new();
-    account(plan, IMAGE, |line| lines.push(line.to_string()));
+    account(plan, (IMAGE, fingerprint(plan, IMAGE)), |line| lines.push(line.to_string()));
     lines
 }
 
