@@ -74,7 +74,13 @@ impl<'a> Found<'a> {
     fn walk(fdt: &Fdt<'a>) -> Self {
         let main_gic = fdt.root().property("interrupt-parent").and_then(|value| value.u32());
         let mut found = Found::default();
-        for (depth, node) in fdt.walk() {
+        let (chosen, mut walk) = (fdt.chosen(), fdt.walk());
+        while let Some((depth, node)) = walk.next() {
+            if Some(node) == chosen {
+                // There are no devices.
+                walk.leave();
+                continue;
+            }
             if depth == 1 {
                 found.top_level(node);
             }

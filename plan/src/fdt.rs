@@ -134,17 +134,27 @@ impl<'a> Tokens<'a> {
         }
     }
 
-    /// Moves behind the end of the node in which `self` stands.
+    /// Moves behind the end of the node in which `self` stands. Not by [`Tokens::next`], as nothing of it is wanted.
     #[inline(never)]
     fn leave_node(&mut self) {
         let mut depth: usize = 1;
         while depth > 0 {
-            match self.next() {
-                Ok(Token::Begin { .. }) => depth = depth.saturating_add(1),
-                Ok(Token::End) => depth = depth.saturating_sub(1),
-                Ok(Token::Property { .. }) => {}
-                Ok(Token::Finish) | Err(_) => return,
+            let rest = self.structure.get(self.at..).unwrap_or_default();
+            let Some(([0, 0, 0, token], rest)) = rest.split_first_chunk() else { return };
+            let body = match token {
+                1 => bytes_to_nul(rest, 0).map_or(usize::MAX, |name| name.len().saturating_add(1)),
+                3 => rest
+                    .first_chunk()
+                    .map_or(usize::MAX, |length| index(u32::from_be_bytes(*length)).saturating_add(8)),
+                2 | 4 => 0,
+                _ => return,
+            };
+            match token {
+                1 => depth = depth.saturating_add(1),
+                2 => depth = depth.saturating_sub(1),
+                _ => {}
             }
+            self.at = token_boundary(self.at.saturating_add(4).saturating_add(body));
         }
     }
 }
@@ -412,6 +422,14 @@ pub struct Walk<'a> {
     fdt: Fdt<'a>,
     tokens: Tokens<'a>,
     depth: usize,
+}
+
+impl Walk<'_> {
+    /// Passes by what is below the node that came last.
+    pub fn leave(&mut self) {
+        self.tokens.leave_node();
+        self.depth = self.depth.saturating_sub(1);
+    }
 }
 
 impl<'a> Iterator for Walk<'a> {
