@@ -121,7 +121,8 @@ impl FramePool {
     }
 }
 
-fn overlap(known: &Range, base: u64, size: u64) -> bool {
+/// Whether the two have bytes in common.
+pub(crate) fn overlap(known: &Range, base: u64, size: u64) -> bool {
     base < known.base.saturating_add(known.size) && known.base < base.saturating_add(size)
 }
 

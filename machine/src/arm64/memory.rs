@@ -8,15 +8,15 @@
 use plan::Range;
 
 use super::system::barrier;
-use super::translation::{Memory, with_window};
-use crate::frames::FrameRange;
+use super::translation::{Memory, with_window, with_windows};
+use crate::frames::{FrameRange, overlap};
 
 unsafe extern "C" {
     fn clear_frames(destination: usize, bytes: usize);
 }
 
 /// The most that one window shows.
-const STEP: u64 = 256 << 20;
+const STEP: u64 = 128 << 20;
 
 /// Copies physical memory out. False where the range cannot be shown.
 pub(crate) fn read(at: u64, into: &mut [u8]) -> bool {
@@ -64,14 +64,18 @@ pub(crate) fn write(frames: &mut FrameRange, offset: u64, bytes: &[u8]) -> bool 
 
 /// Copies a module into frames. False where it does not fit.
 pub(crate) fn copy(frames: &mut FrameRange, offset: u64, module: Range) -> bool {
-    const BOUNCE: usize = 4096;
     let mut done = 0;
-    let mut bounce = [0_u8; BOUNCE];
     while done < module.size {
-        let size = (module.size - done).min(BOUNCE as u64);
-        let part = &mut bounce[..size as usize];
-        if !read(module.base.saturating_add(done), part) || !write(frames, offset.saturating_add(done), part)
-        {
+        let size = (module.size - done).min(STEP);
+        let from = Range { base: module.base.saturating_add(done), size };
+        let to = inside(frames, offset.saturating_add(done), size);
+        let Some(to) = to.filter(|to| !overlap(to, from.base, size)) else { return false };
+        let copied = with_windows([(to, Memory::Uncached), (from, Memory::ReadOnly)], |[to, from]| {
+            // SAFETY: the windows show `size` bytes each: `frames` owns those at `to`, and `from` is elsewhere.
+            unsafe { core::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, size as usize) };
+            barrier!("dsb sy");
+        });
+        if copied.is_none() {
             return false;
         }
         done = done.saturating_add(size);

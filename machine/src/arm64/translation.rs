@@ -160,17 +160,26 @@ pub(crate) fn map_foreign(range: Range) -> Option<()> {
     SPACE.lock().map(FOREIGN + range.base, range.base, range.size, Memory::Normal)
 }
 
-/// Lets `act` see physical memory through the window, as a virtual address; at most 512 MiB at a time.
+/// Lets `act` see physical memory through the window, as a virtual address; at most 254 MiB at a time.
 pub(crate) fn with_window<R>(range: Range, memory: Memory, act: impl FnOnce(usize) -> R) -> Option<R> {
+    with_windows([(range, memory)], |[at]| act(at))
+}
+
+/// The same with several ranges.
+pub(crate) fn with_windows<R, const N: usize>(
+    shown: [(Range, Memory); N],
+    act: impl FnOnce([usize; N]) -> R,
+) -> Option<R> {
     let mut space = SPACE.lock();
-    let (start, end) = pages(range)?;
-    let base = WINDOW + start % BLOCK;
-    if end - start > AREA / 2 {
-        return None;
+    let mut places = [None; N];
+    for ((range, memory), (number, place)) in shown.into_iter().zip((0..).zip(&mut places)) {
+        *place = space.show(number, range, memory);
     }
-    let mapped = space.map(base, start, end - start, memory);
-    let result = mapped.map(|()| act((base + range.base % PAGE) as usize));
-    space.unmap(base, end - start);
+    let all = places.iter().all(Option::is_some);
+    let result = all.then(|| act(places.map(|place| place.map_or(0, |(at, _)| at as usize))));
+    for (at, size) in places.into_iter().flatten() {
+        space.unmap(at & !(PAGE - 1), size);
+    }
     result
 }
 
@@ -249,6 +258,23 @@ impl Space {
         }
         flush();
         Some(())
+    }
+
+    /// Shows a range in one of two windows: its virtual address, and the bytes of its pages.
+    fn show(&mut self, number: u64, range: Range, memory: Memory) -> Option<(u64, u64)> {
+        const WIDTH: u64 = AREA / 4;
+        let (start, end) = pages(range)?;
+        // What takes blocks stays away from where small ranges have left tables.
+        let is_large = u64::from(end - start >= BLOCK);
+        let base = WINDOW + (2 * number + is_large) * WIDTH + start % BLOCK;
+        if number > 1 || end - start > WIDTH - BLOCK {
+            return None;
+        }
+        let shown = self.map(base, start, end - start, memory);
+        if shown.is_none() {
+            self.unmap(base, end - start);
+        }
+        shown.map(|()| (base + range.base % PAGE, end - start))
     }
 
     /// Takes a mapping away again; its tables stay.

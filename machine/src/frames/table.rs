@@ -110,10 +110,10 @@ impl FrameTable {
         // A range of a pool lies in one span.
         let Some(first) = self.record_of(frames.base / FRAME_SIZE) else { return };
         let end = first.saturating_add((frames.size / FRAME_SIZE) as usize);
-        // Nobody else has them before they are published with the domain. Eight at a time: there are very many.
-        let (eights, rest) = self.records.get(first..end).unwrap_or_default().as_chunks::<8>();
+        // Nobody else has them before they are published with the domain. Many at a time: there are very many.
+        let (lots, rest) = self.records.get(first..end).unwrap_or_default().as_chunks::<32>();
         let adopt = |record: &AtomicU32| record.store(owned(owner), Ordering::Relaxed);
-        eights.iter().for_each(|eight| eight.iter().for_each(adopt));
+        lots.iter().for_each(|lot| lot.iter().for_each(adopt));
         rest.iter().for_each(adopt);
     }
 
