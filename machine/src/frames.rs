@@ -66,7 +66,7 @@ impl FramePool {
         for range in ranges {
             let base = range.base.next_multiple_of(FRAME_SIZE);
             let end = range.base.saturating_add(range.size) & !(FRAME_SIZE - 1);
-            if base < end && !pool.all.iter().any(|known| overlap(known, base, end - base)) {
+            if base < end && !pool.all.iter().any(|known| known.overlaps(&Range { base, size: end - base })) {
                 pool.free.push(Range { base, size: end - base });
                 pool.all.push(Range { base, size: end - base });
             }
@@ -83,10 +83,10 @@ impl FramePool {
         {
             return Err(ClaimError::Unaligned);
         }
-        if !self.all.iter().any(|known| holds(known, &range)) {
+        if !self.all.iter().any(|known| known.contains(&range)) {
             return Err(ClaimError::NotRam);
         }
-        let index = self.free.iter().position(|known| holds(known, &range)).ok_or(ClaimError::InUse)?;
+        let index = self.free.iter().position(|known| known.contains(&range)).ok_or(ClaimError::InUse)?;
         self.free.try_reserve(1).map_err(|_| ClaimError::OutOfMemory)?;
         let from = self.free.swap_remove(index);
         let before = range.base - from.base;
@@ -106,7 +106,7 @@ impl FramePool {
     /// [`ClaimError::OutOfMemory`].
     pub fn withhold(&mut self, range: Range) -> Result<(), ClaimError> {
         let end = range.base.saturating_add(range.size);
-        while let Some(known) = self.free.iter().find(|known| overlap(known, range.base, range.size)) {
+        while let Some(known) = self.free.iter().find(|known| known.overlaps(&range)) {
             let base = known.base.max(range.base);
             let size = known.base.saturating_add(known.size).min(end).saturating_sub(base);
             // It is given to nobody.
@@ -119,16 +119,6 @@ impl FramePool {
     pub fn free_bytes(&self) -> u64 {
         self.free.iter().map(|range| range.size).sum()
     }
-}
-
-/// Whether the two have bytes in common.
-pub(crate) fn overlap(known: &Range, base: u64, size: u64) -> bool {
-    base < known.base.saturating_add(known.size) && known.base < base.saturating_add(size)
-}
-
-fn holds(known: &Range, range: &Range) -> bool {
-    range.base >= known.base
-        && range.base.checked_add(range.size).is_some_and(|end| end <= known.base + known.size)
 }
 
 #[cfg(test)]

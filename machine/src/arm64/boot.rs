@@ -5,15 +5,14 @@
 use core::sync::atomic::{AtomicBool, Ordering};
 
 use alloc::boxed::Box;
-use alloc::vec::Vec;
-use plan::{Facts, Modules, Pl011, Plan, Range, Sizes};
+use plan::{Facts, Modules, Pl011, Plan, Range, RangeSet, Sizes};
 
 use super::board::Board;
 use super::device::Registers;
 use super::translation::{self, Memory};
 use super::uart::Uart;
 use super::{fault, heap, memory, processor, system};
-use crate::frames::{FramePool, FrameTable};
+use crate::frames::{FRAME_SIZE, FramePool, FrameTable};
 
 /// What reading a tree takes beside the guests' trees (see `plan`).
 const RESERVED_FOR_PLANNING: u64 = 512 << 10;
@@ -126,9 +125,11 @@ impl Boot {
         // SAFETY: just mapped; the plan gives this range to nobody else.
         unsafe { heap::add(base as *mut u8, plan.heap.size as usize) };
         super::board::set_heap(plan.heap, base);
-        let mut taken: Vec<Range> = plan.board.reserved.clone();
-        taken.extend([self.image, plan.heap, tree]);
-        let frames = FramePool::new(&subtract(&plan.board.memory, taken));
+        let mut left = RangeSet::new();
+        plan.board.memory.iter().for_each(|bank| left.insert(*bank));
+        let ours = [self.image, plan.heap, tree];
+        plan.board.reserved.iter().chain(&ours).for_each(|range| left.remove(range.outward(FRAME_SIZE)));
+        let frames = FramePool::new(&left.into_vec());
         let table = FrameTable::try_new(&frames).ok_or("there is no memory for the table of frames")?;
         let board = Board::take(plan, Box::leak(Box::new(table)))?;
         board.start_processor(0);
@@ -153,25 +154,4 @@ impl Modules for Boot {
         let registers = Registers::map(Range { base: at - at % PAGE, size: PAGE })?;
         Some(registers.read(offset))
     }
-}
-
-/// What is left of `from` without `taken`.
-fn subtract(from: &[Range], mut taken: Vec<Range>) -> Vec<Range> {
-    taken.sort_unstable();
-    let mut left = Vec::new();
-    for bank in from {
-        let end = bank.base.saturating_add(bank.size);
-        let mut at = bank.base;
-        for hole in &taken {
-            let stop = hole.base.min(end);
-            if stop > at {
-                left.push(Range { base: at, size: stop - at });
-            }
-            at = at.max(hole.base.saturating_add(hole.size).next_multiple_of(4096)).min(end);
-        }
-        if end > at {
-            left.push(Range { base: at, size: end - at });
-        }
-    }
-    left
 }

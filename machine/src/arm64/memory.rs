@@ -9,7 +9,7 @@ use plan::Range;
 
 use super::system::barrier;
 use super::translation::{Memory, with_window, with_windows};
-use crate::frames::{FrameRange, overlap};
+use crate::frames::FrameRange;
 
 unsafe extern "C" {
     fn clear_frames(destination: usize, bytes: usize);
@@ -69,7 +69,7 @@ pub(crate) fn copy(frames: &mut FrameRange, offset: u64, module: Range) -> bool 
         let size = (module.size - done).min(STEP);
         let from = Range { base: module.base.saturating_add(done), size };
         let to = inside(frames, offset.saturating_add(done), size);
-        let Some(to) = to.filter(|to| !overlap(to, from.base, size)) else { return false };
+        let Some(to) = to.filter(|to| !to.overlaps(&from)) else { return false };
         let copied = with_windows([(to, Memory::Uncached), (from, Memory::ReadOnly)], |[to, from]| {
             // SAFETY: the windows show `size` bytes each: `frames` owns those at `to`, and `from` is elsewhere.
             unsafe { core::ptr::copy_nonoverlapping(from as *const u8, to as *mut u8, size as usize) };

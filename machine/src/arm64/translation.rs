@@ -251,7 +251,7 @@ impl Space {
                     if done == size {
                         break;
                     }
-                    write_entry(table, index as usize, physical + done | memory.attributes() | 0b11);
+                    write_entry(table, index as usize, (physical + done) | memory.attributes() | 0b11);
                     done += PAGE;
                 }
             }
