@@ -33,6 +33,11 @@ const UNIT_WEIGHT: u64 = 256;
 struct Pace {
     /// How long somebody runs for whose processor others wait.
     slice: Ticks,
+    /// How long at present: much shorter while `newcomers` wait, so that of many who begin together the last need not
+    /// wait for as many slices.
+    turn: Ticks,
+    /// How many wait for their first turn.
+    newcomers: usize,
     /// As far behind others as a vCPU can be in virtual time because of weights.
     most_lag: u64,
     /// Nobody is preempted earlier: who wakes often must not make the others pay for switches.
@@ -90,6 +95,8 @@ impl Fair {
             warden: None,
             pace: Pace {
                 slice,
+                turn: slice,
+                newcomers: 0,
                 most_lag: slice.saturating_mul(2),
                 patience: slice >> 3,
                 period: slice.saturating_add(slice >> 2),
@@ -237,6 +244,10 @@ impl Scheduler for Fair {
                 return None;
             }
             State::Asleep => {}
+            State::New => {
+                self.pace.newcomers = self.pace.newcomers.saturating_add(1);
+                self.pace.turn = self.pace.slice >> 5;
+            }
         }
         let Entry { affinity, is_free, cpu: last, virtual_time, .. } = *entry;
         if entry.is_capped() && self.park(vcpu, now) {
@@ -299,6 +310,9 @@ impl Scheduler for Fair {
             self.crowd.put_back(vcpu, place, leaving);
         }
         let (running, end) = self.crowd.pick(processor, place, &self.pace, now);
+        if self.pace.newcomers > 0 {
+            self.crowd.welcome(running, &mut self.pace);
+        }
         let waited_for = self.crowd.has_waiting();
         let limited = waited_for && running.is_some() && self.crowd.wanted().contains(cpu);
         (processor.running, processor.since, processor.chosen) = (running, now, now);
@@ -306,7 +320,7 @@ impl Scheduler for Fair {
         (processor.limited, processor.called) = (limited, running.is_none() && end != NEVER);
         sets.note(processor);
         let call = if waited_for { self.call_another() } else { None };
-        let slice = if limited { now.saturating_add(self.pace.slice) } else { NEVER };
+        let slice = if limited { now.saturating_add(self.pace.turn) } else { NEVER };
         Choice { vcpu: running, until: self.guard(cpu, slice.min(end)), call }
     }
 
@@ -331,7 +345,7 @@ impl Scheduler for Fair {
             entry.virtual_time = entry.virtual_time.max(earliest).min(time);
         }
         Ok(match state {
-            State::Asleep => None,
+            State::New | State::Asleep => None,
             State::Running => self.processors.call(cpu),
             State::Queued if self.crowd.parked.contains(vcpu) => None,
             State::Queued => {

@@ -16,6 +16,8 @@ pub(super) const PARKED_AT_A_STRETCH: usize = 16;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
+    /// It has never been woken.
+    New,
     Asleep,
     /// It waits for a processor, or is parked.
     Queued,
@@ -38,6 +40,8 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// It was woken while it was on its way to sleep.
     pub(super) woken: bool,
+    /// It has had a turn.
+    begun: bool,
     /// Where it ran last.
     pub(super) cpu: CpuIndex,
 }
@@ -52,8 +56,9 @@ impl Entry {
             group,
             share: Share::default(),
             grant: 0,
-            state: State::Asleep,
+            state: State::New,
             woken: false,
+            begun: false,
             cpu: 0,
         }
     }
@@ -249,7 +254,7 @@ impl Crowd {
         pace: &Pace,
         now: Ticks,
     ) -> Option<Ticks> {
-        let until = processor.chosen.saturating_add(pace.patience);
+        let until = processor.chosen.saturating_add(pace.patience.min(pace.turn));
         let entry = self.get(processor.running?)?;
         if now >= until || !entry.may_use(cpu) {
             return None;
@@ -258,6 +263,18 @@ impl Crowd {
             (false, _) => Some(until),
             (true, 0) => None,
             (true, grant) => Some(until.min(now.saturating_add(grant))),
+        }
+    }
+
+    /// Has somebody begin, if it is his first turn.
+    #[inline(never)]
+    pub(super) fn welcome(&mut self, running: Option<VcpuId>, pace: &mut Pace) {
+        let Some(entry) = running.and_then(|vcpu| self.get_mut(vcpu)) else { return };
+        if !core::mem::replace(&mut entry.begun, true) {
+            pace.newcomers = pace.newcomers.saturating_sub(1);
+        }
+        if pace.newcomers == 0 {
+            pace.turn = pace.slice;
         }
     }
 
@@ -294,7 +311,7 @@ impl Crowd {
         let mut awake = 0_u32;
         for entry in self.entries.iter_mut().filter(|entry| entry.group == group) {
             entry.share = share;
-            awake = awake.saturating_add(u32::from(entry.state != State::Asleep));
+            awake = awake.saturating_add(u32::from(!matches!(entry.state, State::New | State::Asleep)));
         }
         if let Some(group) = self.groups.get_mut(group) {
             group.set_share(share);

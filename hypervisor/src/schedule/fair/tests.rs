@@ -274,11 +274,14 @@ fn who_has_only_just_begun_goes_on_for_a_moment_without_being_asked() {
     let mut fair = Fair::try_new(&[1, 1], 1, SLICE).unwrap();
     assert_eq!(fair.wake(0, 0), Some(Call::now(0)));
     assert_eq!(fair.choose(0, Leaving::Blocked, 10).vcpu, Some(0));
-    assert_eq!(fair.wake(1, 20), Some(Call { cpu: 0, by: 10 + SLICE / 8 }));
+    // For a first turn the moment is short.
+    assert_eq!(fair.wake(1, 20), Some(Call { cpu: 0, by: 10 + (SLICE >> 5) }));
     // It sleeps before that time: the other one has the processor to itself.
     assert_eq!(fair.choose(0, Leaving::Blocked, 30), Choice { vcpu: Some(1), ..Choice::default() });
+    assert_eq!(fair.wake(0, 40), Some(Call { cpu: 0, by: 30 + SLICE / 8 }));
+    assert_eq!(fair.choose(0, Leaving::Blocked, 50), Choice { vcpu: Some(0), ..Choice::default() });
     // The next one comes too late for that.
-    assert_eq!(fair.wake(0, 30 + SLICE / 8), Some(Call::now(0)));
+    assert_eq!(fair.wake(1, 50 + SLICE / 8), Some(Call::now(0)));
     let mut fair = Fair::try_new(&[1, 1, 1], 2, SLICE).unwrap();
     for vcpu in [0, 1] {
         let cpu = fair.wake(vcpu, 0).unwrap().cpu;
@@ -570,4 +573,21 @@ proptest! {
             prop_assert_eq!(*now > then, rig.runnable[vcpu], "vCPU {}", vcpu);
         }
     }
+}
+
+#[test]
+fn those_who_begin_together_have_short_turns_until_each_has_had_one() {
+    let mut fair = Fair::try_new(&[1; 4], 1, SLICE).unwrap();
+    for vcpu in 0..4 {
+        fair.wake(vcpu, 0);
+    }
+    let (mut now, mut leaving, mut seen) = (0, Leaving::Blocked, Vec::new());
+    for turn in 0..4 {
+        let choice = fair.choose(0, leaving, now);
+        assert_eq!(choice.until - now, if turn < 3 { SLICE >> 5 } else { SLICE }, "turn {turn}");
+        seen.extend(choice.vcpu);
+        (now, leaving) = (choice.until, Leaving::Runnable);
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, [0, 1, 2, 3]);
 }
