@@ -12,10 +12,6 @@ global_asm!(include_str!("vectors.s"), options(raw));
 global_asm!(include_str!("boot.s"), options(raw));
 global_asm!(include_str!("bytes.s"), options(raw));
 
-unsafe extern "C" {
-    fn enter_guest(registers: *mut Registers) -> u32;
-}
-
 /// HCR_EL2 while guests run (Arm ARM D17.2.48).
 mod hcr {
     const VM: u64 = 1 << 0;
@@ -159,20 +155,28 @@ pub(crate) fn run(registers: &mut Registers) -> Trap {
     if registers.pstate & MODE != EL1H {
         check_mode(registers);
     }
-    // SAFETY: the guest's stage 2 map is loaded, so it reaches its own memory only; `registers` is
-    // exclusively borrowed until it is back.
-    let cause = unsafe { enter_guest(registers) };
-    let mut trap = Trap { cause: Cause::Interrupt, syndrome: 0, fault_address: 0, fault_page: 0 };
-    if cause != 1 {
-        trap.cause = if cause == 0 { Cause::Synchronous } else { Cause::SystemError };
-        trap.syndrome = read!("esr_el2");
-        // Instruction and data aborts of a lower level.
-        if trap.syndrome >> 26 & 0b11_1011 == 0b10_0000 {
-            trap.fault_address = read!("far_el2");
-            trap.fault_page = (read!("hpfar_el2") & 0xff_ffff_fff0) << 8;
-        }
+    let cause: u64;
+    // SAFETY: the guest's stage 2 map is loaded, so it reaches its own memory only; `registers` is exclusively borrowed
+    // until it is back, and x19 and x29 are kept.
+    unsafe {
+        asm!("bl enter_guest", inlateout("x0") core::ptr::from_mut(registers) => cause, clobber_abi("C"),
+            out("x20") _, out("x21") _, out("x22") _, out("x23") _, out("x24") _, out("x25") _, out("x26") _,
+            out("x27") _, out("x28") _);
     }
-    trap
+    let trap = Trap { cause: Cause::Interrupt, syndrome: 0, fault_address: 0, fault_page: 0 };
+    if cause == 1 {
+        return trap;
+    }
+    let syndrome = read!("esr_el2");
+    if cause != 0 {
+        return Trap { cause: Cause::SystemError, syndrome, ..trap };
+    }
+    let trap = Trap { cause: Cause::Synchronous, syndrome, ..trap };
+    // The classes from 32 on have the aborts; to the others the addresses mean nothing.
+    if syndrome & 1 << 31 == 0 {
+        return trap;
+    }
+    Trap { fault_address: read!("far_el2"), fault_page: (read!("hpfar_el2") & 0xff_ffff_fff0) << 8, ..trap }
 }
 
 /// Puts a vCPU's registers on this processor: all but general registers and the interrupt controller.

@@ -1,20 +1,16 @@
 // Into the guest and back out: `enter_guest` is a function call whose return is the guest's next trap.
 //
-// `Registers` (model/src/arm64/registers.rs): x0..x30 at 0, pc at 248, pstate at 256. Its address waits
-// in TPIDR_EL2 while the guest runs. Exceptions of the hypervisor itself are faults: they go to one
-// emergency stack, because the ordinary one may be the cause.
+// x0 = `Registers` (model/src/arm64/registers.rs): x0..x30 at 0, pc at 248, pstate at 256. Its address waits on the
+// stack while the guest runs, with x19, x29 and x30; no other register is as it was after the call. The answer in w0:
+// 0 a synchronous exception, 1 an interrupt, 2 a system error. Exceptions of the hypervisor itself are faults: they go
+// to one emergency stack, because the ordinary one may be the cause.
 
 .section .text.vectors, "ax"
 .balign 64
 .global enter_guest
 enter_guest:
-    stp     x29, x30, [sp, #-96]!
-    stp     x19, x20, [sp, #16]
-    stp     x21, x22, [sp, #32]
-    stp     x23, x24, [sp, #48]
-    stp     x25, x26, [sp, #64]
-    stp     x27, x28, [sp, #80]
-    msr     tpidr_el2, x0
+    stp     x29, x30, [sp, #-48]!
+    stp     x19, x0, [sp, #16]
     ldp     x1, x2, [x0, #248]
     msr     elr_el2, x1
     msr     spsr_el2, x2
@@ -39,9 +35,10 @@ enter_guest:
     dsb     nsh
     isb
 
+// All of it has room in a vector: 32 instructions.
 .macro leave_guest cause
-    stp     x0, x1, [sp, #-16]!
-    mrs     x0, tpidr_el2
+    stp     x0, x1, [sp, #32]
+    ldr     x0, [sp, #24]
     stp     x2, x3, [x0, #16]
     stp     x4, x5, [x0, #32]
     stp     x6, x7, [x0, #48]
@@ -57,25 +54,16 @@ enter_guest:
     stp     x26, x27, [x0, #208]
     stp     x28, x29, [x0, #224]
     str     x30, [x0, #240]
-    mov     w1, #\cause
-    b       left_guest
-.endm
-
-.balign 64
-left_guest:
-    ldp     x2, x3, [sp], #16
+    ldp     x2, x3, [sp, #32]
     stp     x2, x3, [x0]
     mrs     x2, elr_el2
     mrs     x3, spsr_el2
     stp     x2, x3, [x0, #248]
-    mov     w0, w1
-    ldp     x19, x20, [sp, #16]
-    ldp     x21, x22, [sp, #32]
-    ldp     x23, x24, [sp, #48]
-    ldp     x25, x26, [sp, #64]
-    ldp     x27, x28, [sp, #80]
-    ldp     x29, x30, [sp], #96
+    mov     w0, #\cause
+    ldr     x19, [sp, #16]
+    ldp     x29, x30, [sp], #48
     ret
+.endm
 
 .macro fault kind
     msr     tpidr_el2, x0
