@@ -11,7 +11,7 @@ mod system_register;
 use machine::contract::Machine;
 use model::arm64::exception;
 use model::arm64::trap::{AbortReason, Exit};
-use model::arm64::{Cause, Registers, Trap, VirtualTimer};
+use model::arm64::{Registers, Trap, VirtualTimer};
 
 use crate::cpu::{Current, Local};
 use crate::domain::End;
@@ -26,8 +26,6 @@ const FIRST_PSTATE: u64 = 0x1c5;
 const FIRST_SCTLR: u64 = 0x00c5_0078;
 /// HVC's immediate for Xen's hypercalls (`public/arch-arm.h`).
 const XEN_HVC: u16 = 0xea1;
-/// The syndrome of such a call from AArch64: its class, a 32-bit instruction, the immediate.
-const XEN_HVC_SYNDROME: u64 = 0x16 << 26 | 1 << 25 | 0xea1;
 
 /// Registers of a vCPU that has never run.
 pub fn reset_registers(index: usize, timer_offset: u64) -> Registers {
@@ -53,26 +51,31 @@ pub fn start(registers: &mut Registers, start: Start) {
 #[inline]
 pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: Trap) {
     // What comes most, without looking at all that it could be.
-    if trap.syndrome == XEN_HVC_SYNDROME && trap.cause == Cause::Synchronous {
-        hypercall::handle(hypervisor, local);
-        return;
+    match trap.frequent() {
+        Some(Exit::Hypercall { immediate: XEN_HVC }) => hypercall::handle(hypervisor, local),
+        Some(Exit::Hypercall { immediate: 0 }) => psci::handle(hypervisor, local),
+        Some(Exit::SystemRegister(access)) => system_register::handle(hypervisor, local, access),
+        Some(Exit::Mmio(access)) => mmio::handle(hypervisor, local, access, trap.fault_address),
+        _ => rare(hypervisor, local, &Trap { ..trap }),
     }
+}
+
+/// Acts on what comes less.
+#[inline(never)]
+fn rare<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: &Trap) {
     let Some(current) = local.current.as_mut() else { return };
     match trap.decode() {
-        Exit::Hypercall { immediate: XEN_HVC } => hypercall::handle(hypervisor, local),
-        Exit::SystemRegister(access) => system_register::handle(hypervisor, local, &trap, access),
-        Exit::Mmio(access) => mmio::handle(hypervisor, local, &trap, access),
+        Exit::Mmio(access) => mmio::handle(hypervisor, local, access, trap.fault_address),
         Exit::Wfi => {
-            exception::advance(&mut current.state.registers, &trap);
+            exception::advance(&mut current.state.registers, trap.syndrome);
             hypervisor.wait(local);
         }
         Exit::Wfe => {
-            exception::advance(&mut current.state.registers, &trap);
+            exception::advance(&mut current.state.registers, trap.syndrome);
             local.leave(Leaving::Yielding);
         }
-        Exit::Hypercall { immediate: 0 } => psci::handle(hypervisor, local),
         Exit::SecureCall { immediate: 0 } => {
-            exception::advance(&mut current.state.registers, &trap);
+            exception::advance(&mut current.state.registers, trap.syndrome);
             psci::handle(hypervisor, local);
         }
         Exit::Hypercall { .. } => {
@@ -82,7 +85,7 @@ pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, 
             raise(hypervisor, current, exception::undefined);
         }
         Exit::Interrupt => {}
-        other => fault(hypervisor, local, &trap, other),
+        other => fault(hypervisor, local, trap, other),
     }
 }
 

@@ -43,7 +43,7 @@ fn system_register(random: &mut Random) -> SystemRegister {
     use SystemRegister as S;
     let known = [S::CNTP_CTL_EL0, S::CNTP_CVAL_EL0, S::CNTP_TVAL_EL0, S::ICC_SGI1R_EL1, S::ICC_SGI0R_EL1];
     if random.chance(3) {
-        return SystemRegister::new([2, 1, 4, 4, 3].map(|bits| random.below(1 << bits) as u16));
+        return SystemRegister::new([2, 1, 4, 4, 3].map(|bits| random.below(1 << bits) as u32));
     }
     random.pick(&known)
 }

@@ -3,7 +3,8 @@
 //! Source: Arm ARM, AArch64.TakeException and the descriptions of SPSR_EL1 and ESR_EL1. The target is
 //! always EL1 in AArch64.
 
-use super::{Registers, Trap};
+use super::Registers;
+use crate::bits::bit;
 
 /// SPSR.M, the whole of it: level, stack pointer, execution state.
 const MODE: u64 = 0x1f;
@@ -53,22 +54,25 @@ pub fn instruction_abort(registers: &mut Registers, fault_address: u64) {
     take(registers, class << 26 | LONG | EXTERNAL);
 }
 
-/// Steps over the instruction that trapped, after it was emulated.
+/// Steps over the instruction that trapped with this syndrome (ESR_EL2), when it was emulated or is about to be.
 #[inline]
-pub fn advance(registers: &mut Registers, trap: &Trap) {
-    registers.pc = registers.pc.wrapping_add(trap.instruction_bytes());
+pub fn advance(registers: &mut Registers, syndrome: u64) {
     if registers.pstate & AARCH32 == 0 {
+        // An instruction of A64 has 4 bytes.
+        registers.pc = registers.pc.wrapping_add(4);
         registers.pstate &= !(SOFTWARE_STEP | BRANCH_TYPE);
     } else {
-        advance_if_then(registers);
+        advance_aarch32(registers, syndrome);
     }
 }
 
-/// Moves the IT state of T32 on by one instruction: IT[1:0] is in bits 26:25, IT[7:2] in bits 15:10.
+/// Moves the IT state of T32 on, too: IT[1:0] is in bits 26:25, IT[7:2] in bits 15:10.
 #[cold]
-fn advance_if_then(registers: &mut Registers) {
+fn advance_aarch32(registers: &mut Registers, syndrome: u64) {
     const LOW: u64 = 3 << 25;
     const HIGH: u64 = 0x3f << 10;
+    // ESR_EL2.IL: not a short instruction of T32.
+    registers.pc = registers.pc.wrapping_add(if bit(syndrome, 25) { 4 } else { 2 });
     let state = (registers.pstate & HIGH) >> 8 | (registers.pstate & LOW) >> 25;
     let next = if state & 7 == 0 { 0 } else { state & 0xe0 | state << 1 & 0x1f };
     registers.pstate &= !(LOW | HIGH | SOFTWARE_STEP);
@@ -109,11 +113,7 @@ const fn vector(pstate: u64) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arm64::{Cause, test_registers::registers};
-
-    fn trap(syndrome: u64) -> Trap {
-        Trap { cause: Cause::Synchronous, syndrome, fault_address: 0, fault_page: 0 }
-    }
+    use crate::arm64::test_registers::registers;
 
     #[test]
     fn the_vector_depends_on_where_the_guest_was() {
@@ -180,13 +180,13 @@ mod tests {
     fn the_step_has_the_length_of_the_instruction() {
         let mut registers = registers();
         registers.pc = 0x1000;
-        advance(&mut registers, &trap(1 << 25));
+        advance(&mut registers, 1 << 25);
         assert_eq!(registers.pc, 0x1004);
         registers.pstate = 0x30;
-        advance(&mut registers, &trap(0));
+        advance(&mut registers, 0);
         assert_eq!(registers.pc, 0x1006);
         registers.pc = u64::MAX;
-        advance(&mut registers, &trap(0));
+        advance(&mut registers, 0);
     }
 
     #[test]
@@ -194,11 +194,11 @@ mod tests {
         let mut registers = registers();
         // ITTE EQ: IT = 0000_0110 -> condition 000, mask 00110; two steps later one instruction is left.
         registers.pstate = 0x30 | (0b0000_0110 & 0xfc) << 8 | (0b0000_0110 & 3) << 25;
-        advance(&mut registers, &trap(0));
+        advance(&mut registers, 0);
         assert_eq!(registers.pstate, 0x30 | (0b0000_1100 & 0xfc) << 8);
-        advance(&mut registers, &trap(0));
+        advance(&mut registers, 0);
         assert_eq!(registers.pstate, 0x30 | (0b0001_1000 & 0xfc) << 8);
-        advance(&mut registers, &trap(0));
+        advance(&mut registers, 0);
         assert_eq!(registers.pstate, 0x30);
     }
 }

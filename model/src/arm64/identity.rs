@@ -247,11 +247,11 @@ impl Field {
 
 #[inline]
 fn get(values: &[u64; PLACES], register: SystemRegister) -> u64 {
-    values.get(usize::from(register.identity_index())).copied().unwrap_or(0)
+    values.get(register.identity_index()).copied().unwrap_or(0)
 }
 
 fn set(values: &mut [u64; PLACES], register: SystemRegister, value: u64) {
-    if let Some(place) = values.get_mut(usize::from(register.identity_index())) {
+    if let Some(place) = values.get_mut(register.identity_index()) {
         *place = value;
     }
 }
@@ -339,7 +339,7 @@ mod tests {
     #[test]
     fn a_host_without_aarch32_is_not_asked_for_its_registers() {
         let host = HostIdentity::new(|register| {
-            assert!(register >= S::ID_AA64PFR0_EL1, "{register} has an unknown value");
+            assert!(register.bits() >= S::ID_AA64PFR0_EL1.bits(), "{register} has an unknown value");
             0x11
         });
         let identity = Identity::sanitised(&host, V3);
@@ -356,7 +356,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_field_ever_grows(raw: [u64; 4]) {
-            let host = HostIdentity::new(|register| raw[usize::from(register.bits() & 3)] & !0xd | 2);
+            let host = HostIdentity::new(|register| raw[register.bits() as usize & 3] & !0xd | 2);
             let identity = Identity::sanitised(&host, V3);
             for crm in 1..8 {
                 for op2 in 0..8 {

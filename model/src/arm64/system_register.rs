@@ -7,12 +7,12 @@
 use core::fmt;
 
 use super::timer::TimerRegister;
-use crate::bits::low_u16;
+use crate::bits::{index, low_u32};
 
-/// The number of a system register or system instruction: op0 15:14, op1 13:11, CRn 10:7, CRm 6:3,
-/// op2 2:0, as the instruction itself has them.
+/// The number of a system register or system instruction: op0 21:20, op2 19:17, op1 16:14, CRn 13:10 and CRm 4:1, as
+/// the syndrome has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct SystemRegister(u16);
+pub struct SystemRegister(u32);
 
 #[expect(missing_docs, reason = "the constants bear the architecture's own names (Arm ARM, D19)")]
 impl SystemRegister {
@@ -90,35 +90,38 @@ impl SystemRegister {
 
 impl SystemRegister {
     /// From op0, op1, CRn, CRm and op2; bits that do not fit their field are dropped.
-    pub const fn new([op0, op1, crn, crm, op2]: [u16; 5]) -> Self {
-        Self((op0 & 3) << 14 | (op1 & 7) << 11 | (crn & 0xf) << 7 | (crm & 0xf) << 3 | op2 & 7)
+    pub const fn new([op0, op1, crn, crm, op2]: [u32; 5]) -> Self {
+        Self((op0 & 3) << 20 | (op2 & 7) << 17 | (op1 & 7) << 14 | (crn & 0xf) << 10 | (crm & 0xf) << 1)
     }
 
     /// From the syndrome of exception class 0x18.
     #[inline]
     pub const fn from_syndrome(syndrome: u64) -> Self {
-        let op0 = syndrome >> 6 & 0xc000;
-        let op1_and_crn = syndrome >> 3 & 0x3f80;
-        let crm = syndrome << 2 & 0x78;
-        let op2 = syndrome >> 17 & 7;
-        Self(low_u16(op0 | op1_and_crn | crm | op2))
+        Self(low_u32(syndrome & 0x3f_fc1e))
     }
 
-    /// The packed number.
-    pub const fn bits(self) -> u16 {
-        self.0
+    /// The packed number: op0 15:14, op1 13:11, CRn 10:7, CRm 6:3, op2 2:0, as the instruction itself has them.
+    pub const fn bits(self) -> u32 {
+        self.0 >> 6 & 0xc000 | self.0 >> 3 & 0x3f80 | self.0 << 2 & 0x78 | self.0 >> 17 & 7
     }
 
-    /// Its place among the identity registers (op0 3, op1 0, CRn 0, CRm 1 to 7): CRm 5:3 and op2 2:0.
-    pub(crate) const fn identity_index(self) -> u16 {
-        self.0 & 0x3f
+    /// Whether it is among the identity registers: op0 3, op1 0, CRn 0, CRm 1 to 7 with op2 0 to 7.
+    #[inline]
+    const fn is_identity(self) -> bool {
+        self.0 & 0x31_fc10 == 3 << 20 && self.0 & 7 << 1 != 0
+    }
+
+    /// Its place among them: CRm 5:3 and op2 2:0.
+    #[inline]
+    pub(crate) fn identity_index(self) -> usize {
+        index((self.0 >> 1 & 7) << 3 | self.0 >> 17 & 7)
     }
 }
 
 impl fmt::Display for SystemRegister {
     /// As assemblers take it: `S3_0_C1_C0_1`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let number = self.0;
+        let number = self.bits();
         write!(
             f,
             "S{}_{}_C{}_C{}_{}",
@@ -168,15 +171,10 @@ pub enum SgiGroup {
     Group1,
 }
 
-/// Packed number of op0 3, op1 0, CRn 0, CRm 1, op2 0: the first of the identity registers.
-const FIRST_IDENTITY: u16 = SystemRegister::ID_PFR0_EL1.0;
-/// How many there are: CRm 1 to 7 with op2 0 to 7.
-const IDENTITY_REGISTERS: u16 = 56;
-
 /// How this access is emulated.
 #[inline]
 pub fn classify(register: SystemRegister, write: bool) -> Emulation {
-    if register.0.wrapping_sub(FIRST_IDENTITY) < IDENTITY_REGISTERS {
+    if register.is_identity() {
         return if write { Emulation::Undefined } else { Emulation::Identity };
     }
     classify_others(register, write)
@@ -193,7 +191,7 @@ fn classify_others(register: SystemRegister, write: bool) -> Emulation {
         S::ICC_SRE_EL1 => Emulation::InterruptSystemRegisterEnable,
         S::ACTLR_EL1 => Emulation::ReadAsZeroWriteIgnored,
         S::DC_ISW | S::DC_CSW | S::DC_CISW if write => Emulation::SetWay,
-        other => match other.0 >> 14 {
+        other => match other.bits() >> 14 {
             2 => debug(other, write),
             3 => performance(other),
             _ => Emulation::Undefined,
@@ -221,7 +219,7 @@ fn debug(register: SystemRegister, write: bool) -> Emulation {
         | S::DBGDTR_EL0
         | S::DBGDTRRX_EL0 => Emulation::ReadAsZeroWriteIgnored,
         // DBGBVR, DBGBCR, DBGWVR and DBGWCR: op1 0, CRn 0, any CRm, op2 4 to 7.
-        SystemRegister(number) if number & 0x3f84 == 4 => Emulation::ReadAsZeroWriteIgnored,
+        other if other.bits() & 0x3f84 == 4 => Emulation::ReadAsZeroWriteIgnored,
         _ => Emulation::Undefined,
     }
 }
@@ -230,13 +228,13 @@ fn debug(register: SystemRegister, write: bool) -> Emulation {
 /// all the same, they read as zero.
 fn performance(register: SystemRegister) -> Emulation {
     use SystemRegister as S;
-    const MONITORS: u16 = SystemRegister::PMCR_EL0.0;
+    const MONITORS: u32 = SystemRegister::PMCR_EL0.bits();
     /// PMEVCNTR<n>_EL0, PMEVTYPER<n>_EL0 and PMCCFILTR_EL0: op1 3, CRn 14, CRm 8 to 15.
-    const EVENTS: u16 = SystemRegister::new([3, 3, 14, 8, 0]).0;
+    const EVENTS: u32 = SystemRegister::new([3, 3, 14, 8, 0]).bits();
     let known = matches!(register, S::PMINTENSET_EL1 | S::PMINTENCLR_EL1 | S::PMMIR_EL1)
         // CRm 12 to 14 and every op2 of each.
-        || register.0.wrapping_sub(MONITORS) < 24
-        || register.0.wrapping_sub(EVENTS) < 64;
+        || register.bits().wrapping_sub(MONITORS) < 24
+        || register.bits().wrapping_sub(EVENTS) < 64;
     if known { Emulation::ReadAsZeroWriteIgnored } else { Emulation::Undefined }
 }
 
@@ -252,7 +250,7 @@ mod tests {
 
     #[test]
     fn the_syndrome_and_the_constructor_agree_on_every_register() {
-        for number in 0..=u16::MAX {
+        for number in 0..=0xffff {
             let fields = [number >> 14, number >> 11 & 7, number >> 7 & 0xf, number >> 3 & 0xf, number & 7];
             let register = SystemRegister::new(fields);
             assert_eq!(register.bits(), number);

@@ -68,15 +68,28 @@ pub enum Exit {
     },
 }
 
-/// A trapped MRS or MSR.
+/// A trapped MRS or MSR: its syndrome (ESR_EL2).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct SystemRegisterAccess {
+pub struct SystemRegisterAccess(pub u64);
+
+impl SystemRegisterAccess {
     /// Which register (or system instruction).
-    pub register: SystemRegister,
+    #[inline]
+    pub const fn register(self) -> SystemRegister {
+        SystemRegister::from_syndrome(self.0)
+    }
+
     /// The general register; 31 is XZR.
-    pub target: u8,
+    #[inline]
+    pub fn target(self) -> u8 {
+        low_u8(self.0 >> 5) & 0x1f
+    }
+
     /// MSR.
-    pub write: bool,
+    #[inline]
+    pub const fn write(self) -> bool {
+        !bit(self.0, 0)
+    }
 }
 
 /// The width of an access to a device.
@@ -129,40 +142,49 @@ impl AccessSize {
 pub struct MmioAccess {
     /// Where.
     pub ipa: u64,
-    /// How wide.
-    pub size: AccessSize,
-    /// A store.
-    pub write: bool,
-    /// The general register; 31 is XZR.
-    pub target: u8,
-    /// A load that extends the sign of what it loads.
-    pub sign_extend: bool,
-    /// The general register is 64 bits wide.
-    pub sixty_four: bool,
+    /// ESR_EL2.
+    pub syndrome: u64,
 }
 
 impl MmioAccess {
-    /// What a store writes, cut to its width.
+    /// How wide.
     #[inline]
-    pub fn value(&self, registers: &Registers) -> u64 {
-        registers.general(self.target) & self.size.mask()
+    pub const fn size(self) -> AccessSize {
+        AccessSize::from_syndrome(self.syndrome)
     }
 
-    /// Ends a load: puts `value` into the target register, extended as the instruction says.
+    /// A store.
     #[inline]
-    pub fn complete(&self, registers: &mut Registers, value: u64) {
-        let mut value = value & self.size.mask();
-        if self.sign_extend {
-            value = self.signed(value);
-        }
-        registers.set_general(self.target, value);
+    pub const fn write(self) -> bool {
+        self.syndrome & WRITE != 0
+    }
+
+    /// The general register; 31 is XZR.
+    #[inline]
+    fn target(self) -> u8 {
+        low_u8(self.syndrome >> 16) & 0x1f
+    }
+
+    /// What a store writes, cut to its width.
+    #[inline]
+    pub fn value(self, registers: &Registers) -> u64 {
+        registers.general(self.target()) & self.size().mask()
+    }
+
+    /// Ends a load: puts `value`, which is no wider than the access, into the target register, extended as the
+    /// instruction says.
+    #[inline]
+    pub fn complete(self, registers: &mut Registers, value: u64) {
+        let value = if self.syndrome & SIGN_EXTEND != 0 { self.signed(value) } else { value };
+        registers.set_general(self.target(), value);
     }
 
     /// `value` with its sign, in the target register's width.
-    fn signed(&self, value: u64) -> u64 {
-        let sign = self.size.mask() ^ self.size.mask() >> 1;
+    #[cold]
+    fn signed(self, value: u64) -> u64 {
+        let sign = self.size().mask() ^ self.size().mask() >> 1;
         let wide = (value ^ sign).wrapping_sub(sign);
-        if self.sixty_four { wide } else { wide & 0xffff_ffff }
+        if self.syndrome & SIXTY_FOUR != 0 { wide } else { wide & 0xffff_ffff }
     }
 }
 
@@ -236,39 +258,39 @@ const TABLE_WALK: u64 = 1 << 7;
 const WRITE: u64 = 1 << 6;
 /// ISS.CM of a data abort.
 const CACHE_MAINTENANCE: u64 = 1 << 8;
+/// ISS.SSE of a data abort: the load extends the sign of what it loads.
+const SIGN_EXTEND: u64 = 1 << 21;
+/// ISS.SF of a data abort: the general register is 64 bits wide.
+const SIXTY_FOUR: u64 = 1 << 15;
 /// ISS.ISV of a data abort.
 const VALID: u64 = 1 << 24;
 
 impl Trap {
     /// What the guest wants.
-    #[inline]
     pub fn decode(&self) -> Exit {
         match self.cause {
-            Cause::Synchronous => self.decode_synchronous(),
+            Cause::Synchronous => {
+                self.frequent().unwrap_or_else(|| self.rare(low_u8(self.syndrome >> 26) & 0x3f))
+            }
             Cause::Interrupt => Exit::Interrupt,
             Cause::SystemError => Exit::SystemError { syndrome: self.syndrome },
         }
     }
 
-    /// Bytes of the trapped instruction: 4, or 2 for a short one of T32 (ESR_EL2.IL).
+    /// What comes most, where the caller can see it: calls, system registers, devices.
     #[inline]
-    pub const fn instruction_bytes(&self) -> u64 {
-        if bit(self.syndrome, 25) { 4 } else { 2 }
-    }
-
-    /// The frequent classes, where the caller can see them.
-    #[inline]
-    fn decode_synchronous(&self) -> Exit {
-        match low_u8(self.syndrome >> 26) & 0x3f {
-            0x16 => Exit::Hypercall { immediate: low_u16(self.syndrome) },
-            0x18 => Exit::SystemRegister(self.system_register()),
-            0x24 => self.data_abort(),
-            class => self.decode_rare(class),
+    pub fn frequent(&self) -> Option<Exit> {
+        match (self.cause, self.syndrome >> 26 & 0x3f) {
+            (Cause::Synchronous, 0x16) => Some(Exit::Hypercall { immediate: low_u16(self.syndrome) }),
+            (Cause::Synchronous, 0x18) => Some(Exit::SystemRegister(SystemRegisterAccess(self.syndrome))),
+            (Cause::Synchronous, 0x24) if self.is_plain() => Some(Exit::Mmio(self.mmio())),
+            _ => None,
         }
     }
 
-    fn decode_rare(&self, class: u8) -> Exit {
+    fn rare(&self, class: u8) -> Exit {
         match class {
+            0x24 => self.data_abort(),
             0x01 => self.wait(),
             0x17 => Exit::SecureCall { immediate: low_u16(self.syndrome) },
             0x20 => Exit::InstructionAbort { ipa: self.ipa(), reason: self.abort_reason() },
@@ -287,15 +309,6 @@ impl Trap {
         if self.syndrome & 3 == 0 { Exit::Wfi } else { Exit::Wfe }
     }
 
-    #[inline]
-    fn system_register(&self) -> SystemRegisterAccess {
-        SystemRegisterAccess {
-            register: SystemRegister::from_syndrome(self.syndrome),
-            target: low_u8(self.syndrome >> 5) & 0x1f,
-            write: self.syndrome & 1 == 0,
-        }
-    }
-
     const fn ipa(&self) -> u64 {
         self.fault_page & !0xfff | self.fault_address & 0xfff
     }
@@ -307,38 +320,27 @@ impl Trap {
         AbortReason::from_status(low_u8(self.syndrome))
     }
 
+    /// Whether a data abort is a translation fault of level 0 to 3 with a valid syndrome, not on a table walk.
     #[inline]
-    fn data_abort(&self) -> Exit {
-        let write = self.syndrome & WRITE != 0;
-        // A translation fault of level 0 to 3 with a valid syndrome, not on a table walk.
-        if self.syndrome & (VALID | CACHE_MAINTENANCE | TABLE_WALK | 0x3c) == VALID | 0x04 {
-            return Exit::Mmio(self.mmio(write));
-        }
-        self.rare_data_abort(write)
+    const fn is_plain(&self) -> bool {
+        self.syndrome & (VALID | CACHE_MAINTENANCE | TABLE_WALK | 0x3c) == VALID | 0x04
     }
 
-    fn rare_data_abort(&self, write: bool) -> Exit {
+    fn data_abort(&self) -> Exit {
         let reason = match self.abort_reason() {
             AbortReason::Translation if self.syndrome & CACHE_MAINTENANCE != 0 => {
                 AbortReason::CacheMaintenance
             }
             AbortReason::Translation if self.syndrome & VALID == 0 => AbortReason::NoSyndrome,
-            AbortReason::Translation => return Exit::Mmio(self.mmio(write)),
+            AbortReason::Translation => return Exit::Mmio(self.mmio()),
             other => other,
         };
-        Exit::DataAbort { ipa: self.ipa(), reason, write }
+        Exit::DataAbort { ipa: self.ipa(), reason, write: self.syndrome & WRITE != 0 }
     }
 
     #[inline]
-    fn mmio(&self, write: bool) -> MmioAccess {
-        MmioAccess {
-            ipa: self.ipa(),
-            size: AccessSize::from_syndrome(self.syndrome),
-            write,
-            target: low_u8(self.syndrome >> 16) & 0x1f,
-            sign_extend: bit(self.syndrome, 21),
-            sixty_four: bit(self.syndrome, 15),
-        }
+    const fn mmio(&self) -> MmioAccess {
+        MmioAccess { ipa: self.ipa(), syndrome: self.syndrome }
     }
 }
 

@@ -14,7 +14,7 @@ use crate::bits::{low_u8, low_u16};
 pub const RECEIVE_DEPTH: usize = 32;
 
 /// Data.
-const DR: u64 = 0x00;
+pub const DR: u64 = 0x00;
 /// Flags.
 const FR: u64 = 0x18;
 /// Interrupt mask.
@@ -76,15 +76,15 @@ impl Uart {
         }
     }
 
-    /// What the guest reads. Reading DR takes a byte out of the receive FIFO, so the output may change.
-    /// Unknown registers and accesses of 64 bits read as zero.
+    /// What the guest reads. Unknown registers and accesses of 64 bits read as zero. Reading [`DR`] takes a byte out of the receive FIFO, so the output may change; nothing else changes anything.
+    #[inline]
     pub fn read(&mut self, offset: u64, size: AccessSize) -> u64 {
         if size == AccessSize::Double {
             return 0;
         }
         let value = match offset {
-            DR => return u64::from(self.take().unwrap_or(0)),
             FR => self.flags(),
+            DR => return u64::from(self.take().unwrap_or(0)),
             IMSC => self.mask,
             RIS => self.raw(),
             MIS => self.raw() & self.mask,

@@ -1,11 +1,11 @@
 //! Trapped system registers.
 
 use machine::contract::Machine;
+use model::arm64::SystemRegisterAccess;
 use model::arm64::exception;
 use model::arm64::gic::Raise;
 use model::arm64::system_register::{Emulation, SgiGroup, classify};
 use model::arm64::timer::TimerRegister;
-use model::arm64::{SystemRegisterAccess, Trap};
 
 use crate::cpu::Local;
 use crate::hypervisor::{Hypervisor, Level};
@@ -18,29 +18,30 @@ const SYSTEM_REGISTERS_ONLY: u64 = 7;
 pub(super) fn handle<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
-    trap: &Trap,
     access: SystemRegisterAccess,
 ) {
     let Some(current) = local.current.as_mut() else { return };
     let registers = &mut current.state.registers;
-    match classify(access.register, access.write) {
+    match classify(access.register(), access.write()) {
         Emulation::Identity => {
-            registers.set_general(access.target, hypervisor.identity.value(access.register));
+            registers.set_general(access.target(), hypervisor.identity.value(access.register()));
+            exception::advance(registers, access.0);
+            return;
         }
-        Emulation::ReadAsZeroWriteIgnored if !access.write => registers.set_general(access.target, 0),
+        Emulation::ReadAsZeroWriteIgnored if !access.write() => registers.set_general(access.target(), 0),
         // Caches are maintained by address where it matters; by set and way nothing is promised.
         Emulation::ReadAsZeroWriteIgnored | Emulation::WriteIgnored | Emulation::SetWay => {}
-        Emulation::ReadValue(value) => registers.set_general(access.target, value),
+        Emulation::ReadValue(value) => registers.set_general(access.target(), value),
         Emulation::PhysicalTimer(register) => timer(hypervisor, local, access, register),
         Emulation::Sgi(group) if hypervisor.gic_v3 => send(hypervisor, local, access, group),
         Emulation::InterruptSystemRegisterEnable if hypervisor.gic_v3 => {
-            if !access.write {
-                registers.set_general(access.target, SYSTEM_REGISTERS_ONLY);
+            if !access.write() {
+                registers.set_general(access.target(), SYSTEM_REGISTERS_ONLY);
             }
         }
         Emulation::Sgi(_) | Emulation::InterruptSystemRegisterEnable | Emulation::Undefined => {
             let pc = registers.pc;
-            let (register, what) = (access.register, if access.write { "write to" } else { "read of" });
+            let (register, what) = (access.register(), if access.write() { "write to" } else { "read of" });
             hypervisor.say_of(
                 current.domain,
                 Level::Debug,
@@ -51,7 +52,7 @@ pub(super) fn handle<M: Machine>(
         }
     }
     if let Some(current) = local.current.as_mut() {
-        exception::advance(&mut current.state.registers, trap);
+        exception::advance(&mut current.state.registers, access.0);
     }
 }
 
@@ -64,14 +65,14 @@ fn timer<M: Machine>(
     let Some(current) = local.current.as_mut() else { return };
     let now = hypervisor.machine.now();
     let state = &mut *current.state;
-    if access.write {
-        let value = state.registers.general(access.target);
+    if access.write() {
+        let value = state.registers.general(access.target());
         state.physical_timer.write(register, value, now);
         local.rearm();
         hypervisor.update_physical_timer(local, now);
     } else {
         let value = state.physical_timer.read(register, now);
-        state.registers.set_general(access.target, value);
+        state.registers.set_general(access.target(), value);
     }
 }
 
@@ -82,6 +83,6 @@ fn send<M: Machine>(
     group: SgiGroup,
 ) {
     let Some(current) = local.current.as_ref() else { return };
-    let value = current.state.registers.general(access.target);
+    let value = current.state.registers.general(access.target());
     hypervisor.raise_here(local, Raise::Sgi(value, group));
 }
