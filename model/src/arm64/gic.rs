@@ -122,6 +122,8 @@ struct VirtualCpu {
 pub struct Gic {
     version: Version,
     list_registers: usize,
+    /// GICD_TYPER.
+    kind: u64,
     /// GICD_CTLR: bit 0 forwards group 0, bit 1 group 1.
     groups: u8,
     vcpus: Vec<VirtualCpu>,
@@ -163,6 +165,7 @@ impl Gic {
         Ok(Self {
             version,
             list_registers,
+            kind: distributor::kind(version, vcpus, spis),
             groups: 0,
             vcpus: all,
             everybody: Attention::first(vcpus),

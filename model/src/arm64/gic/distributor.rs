@@ -49,6 +49,14 @@ impl Answer {
     }
 }
 
+/// GICD_TYPER: ITLinesNumber 4:0, CPUNumber 7:5, and for a GICv3 IDbits 23:19 (10 bits); no security extension, no
+/// message-based interrupts, no LPIs.
+pub(super) fn kind(version: Version, vcpus: usize, spis: usize) -> u64 {
+    let cpus = vcpus.min(8).saturating_sub(1);
+    let value = u64::try_from(spis.div_ceil(32) & 0x1f | cpus << 5).unwrap_or(0);
+    if version == Version::V3 { value | 9 << 19 } else { value }
+}
+
 impl Outcome {
     pub(super) const UNKNOWN: Self = Self { attention: Attention::NONE, known: false };
     pub(super) const IGNORED: Self = Self { attention: Attention::NONE, known: true };
@@ -61,7 +69,8 @@ impl Outcome {
 impl Gic {
     /// A load by this vCPU. Registers that do not exist, and widths that a register does not have, read as
     /// zero.
-    pub fn read(&mut self, vcpu: usize, place: Place, offset: u64, size: AccessSize) -> Answer {
+    #[inline]
+    pub fn read(&self, vcpu: usize, place: Place, offset: u64, size: AccessSize) -> Answer {
         match place {
             Place::Distributor => self.read_distributor(vcpu, offset, size),
             Place::Redistributor(of) if self.has_redistributor(of) => {
@@ -99,22 +108,29 @@ impl Gic {
         matches!(offset, 0x200..0x400 | 0xf10..0xf30)
     }
 
+    #[inline]
     fn has_redistributor(&self, vcpu: usize) -> bool {
         self.version == Version::V3 && vcpu < self.vcpus.len()
     }
 
+    #[inline]
     fn read_distributor(&self, vcpu: usize, offset: u64, size: AccessSize) -> Answer {
         match (offset, size) {
             (CTLR, AccessSize::Word) => Answer::of(self.control()),
-            (TYPER, AccessSize::Word) => Answer::of(self.distributor_type()),
+            (TYPER, AccessSize::Word) => Answer::of(self.kind),
             (IIDR, AccessSize::Word) => Answer::of(implementer(self.version)),
             (TYPER2 | STATUSR, AccessSize::Word) => Answer::ZERO,
-            _ => match Row::at(offset, size) {
-                Some(row) if self.in_distributor(row) => Answer::of(self.read_row(vcpu, row)),
-                Some(_) => Answer::ZERO,
-                None if self.version == Version::V2 => self.read_v2(vcpu, offset, size),
-                None => self.read_v3(offset, size),
-            },
+            _ => self.read_others(vcpu, offset, size),
+        }
+    }
+
+    #[inline(never)]
+    fn read_others(&self, vcpu: usize, offset: u64, size: AccessSize) -> Answer {
+        match Row::at(offset, size) {
+            Some(row) if self.in_distributor(row) => self.read_row(vcpu, row),
+            Some(_) => Answer::ZERO,
+            None if self.version == Version::V2 => self.read_v2(vcpu, offset, size),
+            None => self.read_v3(offset, size),
         }
     }
 
@@ -152,15 +168,6 @@ impl Gic {
             cpu.dirty = true;
         }
         self.everybody
-    }
-
-    /// ITLinesNumber 4:0, CPUNumber 7:5, and for a GICv3 IDbits 23:19 (10 bits); no security extension, no
-    /// message-based interrupts, no LPIs.
-    fn distributor_type(&self) -> u64 {
-        let lines = self.shared.len().div_ceil(32);
-        let cpus = self.vcpus.len().min(8).saturating_sub(1);
-        let value = u64::try_from(lines & 0x1f | cpus << 5).unwrap_or(0);
-        if self.version == Version::V3 { value | 9 << 19 } else { value }
     }
 
     fn read_v2(&self, vcpu: usize, offset: u64, size: AccessSize) -> Answer {

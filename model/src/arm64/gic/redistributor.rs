@@ -16,10 +16,11 @@ const TYPER: u64 = 0x8;
 const TYPER_HIGH: u64 = 0xc;
 
 impl Gic {
+    #[inline(never)]
     pub(super) fn read_redistributor(&self, of: usize, offset: u64, size: AccessSize) -> Answer {
         if offset & SGI_FRAME != 0 {
             return match private_row(offset, size) {
-                Some(row) => Answer::of(self.read_row(of, row)),
+                Some(row) => self.read_row(of, row),
                 None => Answer::UNKNOWN,
             };
         }

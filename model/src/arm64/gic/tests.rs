@@ -96,13 +96,13 @@ fn what_cannot_be_built_is_refused() {
     assert_eq!(Gic::try_new(Version::V3, 129, 32, 4).err(), Some(BuildError::Vcpus));
     assert_eq!(Gic::try_new(Version::V3, 0, 32, 4).err(), Some(BuildError::Vcpus));
     assert_eq!(Gic::try_new(Version::V3, 1, 989, 4).err(), Some(BuildError::Spis));
-    let mut gic = Gic::try_new(Version::V3, 128, 988, 400).unwrap();
+    let gic = Gic::try_new(Version::V3, 128, 988, 400).unwrap();
     assert_eq!(gic.read(0, GICD, 4, WORD).value & 0x1f, 31);
 }
 
 #[test]
 fn the_identification_registers_of_a_gicv3_read_as_the_contract_says() {
-    let mut v3 = gic(Version::V3, 3, 4);
+    let v3 = gic(Version::V3, 3, 4);
     let distributor = [(0, 0x13), (4, 9 << 19 | 2 << 5 | 2), (8, 0x34c), (0xc, 0), (0xffe8, 0x30)];
     for (offset, value) in distributor {
         assert_eq!(v3.read(0, GICD, offset, WORD), Answer { value, known: true }, "{offset:#x}");
@@ -119,7 +119,7 @@ fn the_identification_registers_of_a_gicv3_read_as_the_contract_says() {
 
 #[test]
 fn the_identification_registers_of_a_gicv2_read_as_the_contract_says() {
-    let mut v2 = gic(Version::V2, 3, 4);
+    let v2 = gic(Version::V2, 3, 4);
     for (offset, value) in [(0, 3), (4, 2 << 5 | 2), (8, 0x43b), (0xfe8, 0x20), (0x800, 0x0404_0404)] {
         assert_eq!(v2.read(2, GICD, offset, WORD), Answer { value, known: true }, "{offset:#x}");
     }
@@ -128,7 +128,7 @@ fn the_identification_registers_of_a_gicv2_read_as_the_contract_says() {
 
 #[test]
 fn a_cluster_of_sixteen_shows_in_the_redistributor() {
-    let mut gic = Gic::try_new(Version::V3, 20, 32, 4).unwrap();
+    let gic = Gic::try_new(Version::V3, 20, 32, 4).unwrap();
     let value = gic.read(0, Place::Redistributor(19), 8, AccessSize::Double).value;
     assert_eq!(value, 0x103 << 32 | 19 << 8 | 1 << 4);
 }
