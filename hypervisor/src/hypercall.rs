@@ -33,7 +33,7 @@ use crate::hypervisor::Hypervisor;
 /// Where the number is.
 const NUMBER: u8 = 16;
 /// No hypercall has this number or one above (`__HYPERVISOR_arch_7` is 55).
-const NUMBERS: u64 = 64;
+const NUMBERS: usize = 64;
 
 /// A handler's result, or its error.
 pub type Answer = Result<u64, Errno>;
@@ -80,10 +80,6 @@ pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>) 
     let Some(current) = local.current.as_mut() else { return };
     let registers = &mut current.state.registers;
     let which = registers.general(NUMBER);
-    if which >= NUMBERS {
-        registers.set_general(0, Errno::NoSys.result());
-        return;
-    }
     let arguments = [0, 1, 2, 3, 4].map(|number| registers.general(number));
     let mut call = Call { arguments };
     let answer = serve(hypervisor, local, which, &mut call);
@@ -101,7 +97,39 @@ pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>) 
     }
 }
 
-/// The table. Each handler is a function of its own, so that a call pays for no other's variables.
+/// A handler is a function of its own, so that a call pays for no other's variables.
+type Handler<M> = fn(&Hypervisor<M>, &mut Local<'_, M>, &mut Call) -> Answer;
+
+impl<M: Machine> Hypervisor<M> {
+    /// The table, by number.
+    #[expect(clippy::indexing_slicing, reason = "evaluated while compiling")]
+    const HANDLERS: [Handler<M>; NUMBERS] = {
+        let unknown: Handler<M> = |_, _, _| Err(Errno::NoSys);
+        let (mut all, mut place, mut which) = ([unknown; NUMBERS], 0, 0);
+        while place < NUMBERS {
+            all[place] = match which {
+                number::XEN_VERSION => version::xen_version,
+                number::EVENT_CHANNEL_OP => event::event_channel_op,
+                number::GRANT_TABLE_OP => grant::grant_table_op,
+                number::SCHED_OP => schedule::sched_op,
+                number::CONSOLE_IO => console::console_io,
+                number::VCPU_OP => vcpu::vcpu_op,
+                number::HVM_OP => hvm::hvm_op,
+                number::MEMORY_OP => memory::memory_op,
+                number::PLATFORM_OP => platform::platform_op,
+                number::HYPFS_OP => hypfs::hypfs_op,
+                number::VM_ASSIST => assist::vm_assist,
+                number::DOMCTL => domctl::domctl,
+                number::SYSCTL => sysctl::sysctl,
+                number::MULTICALL => multicall::multicall,
+                _ => unknown,
+            };
+            (place, which) = (place.wrapping_add(1), which.wrapping_add(1));
+        }
+        all
+    };
+}
+
 #[inline]
 fn serve<M: Machine>(
     hypervisor: &Hypervisor<M>,
@@ -109,23 +137,8 @@ fn serve<M: Machine>(
     which: u64,
     call: &mut Call,
 ) -> Answer {
-    match which {
-        number::XEN_VERSION => version::xen_version(hypervisor, local, call),
-        number::EVENT_CHANNEL_OP => event::event_channel_op(hypervisor, local, call),
-        number::GRANT_TABLE_OP => grant::grant_table_op(hypervisor, local, call),
-        number::SCHED_OP => schedule::sched_op(hypervisor, local, call),
-        number::CONSOLE_IO => console::console_io(hypervisor, local, call),
-        number::VCPU_OP => vcpu::vcpu_op(hypervisor, local, call),
-        number::HVM_OP => hvm::hvm_op(hypervisor, local, call),
-        number::MEMORY_OP => memory::memory_op(hypervisor, local, call),
-        number::PLATFORM_OP => platform::platform_op(hypervisor, local, call),
-        number::HYPFS_OP => hypfs::hypfs_op(hypervisor, local, call),
-        number::VM_ASSIST => assist::vm_assist(local, call),
-        number::DOMCTL => domctl::domctl(hypervisor, local, call),
-        number::SYSCTL => sysctl::sysctl(hypervisor, local, call),
-        number::MULTICALL => multicall::multicall(hypervisor, local, call),
-        _ => Err(Errno::NoSys),
-    }
+    let place = usize::try_from(which).unwrap_or(usize::MAX);
+    Hypervisor::HANDLERS.get(place).ok_or(Errno::NoSys)?(hypervisor, local, call)
 }
 
 /// The domain that a caller names: itself, or another by its id.

@@ -8,13 +8,14 @@ use machine::contract::Machine;
 
 use super::{Answer, Call};
 use crate::cpu::Local;
+use crate::hypervisor::Hypervisor;
 
 /// `HYPERVISOR_vm_assist(cmd, type)`.
 ///
 /// # Errors
 /// `EINVAL` for another type, `ENOSYS` for another command.
 #[inline(never)]
-pub(super) fn vm_assist<M: Machine>(local: &mut Local<'_, M>, call: &mut Call) -> Answer {
+pub(super) fn vm_assist<M: Machine>(_: &Hypervisor<M>, local: &mut Local<'_, M>, call: &mut Call) -> Answer {
     let current = local.caller()?;
     let pv = current.domain.pv.as_ref().ok_or(Errno::NoSys)?;
     if call.argument(1) != u64::from(VMASST_TYPE_RUNSTATE_UPDATE_FLAG) {

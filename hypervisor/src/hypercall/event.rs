@@ -29,7 +29,7 @@ const CLOSED_AT_A_STRETCH: u32 = 32;
 ///
 /// # Errors
 /// `ENOSYS` for an unknown sub-operation; others where the sub-operation says so.
-#[inline]
+#[inline(never)]
 pub(super) fn event_channel_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
@@ -42,8 +42,8 @@ pub(super) fn event_channel_op<M: Machine>(
     }
 }
 
-/// What is done most, with as few registers saved as it needs.
-#[inline(never)]
+/// What is done most.
+#[inline(always)]
 fn send<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, call: &Call) -> Answer {
     let current = local.caller()?;
     let domain = current.domain;

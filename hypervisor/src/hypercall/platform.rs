@@ -21,8 +21,8 @@ const NANOSECONDS: u64 = 1_000_000_000;
 #[inline(never)]
 pub(super) fn platform_op<M: Machine>(
     hypervisor: &Hypervisor<M>,
-    local: &Local<'_, M>,
-    call: &Call,
+    local: &mut Local<'_, M>,
+    call: &mut Call,
 ) -> Answer {
     let current = local.caller()?;
     let handle: Handle<PlatformOp> = Handle::new(call.argument(0));
