@@ -29,8 +29,8 @@ impl<M: Machine> Hypervisor<M> {
     #[inline(always)]
     pub fn read_often<T: Layout>(&self, current: &Current<'_, M>, handle: Handle<T>) -> Result<T, Errno> {
         let mut bytes = T::zeroed();
-        let (state, map) = (&current.state, &current.domain.map);
-        let read = self.machine.read_guest(&state.registers, map, handle.address(), bytes.as_mut());
+        let of = (&current.state.registers, &current.domain.map);
+        let read = self.machine.read_guest::<true>(of, handle.address(), bytes.as_mut());
         if read { Ok(T::from_bytes(&bytes)) } else { Err(Errno::Fault) }
     }
 
@@ -58,8 +58,8 @@ impl<M: Machine> Hypervisor<M> {
         handle: Handle<T>,
         value: &T,
     ) -> Result<(), Errno> {
-        let (state, map, bytes) = (&current.state, &current.domain.map, value.to_bytes());
-        let written = self.machine.write_guest(&state.registers, map, handle.address(), bytes.as_ref());
+        let of = (&current.state.registers, &current.domain.map);
+        let written = self.machine.write_guest::<true>(of, handle.address(), value.to_bytes().as_ref());
         if written { Ok(()) } else { Err(Errno::Fault) }
     }
 
@@ -95,7 +95,8 @@ impl<M: Machine> Hypervisor<M> {
     /// `EFAULT`.
     #[inline(never)]
     pub fn read_bytes(&self, current: &Current<'_, M>, address: u64, into: &mut [u8]) -> Result<(), Errno> {
-        let read = self.machine.read_guest(&current.state.registers, &current.domain.map, address, into);
+        let of = (&current.state.registers, &current.domain.map);
+        let read = self.machine.read_guest::<false>(of, address, into);
         if read { Ok(()) } else { Err(Errno::Fault) }
     }
 
@@ -105,7 +106,8 @@ impl<M: Machine> Hypervisor<M> {
     /// `EFAULT`; some of them may have been written.
     #[inline(never)]
     pub fn write_bytes(&self, current: &Current<'_, M>, address: u64, from: &[u8]) -> Result<(), Errno> {
-        let written = self.machine.write_guest(&current.state.registers, &current.domain.map, address, from);
+        let of = (&current.state.registers, &current.domain.map);
+        let written = self.machine.write_guest::<false>(of, address, from);
         if written { Ok(()) } else { Err(Errno::Fault) }
     }
 }

@@ -21,6 +21,9 @@ pub type CpuIndex = usize;
 /// Time in ticks of the system counter.
 pub type Ticks = u64;
 
+/// The registers of the loaded vCPU, and its domain's map.
+pub type Of<'a, Map> = (&'a Registers, &'a Map);
+
 /// Why [`Machine::run`] or [`Machine::idle`] came back, where the reason is a physical interrupt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interrupt {
@@ -168,11 +171,11 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn frames(&self) -> &'static FrameTable;
 
     /// Copies from where the loaded vCPU has something, by its own translation of the address. False where
-    /// not all of it is there, is memory, and may be read by the guest's kernel.
-    fn read_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64, into: &mut [u8]) -> bool;
+    /// not all of it is there, is memory, and may be read by the guest's kernel. `KNOWN`: the caller knows the size.
+    fn read_guest<const KNOWN: bool>(&self, of: Of<'_, Self::GuestMap>, at: u64, into: &mut [u8]) -> bool;
     /// Copies to where the loaded vCPU wants something. False where not all of it is there, is memory, and
     /// may be written by the guest's kernel; some may have been written.
-    fn write_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64, from: &[u8]) -> bool;
+    fn write_guest<const KNOWN: bool>(&self, of: Of<'_, Self::GuestMap>, at: u64, from: &[u8]) -> bool;
     /// A handle of the frame of RAM where the loaded guest's kernel would write at this address.
     fn hold_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64) -> Option<GuestFrame>;
     /// The guest address behind an address of the loaded vCPU's, for its own reading or writing.

@@ -92,7 +92,7 @@ fn in_page<M: Machine>(
             return Err(Errno::Restart);
         }
         machine.write_frame(&frame, at.wrapping_add(RESULT), &entry.result.to_le_bytes());
-        *done = done.saturating_add(1);
+        *done = done.wrapping_add(1);
         at = at.wrapping_add(MulticallEntry::SIZE);
         // Memory and grant operations change the caller's map.
         let is_last =

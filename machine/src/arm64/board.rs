@@ -14,7 +14,7 @@ use super::secondary::NotStarted;
 use super::system::{barrier, counter, read, wait_for_interrupt, write};
 use super::uart::Uart;
 use super::{fault, firmware, foreign, heap, memory, processor, secondary, system, translation};
-use crate::contract::{CacheAct, Construction, CpuIndex, Hidden, Interrupt, Machine, Showing, Ticks, Word};
+use crate::contract::{CacheAct, CpuIndex, Hidden, Interrupt, Machine, Of, Showing, Ticks, Word};
 use crate::frames::{Block, FrameRange, FrameTable, GuestFrame, NO_DOMAIN};
 use crate::lock::{Lock, Rank};
 use crate::stage2::{Kind, MapError, Stage2};
@@ -300,13 +300,13 @@ impl Machine for Board {
     }
 
     #[inline]
-    fn read_guest(&self, _: &GuestRegisters, map: &GuestMap, address: u64, into: &mut [u8]) -> bool {
-        foreign::read_guest(self.frames, &map.tables.lock(), address, into)
+    fn read_guest<const KNOWN: bool>(&self, (_, map): Of<'_, GuestMap>, at: u64, into: &mut [u8]) -> bool {
+        foreign::read_guest::<KNOWN>(self.frames, &map.tables.lock(), at, into)
     }
 
     #[inline]
-    fn write_guest(&self, _: &GuestRegisters, map: &GuestMap, address: u64, from: &[u8]) -> bool {
-        foreign::write_guest(self.frames, &map.tables.lock(), address, from)
+    fn write_guest<const KNOWN: bool>(&self, (_, map): Of<'_, GuestMap>, at: u64, from: &[u8]) -> bool {
+        foreign::write_guest::<KNOWN>(self.frames, &map.tables.lock(), at, from)
     }
 
     fn hold_guest(&self, _: &GuestRegisters, map: &GuestMap, address: u64) -> Option<GuestFrame> {
@@ -432,7 +432,7 @@ impl Machine for Board {
     }
 }
 
-impl Construction for Board {
+impl crate::contract::Construction for Board {
     fn guest_map(&self, domain: u16, table_frames: usize, cpu_interface: u64) -> Result<GuestMap, MapError> {
         if domain >= 255 && !processor::wide_vmids() {
             return Err(MapError::OutOfRange);

@@ -25,7 +25,67 @@ unsafe extern "C" {
 /// From so many bytes on a copy is worth a call, and vector registers.
 const MUCH: usize = 512;
 
-/// Copies; what is little, without a call: a structure of a hypercall is nearly always some words.
+/// Which way bytes go between foreign memory and ours.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Way {
+    ToUs,
+    FromUs,
+}
+
+/// Makes a function that moves a value between foreign memory and ours, `AT` bytes behind either address. Only the foreign
+/// side is an instruction of ours: what the compiler sees of the other side it need not store and load again.
+macro_rules! mover {
+    ($name:ident, $type:ty, $load:literal, $store:literal, $($word:ident),*) => {
+        /// # Safety
+        /// As for [`copy`].
+        #[inline(always)]
+        unsafe fn $name<const AT: usize>(way: Way, to: usize, from: usize) {
+            $(let $word;)*
+            if way == Way::ToUs {
+                // SAFETY: the caller's promise.
+                unsafe { asm!($load, $(out(reg) $word,)* in(reg) from, at = const AT, options(nostack, readonly, preserves_flags)) };
+                // SAFETY: the caller's promise.
+                unsafe { (to as *mut $type).wrapping_byte_add(AT).write_unaligned([$($word),*]) };
+            } else {
+                // SAFETY: the caller's promise.
+                [$($word),*] = unsafe { (from as *const $type).wrapping_byte_add(AT).read_unaligned() };
+                // SAFETY: the caller's promise.
+                unsafe { asm!($store, $(in(reg) $word,)* in(reg) to, at = const AT, options(nostack, preserves_flags)) };
+            }
+        }
+    };
+}
+
+mover!(pair, [u64; 2], "ldp {0}, {1}, [{2}, #{at}]", "stp {0}, {1}, [{2}, #{at}]", a, b);
+mover!(word64, [u64; 1], "ldr {0}, [{1}, #{at}]", "str {0}, [{1}, #{at}]", a);
+mover!(word32, [u32; 1], "ldr {0:w}, [{1}, #{at}]", "str {0:w}, [{1}, #{at}]", a);
+
+/// Copies between foreign memory and ours: of a size that is known here, without looking at it.
+///
+/// # Safety
+/// As for [`copy`].
+#[inline(always)]
+unsafe fn transfer<const KNOWN: bool>(way: Way, to: usize, from: usize, bytes: usize) {
+    macro_rules! pieces {
+        ($($piece:ident $at:literal),*) => {{ $(
+            // SAFETY: the caller's promise.
+            unsafe { $piece::<$at>(way, to, from) };
+        )* }};
+    }
+    match if KNOWN { bytes } else { usize::MAX } {
+        4 => pieces!(word32 0),
+        8 => pieces!(word64 0),
+        16 => pieces!(pair 0),
+        24 => pieces!(pair 0, word64 16),
+        32 => pieces!(pair 0, pair 16),
+        40 => pieces!(pair 0, pair 16, word64 32),
+        64 => pieces!(pair 0, pair 16, pair 32, pair 48),
+        // SAFETY: the caller's promise.
+        _ => unsafe { copy(to, from, bytes) },
+    }
+}
+
+/// Copies; what is little, without a call.
 ///
 /// # Safety
 /// `from` is readable and `to` writable for `bytes`, and neither is behind a reference that sees the other.
@@ -35,48 +95,6 @@ unsafe fn copy(to: usize, from: usize, bytes: usize) {
         // SAFETY: the caller's promise.
         unsafe { copy_foreign(to, from, bytes) };
         return;
-    }
-    // Sizes that come most, and are known where this is called.
-    macro_rules! exactly {
-        ($($line:literal),*) => {
-            // SAFETY: the caller's promise.
-            unsafe {
-                asm!($($line,)* from = in(reg) from, to = in(reg) to, a = out(reg) _, b = out(reg) _, options(nostack))
-            }
-        };
-    }
-    match bytes {
-        4 => return exactly!("ldr {a:w}, [{from}]", "str {a:w}, [{to}]", "/* {b} */"),
-        8 => return exactly!("ldr {a}, [{from}]", "str {a}, [{to}]", "/* {b} */"),
-        24 => {
-            return exactly!(
-                "ldp {a}, {b}, [{from}]",
-                "stp {a}, {b}, [{to}]",
-                "ldr {a}, [{from}, #16]",
-                "str {a}, [{to}, #16]"
-            );
-        }
-        32 => {
-            return exactly!(
-                "ldp {a}, {b}, [{from}]",
-                "stp {a}, {b}, [{to}]",
-                "ldp {a}, {b}, [{from}, #16]",
-                "stp {a}, {b}, [{to}, #16]"
-            );
-        }
-        64 => {
-            return exactly!(
-                "ldp {a}, {b}, [{from}]",
-                "stp {a}, {b}, [{to}]",
-                "ldp {a}, {b}, [{from}, #16]",
-                "stp {a}, {b}, [{to}, #16]",
-                "ldp {a}, {b}, [{from}, #32]",
-                "stp {a}, {b}, [{to}, #32]",
-                "ldp {a}, {b}, [{from}, #48]",
-                "stp {a}, {b}, [{to}, #48]"
-            );
-        }
-        _ => {}
     }
     // SAFETY: the caller's promise; `bytes` are read and written, and nothing else.
     unsafe {
@@ -113,7 +131,7 @@ fn place(frame: &GuestFrame, offset: usize, bytes: usize) -> Option<usize> {
 pub(crate) fn read_frame(frame: &GuestFrame, offset: usize, into: &mut [u8]) -> bool {
     let Some(from) = place(frame, offset, into.len()) else { return false };
     // SAFETY: the frame is held, so `from` is mapped RAM that is no object of ours; `into` is ours.
-    unsafe { copy(into.as_mut_ptr() as usize, from, into.len()) };
+    unsafe { transfer::<true>(Way::ToUs, into.as_mut_ptr() as usize, from, into.len()) };
     true
 }
 
@@ -121,8 +139,14 @@ pub(crate) fn read_frame(frame: &GuestFrame, offset: usize, into: &mut [u8]) -> 
 #[inline]
 pub(crate) fn write_frame(frame: &GuestFrame, offset: usize, from: &[u8]) -> bool {
     let Some(to) = place(frame, offset, from.len()) else { return false };
-    // SAFETY: as in `read_frame`, the other way round.
-    unsafe { copy(to, from.as_ptr() as usize, from.len()) };
+    let ours = from.as_ptr() as usize;
+    if from.len() == 8 {
+        // SAFETY: as in `read_frame`, the other way round.
+        unsafe { transfer::<true>(Way::FromUs, to, ours, 8) };
+    } else {
+        // SAFETY: as above.
+        unsafe { copy(to, ours, from.len()) };
+    }
     true
 }
 
@@ -315,19 +339,12 @@ fn translate(table: &FrameTable, _map: &Stage2, address: u64, writing: bool) -> 
     (answer >> 56 == CACHED || table.knows(found)).then(|| seen_at(found))
 }
 
-/// Which way bytes go between the loaded guest and us.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Way {
-    FromGuest,
-    ToGuest,
-}
-
 /// Copies between an address of the loaded guest's and bytes of ours.
 ///
 /// # Safety
 /// `ours` is readable, and writable if they come from the guest, for `bytes`.
 #[inline(always)]
-unsafe fn exchange_guest(
+unsafe fn exchange_guest<const KNOWN: bool>(
     tables: (&FrameTable, &Stage2),
     way: Way,
     address: u64,
@@ -339,11 +356,11 @@ unsafe fn exchange_guest(
         return unsafe { exchange_pages(tables, way, address, ours) };
     }
     // One page has it all, as nearly always.
-    let Some(place) = translate(tables.0, tables.1, address, way == Way::ToGuest) else { return false };
-    let (to, from) = if way == Way::FromGuest { (at, place) } else { (place, at) };
+    let Some(place) = translate(tables.0, tables.1, address, way == Way::FromUs) else { return false };
+    let (to, from) = if way == Way::ToUs { (at, place) } else { (place, at) };
     // SAFETY: `place` is mapped RAM that the guest has for as long as its map is locked; the rest is the caller's
     // promise.
-    unsafe { copy(to, from, bytes) };
+    unsafe { transfer::<KNOWN>(way, to, from, bytes) };
     true
 }
 
@@ -363,7 +380,7 @@ unsafe fn exchange_pages(
     while left > 0 {
         let part = FRAME.wrapping_sub(address as usize & (FRAME - 1)).min(left);
         // SAFETY: the caller's promise; this part lies in one page.
-        if !unsafe { exchange_guest(tables, way, address, (at, part)) } {
+        if !unsafe { exchange_guest::<false>(tables, way, address, (at, part)) } {
             return false;
         }
         (at, left, address) =
@@ -374,18 +391,28 @@ unsafe fn exchange_pages(
 
 /// Copies from an address of the loaded guest's.
 #[inline]
-pub(crate) fn read_guest(table: &FrameTable, map: &Stage2, address: u64, into: &mut [u8]) -> bool {
+pub(crate) fn read_guest<const KNOWN: bool>(
+    table: &FrameTable,
+    map: &Stage2,
+    address: u64,
+    into: &mut [u8],
+) -> bool {
     let ours = (into.as_mut_ptr() as usize, into.len());
     // SAFETY: `into` is ours to write.
-    unsafe { exchange_guest((table, map), Way::FromGuest, address, ours) }
+    unsafe { exchange_guest::<KNOWN>((table, map), Way::ToUs, address, ours) }
 }
 
 /// Copies to an address of the loaded guest's.
 #[inline]
-pub(crate) fn write_guest(table: &FrameTable, map: &Stage2, address: u64, from: &[u8]) -> bool {
+pub(crate) fn write_guest<const KNOWN: bool>(
+    table: &FrameTable,
+    map: &Stage2,
+    address: u64,
+    from: &[u8],
+) -> bool {
     let ours = (from.as_ptr() as usize, from.len());
     // SAFETY: `from` is ours to read.
-    unsafe { exchange_guest((table, map), Way::ToGuest, address, ours) }
+    unsafe { exchange_guest::<KNOWN>((table, map), Way::FromUs, address, ours) }
 }
 
 /// The frame where the loaded guest's kernel would write, held.

@@ -8,7 +8,7 @@ use super::guest::{Outcome, Surroundings};
 use super::interface::Interface;
 use super::processor::Loaded;
 use super::{Ended, FREQUENCY, GuestMap, POISON, Sim, spin};
-use crate::contract::{CacheAct, CpuIndex, Hidden, Interrupt, Machine, Showing, Ticks, Word};
+use crate::contract::{CacheAct, CpuIndex, Hidden, Interrupt, Machine, Of, Showing, Ticks, Word};
 use crate::frames::{Block, FRAME_BYTES, FrameTable, GuestFrame};
 use crate::stage2::{Kind, MapError};
 
@@ -262,14 +262,24 @@ impl Machine for Sim {
         self.frames
     }
 
-    fn read_guest(&self, registers: &Registers, map: &GuestMap, address: u64, into: &mut [u8]) -> bool {
+    fn read_guest<const KNOWN: bool>(
+        &self,
+        (registers, map): Of<'_, GuestMap>,
+        at: u64,
+        into: &mut [u8],
+    ) -> bool {
         self.check_loaded(registers, map);
-        self.foreign_read(map, address, into)
+        self.foreign_read(map, at, into)
     }
 
-    fn write_guest(&self, registers: &Registers, map: &GuestMap, address: u64, from: &[u8]) -> bool {
+    fn write_guest<const KNOWN: bool>(
+        &self,
+        (registers, map): Of<'_, GuestMap>,
+        at: u64,
+        from: &[u8],
+    ) -> bool {
         self.check_loaded(registers, map);
-        self.foreign_write(map, address, from)
+        self.foreign_write(map, at, from)
     }
 
     fn hold_guest(&self, registers: &Registers, map: &GuestMap, address: u64) -> Option<GuestFrame> {
