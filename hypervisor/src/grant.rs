@@ -32,12 +32,17 @@ pub const CONTROL_MAPPINGS: usize = 32768;
 
 /// Why a use of a grant was refused: `GNTST_*`. As wide as a word, so that a result does not end in the middle of one.
 #[derive(Clone, Copy, Debug)]
-#[repr(align(8))]
-pub struct Refused(pub i16);
+pub struct Refused(i64);
 
 impl From<i16> for Refused {
     fn from(status: i16) -> Self {
-        Refused(status)
+        Refused(i64::from(status))
+    }
+}
+
+impl From<Refused> for i16 {
+    fn from(refused: Refused) -> Self {
+        i16::try_from(refused.0).unwrap_or(GNTST_GENERAL_ERROR)
     }
 }
 
@@ -160,7 +165,7 @@ pub struct Wanted {
 
 impl<M: Machine> Hypervisor<M> {
     /// A frame of a domain's own, by its guest frame number.
-    #[inline]
+    #[inline(always)]
     pub fn own_frame(&self, domain: &Domain<M>, number: u64) -> Option<GuestFrame> {
         let (frame, kind, _) = self.machine.frame_at(&domain.map, number.checked_mul(FRAME)?)?;
         // What it has granted to itself is its own, too.
@@ -179,14 +184,19 @@ impl<M: Machine> Hypervisor<M> {
         reference: u32,
         (by, how): (&Domain<M>, Use),
     ) -> Result<Pin<'h, M>, Refused> {
-        let pv = granter.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
-        let frame = pv.grants.table.lock().begin(
-            &self.machine,
-            &pv.grant_frames,
-            (reference, by.id, how),
-            |number| self.own_frame(granter, number),
-        )?;
+        let frame = self.begin_use(granter, reference, (by.id, how))?;
         Ok(Pin { machine: &self.machine, granter: Some(granter), reference, how, frame })
+    }
+
+    #[inline(never)]
+    fn begin_use(
+        &self,
+        granter: &Domain<M>,
+        reference: u32,
+        (by, how): (u16, Use),
+    ) -> Result<GuestFrame, Refused> {
+        let pv = granter.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
+        pv.grants.table.lock().begin(self, (granter, &pv.grant_frames), (reference, by, how))
     }
 
     /// Maps a grant: the handle, and the frame's host address.
@@ -201,10 +211,8 @@ impl<M: Machine> Hypervisor<M> {
     ) -> Result<(u32, u64), i16> {
         let pv = domain.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
         let how = Use { way: Way::Map, write: wanted.writable };
-        let mut pin = self.pin(granter, wanted.reference, (domain, how)).map_err(|refused| {
-            self.pass_handle(domain);
-            refused.0
-        })?;
+        let mut pin =
+            self.pin(granter, wanted.reference, (domain, how)).inspect_err(|_| self.pass_handle(domain))?;
         let mapping = Mapping {
             granter: u16::try_from(granter.index).map_err(|_| GNTST_GENERAL_ERROR)?,
             reference: wanted.reference,

@@ -15,6 +15,8 @@ use machine::frames::shelf::Shelf;
 use machine::frames::{FrameTable, GuestFrame};
 
 use super::{ENTRIES_PER_FRAME, Refused, Use, Way};
+use crate::domain::Domain;
+use crate::hypervisor::Hypervisor;
 
 /// Users of one kind that a grant may have.
 const MOST_USERS: u8 = 128;
@@ -25,10 +27,8 @@ const TRIES: u32 = 5;
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Active {
     by: u16,
-    map_reads: u8,
-    map_writes: u8,
-    copy_reads: u8,
-    copy_writes: u8,
+    /// Mappings to be read, and to be written; copies from it, and to it.
+    uses: [u8; 4],
 }
 
 /// What an entry says.
@@ -62,21 +62,21 @@ impl Entry {
 }
 
 impl Active {
-    fn count(&mut self, how: Use) -> &mut u8 {
-        match (how.way, how.write) {
-            (Way::Map, false) => &mut self.map_reads,
-            (Way::Map, true) => &mut self.map_writes,
-            (Way::Copy, false) => &mut self.copy_reads,
-            (Way::Copy, true) => &mut self.copy_writes,
-        }
+    /// The count of such uses; there is one of each kind.
+    #[inline]
+    fn count(&mut self, how: Use) -> Result<&mut u8, i16> {
+        let kind = if how.way == Way::Map { 0 } else { 2 };
+        self.uses.get_mut(kind | usize::from(how.write)).ok_or(GNTST_GENERAL_ERROR)
     }
 
+    #[inline]
     fn is_used(&self) -> bool {
-        self.is_written() || self.map_reads != 0 || self.copy_reads != 0
+        u32::from_ne_bytes(self.uses) != 0
     }
 
     fn is_written(&self) -> bool {
-        self.map_writes != 0 || self.copy_writes != 0
+        let [_, mapped, _, copied] = self.uses;
+        mapped | copied != 0
     }
 }
 
@@ -92,7 +92,7 @@ pub(super) struct Table {
 }
 
 /// Marks an entry as used, if it permits that: the number of its frame, as the granting domain has it.
-#[inline]
+#[inline(always)]
 fn mark<M: Machine>(
     machine: &M,
     (page, offset): (&GuestFrame, usize),
@@ -110,6 +110,18 @@ fn mark<M: Machine>(
         }
     }
     Err(GNTST_GENERAL_ERROR)
+}
+
+#[inline(never)]
+fn mark_again<M: Machine>(machine: &M, at: (&GuestFrame, usize), of: (u16, Use)) -> Result<u32, i16> {
+    mark(machine, at, of)
+}
+
+/// Puts a handle of a frame on the shelf, and gives one more.
+#[inline(always)]
+fn keep(shelf: &mut Shelf, place: usize, frame: GuestFrame) -> Option<GuestFrame> {
+    let more = frame.try_clone()?;
+    shelf.put(place, frame).ok().map(|()| more)
 }
 
 /// The page and the place in it of a reference.
@@ -140,44 +152,41 @@ impl Table {
         }
     }
 
-    /// Begins a use: a handle of the frame. `find` gives the frame that the granting domain means by its
-    /// number.
+    /// Begins a use: a handle of the frame that the granting domain means by its number.
     ///
     /// # Errors
     /// `GNTST_*`; nothing has changed.
-    #[inline(never)]
+    #[inline(always)]
     pub(super) fn begin<M: Machine>(
         &mut self,
-        machine: &M,
-        pages: &[GuestFrame],
+        hypervisor: &Hypervisor<M>,
+        (granter, pages): (&Domain<M>, &[GuestFrame]),
         (reference, by, how): (u32, u16, Use),
-        find: impl FnOnce(u64) -> Option<GuestFrame>,
     ) -> Result<GuestFrame, Refused> {
+        let machine = &hypervisor.machine;
         let number = self.number(reference)?;
         let at = place(pages, number).ok_or(GNTST_BAD_GNTREF)?;
         let active = self.active.get_mut(number).ok_or(GNTST_BAD_GNTREF)?;
         if !active.is_used() {
-            let frame = mark(machine, at, (by, how))?;
-            let found = find(u64::from(frame));
-            let more = found.as_ref().and_then(GuestFrame::try_clone);
-            let kept = found.is_some_and(|frame| more.is_some() && self.shelf.put(number, frame).is_ok());
-            let Some(frame) = more.filter(|_| kept) else {
+            let meant = mark(machine, at, (by, how))?;
+            let found = hypervisor.own_frame(granter, u64::from(meant));
+            let Some(frame) = found.and_then(|found| keep(&mut self.shelf, number, found)) else {
                 machine.word(at.0, at.1, Word::Clear16(GTF_READING | GTF_WRITING));
                 return Err(GNTST_BAD_PAGE.into());
             };
             active.by = by;
-            *active.count(how) = 1;
+            *active.count(how)? = 1;
             self.used = self.used.saturating_add(1);
             return Ok(frame);
         }
-        if active.by != by || *active.count(how) >= MOST_USERS {
+        if active.by != by || *active.count(how)? >= MOST_USERS {
             return Err(GNTST_GENERAL_ERROR.into());
         }
         let frame = self.shelf.get(number).and_then(|frame| frame.try_clone()).ok_or(GNTST_GENERAL_ERROR)?;
         if how.write && !active.is_written() {
-            mark(machine, at, (by, how))?;
+            mark_again(machine, at, (by, how))?;
         }
-        let count = active.count(how);
+        let count = active.count(how)?;
         *count = count.saturating_add(1);
         Ok(frame)
     }
@@ -192,7 +201,7 @@ impl Table {
     ) -> Option<GuestFrame> {
         let number = usize::try_from(reference).ok()?;
         let active = self.active.get_mut(number)?;
-        let count = active.count(how);
+        let count = active.count(how).ok()?;
         *count = count.checked_sub(1)?;
         let (page, offset) = place(pages, number)?;
         if !active.is_used() {

@@ -116,7 +116,7 @@ fn a_reader_does_not_become_a_writer_of_what_is_read_only() {
     let (one, two, three) = (system.domain(1), system.domain(2), system.domain(3));
     let hypervisor = system.hypervisor;
     write_entry(&system, (one, 8), (2, FIRST, READ_ONLY));
-    let refused = |domain, how| hypervisor.pin(one, 8, (domain, how)).map(|_| ()).unwrap_err().0;
+    let refused = |domain, how| i16::from(hypervisor.pin(one, 8, (domain, how)).map(|_| ()).unwrap_err());
     assert_eq!(refused(two, MAP_WRITE), grant::GNTST_GENERAL_ERROR);
     let reader = hypervisor.pin(one, 8, (two, COPY_READ)).unwrap();
     assert_eq!(refused(two, MAP_WRITE), grant::GNTST_GENERAL_ERROR);
@@ -135,7 +135,7 @@ fn a_grant_has_so_many_users_and_no_more() {
     let error = loop {
         match system.hypervisor.pin(one, 8, (two, COPY_READ)) {
             Ok(pin) => pins.push(pin),
-            Err(refused) => break refused.0,
+            Err(refused) => break i16::from(refused),
         }
     };
     assert_eq!((pins.len(), error), (128, grant::GNTST_GENERAL_ERROR));

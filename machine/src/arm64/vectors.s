@@ -188,24 +188,22 @@ copy_foreign:
     stp     q4, q5, [sp, #64]
     stp     q6, q7, [sp, #96]
     sub     x2, x2, #256
-1:  ldp     q0, q1, [x1]
-    ldp     q2, q3, [x1, #32]
-    ldp     q4, q5, [x1, #64]
-    ldp     q6, q7, [x1, #96]
-    stp     q0, q1, [x0]
-    stp     q2, q3, [x0, #32]
-    stp     q4, q5, [x0, #64]
-    stp     q6, q7, [x0, #96]
-    ldp     q0, q1, [x1, #128]
-    ldp     q2, q3, [x1, #160]
-    ldp     q4, q5, [x1, #192]
-    ldp     q6, q7, [x1, #224]
-    stp     q0, q1, [x0, #128]
-    stp     q2, q3, [x0, #160]
-    stp     q4, q5, [x0, #192]
-    stp     q6, q7, [x0, #224]
-    add     x1, x1, #256
-    add     x0, x0, #256
+1:  ldp     q0, q1, [x1], #256
+    ldp     q2, q3, [x1, #-224]
+    ldp     q4, q5, [x1, #-192]
+    ldp     q6, q7, [x1, #-160]
+    stp     q0, q1, [x0], #256
+    stp     q2, q3, [x0, #-224]
+    stp     q4, q5, [x0, #-192]
+    stp     q6, q7, [x0, #-160]
+    ldp     q0, q1, [x1, #-128]
+    ldp     q2, q3, [x1, #-96]
+    ldp     q4, q5, [x1, #-64]
+    ldp     q6, q7, [x1, #-32]
+    stp     q0, q1, [x0, #-128]
+    stp     q2, q3, [x0, #-96]
+    stp     q4, q5, [x0, #-64]
+    stp     q6, q7, [x0, #-32]
     subs    x2, x2, #256
     b.hs    1b
     add     x2, x2, #256

@@ -51,6 +51,7 @@ impl Shelf {
     ///
     /// # Errors
     /// The handle, where there is no such place, where it is not empty, or for a frame of another table.
+    #[inline]
     pub fn put(&mut self, place: usize, frame: GuestFrame) -> Result<(), GuestFrame> {
         let empty = self.places.get_mut(place).filter(|number| **number == 0);
         match (empty, frame.number_in(self.table)) {

@@ -13,7 +13,7 @@ use super::super::low_word;
 use super::status;
 use crate::cpu::Current;
 use crate::domain::Domain;
-use crate::grant::{Pin, Use, Way};
+use crate::grant::{Pin, Refused, Use, Way};
 use crate::hypervisor::Hypervisor;
 
 /// One end of a copy, with what lets the caller use it.
@@ -81,12 +81,9 @@ fn end<'h, M: Machine>(
     caller: &Domain<M>,
     (granter, what): (Option<&'h Domain<M>>, u64),
     write: bool,
-) -> Result<End<'h, M>, i16> {
+) -> Result<End<'h, M>, Refused> {
     let Some(granter) = granter else {
-        return hypervisor.own_frame(caller, what).map(End::Own).ok_or(GNTST_BAD_PAGE);
+        return Ok(End::Own(hypervisor.own_frame(caller, what).ok_or(GNTST_BAD_PAGE)?));
     };
-    hypervisor
-        .pin(granter, low_word(what), (caller, Use { way: Way::Copy, write }))
-        .map(End::Granted)
-        .map_err(|refused| refused.0)
+    Ok(End::Granted(hypervisor.pin(granter, low_word(what), (caller, Use { way: Way::Copy, write }))?))
 }
