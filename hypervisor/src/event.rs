@@ -262,9 +262,14 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Tells a domain, on behalf of the loaded vCPU, that an event has come.
     #[inline]
-    pub fn tell_from(&self, local: &mut Local<'_, M>, (domain, pv): (&Domain<M>, &Pv), news: News) {
-        let News::Upcall(vcpu) = news else { return };
-        let vcpu = usize::from(vcpu);
+    pub fn tell_from(&self, local: &mut Local<'_, M>, of: (&Domain<M>, &Pv), news: News) {
+        if let News::Upcall(vcpu) = news {
+            self.upcall_on_behalf(local, of, usize::from(vcpu));
+        }
+    }
+
+    #[inline(never)]
+    fn upcall_on_behalf(&self, local: &mut Local<'_, M>, (domain, pv): (&Domain<M>, &Pv), vcpu: usize) {
         let own =
             |current: &Current<'_, M>| current.domain.index == domain.index && current.vcpu.index == vcpu;
         if local.current.as_ref().is_some_and(own) {

@@ -26,7 +26,7 @@ impl Gic {
     /// Raises an interrupt for, or by, a vCPU that is loaded or about to be. `lists` are its own, `read` reads one of the
     /// hardware's list registers (or what was saved of it), `write` writes one. The returned vCPUs are owed something; none where a list register has the
     /// interrupt now.
-    #[inline]
+    #[inline(always)]
     pub fn raise_running(
         &mut self,
         vcpu: usize,
