@@ -66,18 +66,13 @@ impl<M: Machine> Hypervisor<M> {
         };
         current.state.registers.timer.in_flight = true;
         let [intid, _] = current.domain.timers;
-        self.raise_at_once(local, Raise::Physical(intid, self.virtual_timer));
+        self.raise_here(local, Raise::Physical(intid, self.virtual_timer));
     }
 
     /// Raises an interrupt for, or by, the loaded vCPU: in a list register at once, where one can take it.
-    #[inline(never)]
-    pub fn raise_here(&self, local: &mut Local<'_, M>, raise: Raise) {
-        self.raise_at_once(local, raise);
-    }
-
-    /// The same where it is called, which knows what raises it.
+    /// Compiled into its callers, which know what raises it.
     #[inline(always)]
-    fn raise_at_once(&self, local: &mut Local<'_, M>, raise: Raise) {
+    pub fn raise_here(&self, local: &mut Local<'_, M>, raise: Raise) {
         let cpu = local.index;
         let Some(current) = local.current.as_mut() else { return };
         let (index, lists) = (current.vcpu.index, &mut current.state.registers.lists);

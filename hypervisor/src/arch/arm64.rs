@@ -56,7 +56,16 @@ pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, 
         Some(Exit::Hypercall { immediate: 0 }) => psci::handle(hypervisor, local),
         Some(Exit::SystemRegister(access)) => system_register::handle(hypervisor, local, access),
         Some(Exit::Mmio(access)) => mmio::handle(hypervisor, local, access, trap.fault_address),
+        Some(Exit::Wfi) => wait(hypervisor, local, trap.syndrome),
         _ => rare(hypervisor, local, &Trap { ..trap }),
+    }
+}
+
+#[inline(never)]
+fn wait<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, syndrome: u64) {
+    if let Some(current) = local.current.as_mut() {
+        exception::advance(&mut current.state.registers, syndrome);
+        hypervisor.wait(local);
     }
 }
 
@@ -66,10 +75,6 @@ fn rare<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: 
     let Some(current) = local.current.as_mut() else { return };
     match trap.decode() {
         Exit::Mmio(access) => mmio::handle(hypervisor, local, access, trap.fault_address),
-        Exit::Wfi => {
-            exception::advance(&mut current.state.registers, trap.syndrome);
-            hypervisor.wait(local);
-        }
         Exit::Wfe => {
             exception::advance(&mut current.state.registers, trap.syndrome);
             local.leave(Leaving::Yielding);

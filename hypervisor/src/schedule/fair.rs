@@ -42,8 +42,16 @@ struct Pace {
     most_lag: u64,
     /// Nobody is preempted earlier: who wakes often must not make the others pay for switches.
     patience: Ticks,
+    /// The same at present: no longer than a turn.
+    grace: Ticks,
     /// After so many ticks a budget is filled again.
     period: Ticks,
+}
+
+impl Pace {
+    fn set_turn(&mut self, turn: Ticks) {
+        (self.turn, self.grace) = (turn, self.patience.min(turn));
+    }
 }
 
 /// The scheduler behind `sched=credit2`.
@@ -99,6 +107,7 @@ impl Fair {
                 newcomers: 0,
                 most_lag: slice.saturating_mul(2),
                 patience: slice >> 3,
+                grace: slice >> 3,
                 period: slice.saturating_add(slice >> 2),
             },
         })
@@ -184,7 +193,7 @@ impl Fair {
     /// The virtual time of the processors where a vCPU may run.
     fn time_for(&self, vcpu: VcpuId) -> u64 {
         let Some(entry) = self.crowd.get(vcpu) else { return 0 };
-        let numbered = self.processors.all.iter().enumerate();
+        let numbered = (0..self.processors.all.len()).zip(&self.processors.all);
         let allowed = numbered.filter(|(cpu, _)| entry.may_use(*cpu));
         allowed.map(|(_, processor)| processor.floor).max().unwrap_or(0)
     }
@@ -246,7 +255,7 @@ impl Scheduler for Fair {
             State::Asleep => {}
             State::New => {
                 self.pace.newcomers = self.pace.newcomers.saturating_add(1);
-                self.pace.turn = self.pace.slice >> 5;
+                self.pace.set_turn(self.pace.slice >> 5);
             }
         }
         let Entry { affinity, is_free, cpu: last, virtual_time, .. } = *entry;
@@ -369,6 +378,7 @@ impl Scheduler for Fair {
 
     fn set_patience(&mut self, patience: Ticks) {
         self.pace.patience = patience;
+        self.pace.set_turn(self.pace.turn);
     }
 }
 

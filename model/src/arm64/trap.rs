@@ -284,6 +284,7 @@ impl Trap {
             (Cause::Synchronous, 0x16) => Some(Exit::Hypercall { immediate: low_u16(self.syndrome) }),
             (Cause::Synchronous, 0x18) => Some(Exit::SystemRegister(SystemRegisterAccess(self.syndrome))),
             (Cause::Synchronous, 0x24) if self.is_plain() => Some(Exit::Mmio(self.mmio())),
+            (Cause::Synchronous, 0x01) => Some(self.wait()),
             _ => None,
         }
     }
@@ -291,7 +292,6 @@ impl Trap {
     fn rare(&self, class: u8) -> Exit {
         match class {
             0x24 => self.data_abort(),
-            0x01 => self.wait(),
             0x17 => Exit::SecureCall { immediate: low_u16(self.syndrome) },
             0x20 => Exit::InstructionAbort { ipa: self.ipa(), reason: self.abort_reason() },
             0x03..=0x06 | 0x08 | 0x0c | 0x11..=0x13 | 0x28 | 0x38 | 0x3a => Exit::Aarch32 { class },

@@ -254,7 +254,7 @@ impl Crowd {
         pace: &Pace,
         now: Ticks,
     ) -> Option<Ticks> {
-        let until = processor.chosen.saturating_add(pace.patience.min(pace.turn));
+        let until = processor.chosen.saturating_add(pace.grace);
         let entry = self.get(processor.running?)?;
         if now >= until || !entry.may_use(cpu) {
             return None;
@@ -274,7 +274,7 @@ impl Crowd {
             pace.newcomers = pace.newcomers.saturating_sub(1);
         }
         if pace.newcomers == 0 {
-            pace.turn = pace.slice;
+            pace.set_turn(pace.slice);
         }
     }
 
