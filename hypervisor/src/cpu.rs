@@ -133,10 +133,11 @@ impl<M: Machine> Hypervisor<M> {
         // Whoever asks from elsewhere interrupts, and then it is seen.
         if local.processor.is_wanted() {
             let (now, soon) = local.processor.take_wanted();
-            local.ask_by(soon);
             if now {
                 self.switch(local);
                 local.due(local.limit);
+            } else {
+                local.ask_by(soon);
             }
             if local.index == WATCHER {
                 local.due(self.watchdogs_earliest());

@@ -142,12 +142,12 @@ impl GicV2 {
 
     #[inline]
     pub(crate) fn read_list(&self, place: usize) -> u64 {
-        ListRegister::from_gicv2(self.control.read(control::LIST + place * 4)).0
+        ListRegister::from_gicv2(self.control.read(list_at(place))).0
     }
 
     #[inline]
     pub(crate) fn write_list(&self, place: usize, entry: u64) {
-        self.control.write(control::LIST + place * 4, ListRegister(entry).to_gicv2());
+        self.control.write(list_at(place), ListRegister(entry).to_gicv2());
     }
 
     pub(crate) fn read_lists(&self, lists: &mut Lists) {
@@ -189,4 +189,10 @@ impl GicV2 {
 fn set_byte(registers: &Registers, offset: usize, shift: usize, value: u32) {
     let old = registers.read(offset);
     registers.write(offset, old & !(0xff << shift) | value << shift);
+}
+
+/// Where a list register is. A wild place is out of the registers' range, and neither read nor written.
+#[inline]
+fn list_at(place: usize) -> usize {
+    control::LIST.wrapping_add(place.wrapping_mul(4))
 }
