@@ -19,24 +19,6 @@ use crate::frames::{Block, FrameRange, FrameTable, GuestFrame, NO_DOMAIN};
 use crate::lock::{Lock, Rank};
 use crate::stage2::{Kind, MapError, Stage2};
 
-static HEAP_AT: AtomicU64 = AtomicU64::new(0);
-static HEAP_PHYSICAL: AtomicU64 = AtomicU64::new(0);
-
-/// Where the heap is, for [`physical`].
-pub(crate) fn set_heap(heap: Range, address: u64) {
-    HEAP_AT.store(address, Ordering::Relaxed);
-    HEAP_PHYSICAL.store(heap.base, Ordering::Release);
-}
-
-/// Host-physical address of something of ours, in the image or in the heap.
-pub(crate) fn physical(address: *const u8) -> u64 {
-    let address = address as u64;
-    if address < translation::HEAP {
-        return translation::physical_of_image(address);
-    }
-    HEAP_PHYSICAL.load(Ordering::Acquire).wrapping_add(address.wrapping_sub(HEAP_AT.load(Ordering::Relaxed)))
-}
-
 /// A domain's stage 2 map and the number by which translation caches know it.
 #[derive(Debug)]
 pub struct GuestMap {
@@ -437,7 +419,7 @@ impl crate::contract::Construction for Board {
         if domain >= 255 && !processor::wide_vmids() {
             return Err(MapError::OutOfRange);
         }
-        let mut tables = Stage2::new(table_frames, self.ipa_bits, physical)?;
+        let mut tables = Stage2::new(table_frames, self.ipa_bits, translation::physical)?;
         if let Some(virtual_interface) = self.virtual_interface {
             tables.map_device(cpu_interface, Range { base: virtual_interface.base, size: 0x2000 })?;
         }

@@ -124,7 +124,7 @@ impl Boot {
         let base = translation::HEAP + plan.heap.base % (2 << 20);
         // SAFETY: just mapped; the plan gives this range to nobody else.
         unsafe { heap::add(base as *mut u8, plan.heap.size as usize) };
-        super::board::set_heap(plan.heap, base);
+        translation::set_heap(plan.heap, base);
         let mut left = RangeSet::new();
         plan.board.memory.iter().for_each(|bank| left.insert(*bank));
         let ours = [self.image, plan.heap, tree];

@@ -111,12 +111,12 @@ pub(crate) fn started() -> usize {
 
 fn start(index: usize, mpidr: u64) -> Result<(), i64> {
     let stack: *mut Stack = Box::leak(Box::new_uninit()).as_mut_ptr();
-    let physical = super::board::physical(stack.cast());
+    let physical = translation::physical(stack.cast());
     let stack_top = translation::map_stack(index, physical).ok_or(-1_i64)?;
     let orders: &'static Orders = Box::leak(Box::new(Orders { stack_top, index: index as u64 }));
     clean(core::ptr::from_ref(orders) as usize);
     let entry = translation::physical_of_image(secondary_start as *const () as u64);
-    firmware::start(mpidr, entry, super::board::physical(core::ptr::from_ref(orders).cast()))
+    firmware::start(mpidr, entry, translation::physical(core::ptr::from_ref(orders).cast()))
 }
 
 /// Writes a cache line back to memory.

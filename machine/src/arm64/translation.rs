@@ -14,6 +14,7 @@
 #![expect(unsafe_code, reason = "the hypervisor's own translation tables")]
 
 use core::ptr::{addr_of, addr_of_mut};
+use core::sync::atomic::{AtomicU64, Ordering};
 
 use plan::Range;
 
@@ -29,6 +30,9 @@ unsafe extern "C" {
     static boot_stack_guard: u8;
     static emergency_stack_guard: u8;
 }
+
+static HEAP_AT: AtomicU64 = AtomicU64::new(0);
+static HEAP_PHYSICAL: AtomicU64 = AtomicU64::new(0);
 
 const PAGE: u64 = 4096;
 const BLOCK: u64 = 2 << 20;
@@ -107,9 +111,24 @@ pub(crate) fn start(image_at: u64) {
     flush();
 }
 
-/// Physical address of something in the image or the heap.
+/// Physical address of something in the image.
 pub(crate) fn physical_of_image(address: u64) -> u64 {
     address.wrapping_add(SPACE.lock().offset)
+}
+
+/// Where the heap is, for [`physical`].
+pub(crate) fn set_heap(heap: Range, address: u64) {
+    HEAP_AT.store(address, Ordering::Relaxed);
+    HEAP_PHYSICAL.store(heap.base, Ordering::Release);
+}
+
+/// Host-physical address of something of ours, in the image or in the heap.
+pub(crate) fn physical(address: *const u8) -> u64 {
+    let address = address as u64;
+    if address < HEAP {
+        return physical_of_image(address);
+    }
+    HEAP_PHYSICAL.load(Ordering::Acquire).wrapping_add(address.wrapping_sub(HEAP_AT.load(Ordering::Relaxed)))
 }
 
 /// Maps a device's registers for good; its virtual address.
