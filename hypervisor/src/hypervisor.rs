@@ -274,6 +274,12 @@ impl<M: Machine> Hypervisor<M> {
             let mut console = console.lock();
             self.console().finish_line(&self.machine, &mut console);
         }
+        // Its devices may go on asking, and nobody else could make them stop.
+        for (intid, owner) in (0..).zip(&self.device_owners) {
+            if owner.is_some_and(|owner| usize::from(owner) == domain.index) {
+                self.machine.silence(intid);
+            }
+        }
         self.say(Level::Error, format_args!("d{} has {end}{why}", domain.id));
         for vcpu in self.vcpus.get(domain.vcpus.clone()).unwrap_or_default() {
             if let Some(cpu) = vcpu.running_on() {

@@ -10,7 +10,7 @@
 
 use alloc::vec::Vec;
 use model::arm64::{Registers, SystemRegister, Trap};
-use plan::{DeviceInterrupt, Range};
+use plan::{DeviceInterrupt, GuestMemory, Range};
 
 use crate::frames::{Block, FrameRange, FrameTable, GuestFrame};
 use crate::stage2::{Kind, MapError};
@@ -159,6 +159,8 @@ pub trait Machine: Sync + core::fmt::Debug {
     /// Acknowledges the most urgent pending interrupt; `None` where there is none (any more).
     fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt>;
 
+    /// Keeps a device's interrupt out from now on; if it is active it stays so.
+    fn silence(&self, intid: u32);
     /// Ends a physical interrupt that no guest will end: a private one of this processor, or a device's.
     fn release(&self, cpu: CpuIndex, intid: u32);
 
@@ -191,7 +193,7 @@ pub trait Machine: Sync + core::fmt::Debug {
     fn frame_at(&self, map: &Self::GuestMap, ipa: u64) -> Option<(GuestFrame, Kind, bool)>;
     /// Does the map show something at `ipa`?
     fn is_shown(&self, map: &Self::GuestMap, ipa: u64) -> bool;
-    /// The first guest address at which a map shows something that is no device.
+    /// The first guest address at which a map shows something.
     fn first_shown(&self, map: &Self::GuestMap) -> Option<u64>;
     /// Shows a domain a frame, in the place of what was there; but what a grant shows only a grant replaces.
     ///
@@ -290,12 +292,11 @@ pub trait Construction: Machine {
     /// shown them.
     fn set_aside(&self, frames: FrameRange);
 
-    /// Shows the guest what it drives itself, at the host's address; its own tables say what kind of memory that
-    /// is.
+    /// Shows the guest registers of the host that it drives itself. Dom0's own tables say what kind of memory its are.
     ///
     /// # Errors
     /// See [`MapError`].
-    fn map_device(&self, map: &mut Self::GuestMap, registers: Range) -> Result<(), MapError>;
+    fn map_device(&self, map: &mut Self::GuestMap, registers: GuestMemory) -> Result<(), MapError>;
     /// Lets a device's interrupt in, as [`Interrupt::Device`] of the calling processor.
     fn route(&self, interrupt: DeviceInterrupt);
 

@@ -22,7 +22,7 @@ pub mod spin;
 mod trap;
 mod wire;
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -30,7 +30,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use model::arm64::LIST_REGISTERS;
 use plan::{GicRegions, Plan, Range, RangeSet};
 
-use crate::contract::{CpuIndex, Ticks};
+use crate::contract::{CpuIndex, Interrupt, Ticks};
 use crate::frames::{FramePool, FrameTable};
 use guest::{Guest, Surroundings};
 pub use interface::SPURIOUS;
@@ -59,12 +59,22 @@ pub const FREQUENCY: u64 = 1_000_000;
 /// vCPUs by domain id and number.
 type Guests = HashMap<(u16, usize), Arc<Mutex<Guest>>>;
 
+/// Interrupts of devices, which all processors share.
+#[derive(Default)]
+struct Lines {
+    /// Whoever has taken one has not ended it.
+    active: BTreeSet<u32>,
+    /// They are kept out.
+    silent: BTreeSet<u32>,
+}
+
 /// The machine.
 pub struct Sim {
     processors: Vec<Mutex<Processor>>,
     memory: Mutex<Memory>,
     guests: Mutex<Guests>,
     wire: Mutex<Wire>,
+    lines: Mutex<Lines>,
     clock: AtomicU64,
     /// Each processor has a thread of its own.
     threads: AtomicBool,
@@ -111,6 +121,7 @@ impl Sim {
             memory: Mutex::new(memory),
             guests: Mutex::default(),
             wire: Mutex::default(),
+            lines: Mutex::default(),
             clock: AtomicU64::new(1_000_000),
             threads: AtomicBool::new(false),
             list_registers: list_registers.clamp(1, LIST_REGISTERS),
@@ -185,7 +196,7 @@ impl Sim {
     /// to an end of that, or a physical interrupt is pending.
     pub fn goes_on(&self, cpu: CpuIndex) -> bool {
         let processor = self.processor(cpu);
-        if processor.pending(self.time(), self.console_interrupts(cpu)).is_some() {
+        if self.pending(&processor, cpu).is_some() {
             return false;
         }
         if processor.asleep {
@@ -260,14 +271,34 @@ impl Sim {
     fn ended(&self, physical: u32, timer_active: &mut bool) {
         if physical == self.virtual_timer {
             *timer_active = false;
+        } else {
+            assert!(self.lines().active.remove(&physical), "{physical} is ended, and was not active");
         }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().expect("the lines")
+    }
+
+    /// The most urgent physical interrupt of a processor.
+    fn pending(&self, processor: &Processor, cpu: CpuIndex) -> Option<Interrupt> {
+        let device = || {
+            let lines = self.lines();
+            let can = |intid: &&u32| !lines.active.contains(intid) && !lines.silent.contains(intid);
+            processor.devices.iter().find(can).map(|intid| Interrupt::Device(*intid))
+        };
+        processor.pending(self.time(), self.console_interrupts(cpu)).or_else(device)
     }
 
     /// The list registers agree with the physical interrupts.
     fn check_links(&self, processor: &Processor) {
         let Some(loaded) = &processor.loaded else { return };
         for physical in loaded.interface.linked() {
-            let active = physical != self.virtual_timer || processor.timer_active;
+            let active = if physical == self.virtual_timer {
+                processor.timer_active
+            } else {
+                self.lines().active.contains(&physical)
+            };
             assert!(active, "a list register is linked to {physical}, which is not active");
         }
     }
@@ -279,6 +310,6 @@ impl Sim {
         let now = self.time();
         let timer = !*around.timer_active && around.loaded.timer_line(now);
         let own = timer || around.loaded.interface.maintenance();
-        own || processor.pending(now, self.console_interrupts(cpu)).is_some()
+        own || self.pending(processor, cpu).is_some()
     }
 }

@@ -16,7 +16,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use crate::frames::{FRAME_SIZE, FrameRange, FrameTable};
 pub use change::{Flush, Leaf, Removed};
-use plan::Range;
+use plan::{GuestMemory, Range};
 
 const ENTRIES: usize = 512;
 const VALID: u64 = 1;
@@ -222,18 +222,15 @@ impl Stage2 {
         self.map_range(ipa, registers.base, registers.size, DEVICE | Kind::Device.bits())
     }
 
-    /// Shows the guest what it drives itself, at the host's address: whether that is registers or memory is for
-    /// its own tables to say.
+    /// Shows registers of the host to the domain that drives them. Whether dom0's are registers or memory is for its own
+    /// tables to say.
     ///
     /// # Errors
     /// See [`MapError`].
-    pub fn map_passed(&mut self, registers: Range) -> Result<(), MapError> {
-        self.map_range(
-            registers.base,
-            registers.base,
-            registers.size,
-            NORMAL | NEVER_EXECUTE | Kind::Device.bits(),
-        )
+    pub fn map_registers(&mut self, domain: u16, registers: GuestMemory) -> Result<(), MapError> {
+        let GuestMemory { guest, host, size } = registers;
+        let memory = if domain == 0 { NORMAL | NEVER_EXECUTE } else { DEVICE };
+        self.map_range(guest, host, size, memory | Kind::Device.bits())
     }
 
     /// What stands behind `ipa`: the host address, and whether it is memory (and not a device).

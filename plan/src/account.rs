@@ -51,6 +51,13 @@ pub fn account(plan: &Plan, (image, sum): (Range, u64), mut say: impl FnMut(fmt:
             domain.kernel.placed.guest,
             domain.tree_at
         ));
+        if let Some(hardware) = domain.hardware.as_ref().filter(|_| domain.id != 0) {
+            let (ranges, interrupts) = (hardware.mmio.len(), hardware.interrupts.len());
+            say(format_args!(
+                "d{}: {ranges} ranges of the host's registers, {interrupts} of its interrupts",
+                domain.id
+            ));
+        }
         if several || domain.share != Share::default() {
             let Share { weight, cap } = domain.share;
             say(format_args!("d{}: pool {}, weight {weight}, cap {cap}", domain.id, domain.pool));

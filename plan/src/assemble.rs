@@ -11,6 +11,7 @@ use crate::domains::dom0::{self, Dom0};
 use crate::domains::{self, CHOSEN, Chosen, Wanted};
 use crate::fdt::{Fdt, Writer};
 use crate::guest_tree::{self, Guest};
+use crate::host_tree::assigned::{self, Assignment};
 use crate::host_tree::{Host, resources, writing};
 use crate::input::{Facts, Input};
 use crate::kernel::{self, Images};
@@ -79,6 +80,7 @@ impl Draft<'_, '_> {
         &'g self,
         (board, regions): (&'g Board, &'g [Region<'g>]),
         interface: Option<&'g Interface>,
+        partial: Option<&'g Fdt<'g>>,
     ) -> Guest<'g> {
         Guest {
             board,
@@ -91,6 +93,7 @@ impl Draft<'_, '_> {
             layout: &self.layout,
             images: &self.images,
             interface,
+            partial,
         }
     }
 }
@@ -163,17 +166,15 @@ impl Scene<'_, '_> {
         self.options.ext_regions.then(|| reach(&self.input.facts))
     }
 
-    /// Checks where a domain sees what it shares with others.
-    fn check_shared(
-        &self,
-        draft: &Draft<'_, '_>,
-        interface: Option<&Interface>,
+    /// What a domain sees where; guest addresses end at `reach`.
+    fn place<'p>(
+        &'p self,
+        draft: &'p Draft<'_, '_>,
+        interface: Option<&'p Interface>,
         reach: u64,
-        report: &mut Report,
-    ) {
+    ) -> Place<'p> {
         let (wanted, banks, layout) = (draft.wanted, draft.banks.as_slice(), &draft.layout);
-        let place = Place { wanted, banks, layout, board: &self.surveyed.board, interface, reach };
-        self.shared.check_places(&place, report);
+        Place { wanted, banks, layout, board: &self.surveyed.board, interface, reach }
     }
 }
 
@@ -235,7 +236,7 @@ fn drafts<'w, 'a>(
         let told = if wanted.is_dom0 {
             host_side(scene, draft, chosen, report)
         } else {
-            guest_side(scene, draft, (chosen, &mut writer), report)
+            guest_side(scene, draft, (chosen, &mut writer, &drafts), report)
         };
         match told {
             Some(draft) => drafts.push(draft),
@@ -249,13 +250,25 @@ fn drafts<'w, 'a>(
 fn guest_side<'w, 'a>(
     scene: &Scene<'a, '_>,
     draft: Draft<'w, 'a>,
-    (chosen, writer): (&mut Chosen<'_>, &mut Writer),
+    (chosen, writer, others): (&mut Chosen<'_>, &mut Writer, &[Draft<'w, 'a>]),
     report: &mut Report,
 ) -> Option<Draft<'w, 'a>> {
+    let (input, surveyed) = (scene.input, scene.surveyed);
     let place = (draft.banks.as_slice(), &draft.layout, draft.shared.as_slice());
-    let interface = pv::interface(draft.wanted, place, scene.input.image, scene.extended_reach());
-    scene.check_shared(&draft, interface.as_ref(), reach(&scene.input.facts), report);
-    let guest = draft.guest((&scene.surveyed.board, &scene.shared.regions), interface.as_ref());
+    let mut interface = pv::interface(draft.wanted, place, input.image, scene.extended_reach());
+    let place = scene.place(&draft, interface.as_ref(), reach(&input.facts));
+    scene.shared.check_places(&place, report);
+    let blob = assigned::bytes((&draft, input, surveyed), chosen, report);
+    let devices = blob.as_deref().and_then(|blob| {
+        let (host, host_spis) = (scene.host, input.facts.spis);
+        Assignment { host, surveyed, host_spis, place: &place, draft: &draft, others, report }.read(blob)
+    });
+    let (partial, hardware) = devices.unzip();
+    if let (Some(interface), Some(hardware)) = (&mut interface, &hardware) {
+        interface.avoid(&hardware.mmio);
+    }
+    let board = (&surveyed.board, scene.shared.regions.as_slice());
+    let guest = draft.guest(board, interface.as_ref(), partial.as_ref());
     let bound = guest_tree::bound(&guest);
     // The blob, and the structure that it is copied from where the last guest's was smaller.
     let grows = usize::try_from(bound).unwrap_or(usize::MAX) > writer.capacity();
@@ -263,7 +276,7 @@ fn guest_side<'w, 'a>(
         return None;
     }
     let tree = guest_tree::write(&guest, writer);
-    Some(Draft { interface, tree, ..draft })
+    Some(Draft { interface, hardware, tree, ..draft })
 }
 
 /// Completes dom0, which has the host's devices; `None` if the plan becomes too large.
@@ -279,8 +292,8 @@ fn host_side<'w, 'a>(
     let extended = scene.extended_reach().map(|_| reach);
     let place = (scene.surveyed, draft.banks.as_slice(), draft.shared.as_slice());
     let interface = Some(pv::of_dom0(place, &found.mmio, scene.input.image, extended));
-    scene.check_shared(&draft, interface.as_ref(), reach, report);
-    let guest = draft.guest((board, &scene.shared.regions), interface.as_ref());
+    scene.shared.check_places(&scene.place(&draft, interface.as_ref(), reach), report);
+    let guest = draft.guest((board, &scene.shared.regions), interface.as_ref(), None);
     // As above; and lists of names and of the devices' ranges and interrupts grow.
     let bytes = writing::bound(host, &guest, &found).saturating_mul(3).saturating_add(DEVICE_LISTS_BYTES);
     if !chosen.spend(bytes, report) {

@@ -92,13 +92,14 @@ pub(crate) fn check(
     image(input, surveyed, &claims, report);
     claims.push(Claim { range: input.image, owner: Owner::Image });
     claims.push(Claim { range: input.tree_at, owner: Owner::Tree });
-    let modules = dom0.map(|dom0| (&dom0.kernel, dom0.ramdisk.as_ref())).into_iter();
-    for (kernel, ramdisk) in
-        modules.chain(wanted.iter().map(|domain| (&domain.kernel, domain.ramdisk.as_ref())))
-    {
-        module(kernel, Kind::Kernel, surveyed, &mut claims, report);
-        if let Some(ramdisk) = ramdisk {
-            module(ramdisk, Kind::Ramdisk, surveyed, &mut claims, report);
+    let modules = dom0.map(|dom0| (&dom0.kernel, dom0.ramdisk.as_ref(), None)).into_iter();
+    let others =
+        wanted.iter().map(|domain| (&domain.kernel, domain.ramdisk.as_ref(), domain.devices.as_ref()));
+    for (kernel, ramdisk, devices) in modules.chain(others) {
+        let kinds =
+            [(Some(kernel), Kind::Kernel), (ramdisk, Kind::Ramdisk), (devices, Kind::Devices)].into_iter();
+        for (one, kind) in kinds.filter_map(|(one, kind)| Some((one?, kind))) {
+            module(one, kind, surveyed, &mut claims, report);
         }
     }
     for domain in wanted {

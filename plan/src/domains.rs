@@ -52,6 +52,8 @@ pub(crate) struct Wanted<'a> {
     pub(crate) share: Share,
     pub(crate) kernel: Module<'a>,
     pub(crate) ramdisk: Option<Module<'a>>,
+    /// The partial device tree with what it is given of the host.
+    pub(crate) devices: Option<Module<'a>>,
 }
 
 /// Which PV interfaces a domain asks for.
@@ -105,6 +107,10 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
         }
     }
     if chosen.spend(DOMAIN_BYTES, report) {
+        if let Some(name) = modules.devices.filled_by {
+            let text = "dom0 has the host's devices without a partial device tree: the module is ignored";
+            report.warn(&format!("{CHOSEN}/{name}"), text);
+        }
         chosen.dom0 = dom0::read(&node, (modules.kernel, modules.ramdisk), report);
     }
     if count > MOST_DOMAINS {
@@ -194,7 +200,7 @@ fn domain<'a>(
             report.warn_of(&path, "xen,static-mem", text);
         }
     }
-    let (kernel, ramdisk) = domain_modules(node, &path, own_cells, report);
+    let modules = domain_modules(node, &path, own_cells, report);
     Some(Wanted {
         memory: memory?,
         vcpus: vcpus?,
@@ -207,19 +213,15 @@ fn domain<'a>(
         pool_mib: pool_mib?,
         pool: pool?,
         share: share?,
-        kernel: kernel?,
-        ramdisk,
+        kernel: modules.kernel.module?,
+        ramdisk: modules.ramdisk.module,
+        devices: modules.devices.module,
         path,
     })
 }
 
-/// Kernel and ramdisk among the children of a domain's node.
-fn domain_modules<'a>(
-    node: &Node<'a>,
-    path: &str,
-    cells: Cells,
-    report: &mut Report,
-) -> (Option<Module<'a>>, Option<Module<'a>>) {
+/// The modules among the children of a domain's node.
+fn domain_modules<'a>(node: &Node<'a>, path: &str, cells: Cells, report: &mut Report) -> Modules<'a> {
     let mut modules = Modules::default();
     for child in node.children() {
         let child_path = format!("{path}/{}", child.name());
@@ -238,7 +240,7 @@ fn domain_modules<'a>(
         let hint = "a child with compatible = \"multiboot,kernel\", \"multiboot,module\"";
         report.refuse(path, "", "has no kernel", hint);
     }
-    (modules.kernel.module, modules.ramdisk.module)
+    modules
 }
 
 /// The modules among the children of a node.
@@ -246,6 +248,7 @@ fn domain_modules<'a>(
 struct Modules<'a> {
     kernel: Slot<'a>,
     ramdisk: Slot<'a>,
+    devices: Slot<'a>,
     /// How many modules have come that do not say what they are.
     guessed: u8,
 }
@@ -259,6 +262,7 @@ impl<'a> Modules<'a> {
         match (kind, guess) {
             (Kind::Kernel, _) | (Kind::Unknown, 0) => self.kernel.fill(child, path, cells, report),
             (Kind::Ramdisk, _) | (Kind::Unknown, 1) => self.ramdisk.fill(child, path, cells, report),
+            (Kind::Devices, _) => self.devices.fill(child, path, cells, report),
             (Kind::Later(name), _) => {
                 report.refuse(path, "compatible", format!("{name} {LATER}"), "remove the node");
             }
@@ -271,7 +275,7 @@ impl<'a> Modules<'a> {
     }
 }
 
-/// The place of the one kernel, or of the one ramdisk.
+/// The place of the one module of a kind.
 #[derive(Default)]
 struct Slot<'a> {
     module: Option<Module<'a>>,
@@ -289,7 +293,8 @@ impl<'a> Slot<'a> {
             let parent = path.strip_suffix(child.name()).unwrap_or("");
             let other = format!("{parent}{name}");
             let reason = "the domain has another module of this kind already";
-            let hint = "one kernel and one ramdisk; a node with multiboot,module alone is first a kernel, then a ramdisk";
+            let hint =
+                "one of each kind; a node with multiboot,module alone is first a kernel, then a ramdisk";
             report.clash([(path, "compatible"), (&other, "compatible")], reason, hint);
             return;
         }

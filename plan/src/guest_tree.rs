@@ -3,7 +3,8 @@
 use alloc::format;
 use alloc::vec::Vec;
 
-use crate::fdt::{Cells, Writer};
+use crate::fdt::{Cells, Fdt, Writer};
+use crate::host_tree::assigned;
 use crate::kernel::Images;
 use crate::layout::BANK_0;
 use crate::pv::Interface;
@@ -11,7 +12,7 @@ use crate::range::BLOCK_1_GIB;
 use crate::shape::{Board, GicRegions, Layout, Range, SharedView};
 use crate::shared_memory::Region;
 
-/// Phandle of the guest's interrupt controller.
+/// Phandle of the guest's interrupt controller, if its partial tree gives it no other.
 pub(crate) const GIC_PHANDLE: u32 = 0xfde8;
 /// Interrupt flags: every processor, level, low active (a private interrupt).
 const PRIVATE_LEVEL_LOW: u32 = 0xf08;
@@ -37,6 +38,8 @@ pub(crate) struct Guest<'a> {
     pub(crate) regions: &'a [Region<'a>],
     /// Its PV interfaces, if it has them.
     pub(crate) interface: Option<&'a Interface>,
+    /// Its partial tree, if it has one.
+    pub(crate) partial: Option<&'a Fdt<'a>>,
 }
 
 /// Affinity fields of a vCPU's MPIDR_EL1: sixteen to a cluster, since a GICv3 target list has 16 bits.
@@ -57,6 +60,7 @@ pub(crate) fn bound(guest: &Guest<'_>) -> u64 {
         .saturating_add(count(guest.banks.len()).saturating_mul(16))
         .saturating_add(guest.interface.map_or(0, hypervisor_bound))
         .saturating_add(count(guest.shared.len()).saturating_mul(192))
+        .saturating_add(count(guest.partial.map_or(0, Fdt::bytes)))
         .saturating_add(2048)
 }
 
@@ -75,19 +79,36 @@ pub(crate) fn write(guest: &Guest<'_>, tree: &mut Writer) -> Vec<u8> {
     psci(tree);
     cpus(tree, guest);
     memory(tree, guest);
+    let cells = Cells { address: 2, size: 2 };
+    let wiring = Wiring { cells, gic_phandle: assigned::gic_phandle(guest.partial), interrupt_cells: 3 };
     if !guest.shared.is_empty() {
-        reserved_memory(tree, &Wiring::GUEST, guest);
+        reserved_memory(tree, &wiring, guest);
     }
-    interrupt_controller(tree, guest);
-    timer(tree, &Wiring::GUEST, GUEST_TIMERS, guest.board.timer_frequency);
+    guest.partial.into_iter().for_each(|partial| devices(tree, partial));
+    interrupt_controller(tree, &wiring, guest);
+    timer(tree, &wiring, GUEST_TIMERS, guest.board.timer_frequency);
     if guest.vpl011 {
-        uart(tree, guest);
+        uart(tree, &wiring, guest);
     }
     if let Some(interface) = guest.interface {
-        hypervisor(tree, &Wiring::GUEST, interface);
+        hypervisor(tree, &wiring, interface);
     }
     tree.end();
     tree.finish()
+}
+
+/// The guest's part of a partial tree, without what was for the hypervisor.
+fn devices(tree: &mut Writer, partial: &Fdt<'_>) {
+    let mut open: usize = 0;
+    for (depth, node) in assigned::nodes(partial) {
+        (depth..=open).for_each(|_| tree.end());
+        tree.begin(node.name());
+        for property in node.properties().filter(|one| !assigned::FOR_THE_HYPERVISOR.contains(&one.name())) {
+            tree.property(property.name(), property.value);
+        }
+        open = depth;
+    }
+    (0..open).for_each(|_| tree.end());
 }
 
 fn chosen(tree: &mut Writer, guest: &Guest<'_>) {
@@ -174,7 +195,7 @@ pub(crate) fn shared_memory(tree: &mut Writer, wiring: &Wiring, guest: &Guest<'_
     }
 }
 
-fn interrupt_controller(tree: &mut Writer, guest: &Guest<'_>) {
+fn interrupt_controller(tree: &mut Writer, wiring: &Wiring, guest: &Guest<'_>) {
     let layout = guest.layout;
     let (compatible, distributor_bytes) = match guest.board.gic {
         GicRegions::V2 { .. } => ("arm,gic-400", 0x1000),
@@ -187,8 +208,8 @@ fn interrupt_controller(tree: &mut Writer, guest: &Guest<'_>) {
     tree.property_text("compatible", compatible);
     let reg = [layout.distributor, distributor_bytes, layout.cpu_interface, layout.cpu_interface_size];
     tree.property_u64s("reg", &reg);
-    tree.property_u32("linux,phandle", GIC_PHANDLE);
-    tree.property_u32("phandle", GIC_PHANDLE);
+    tree.property_u32("linux,phandle", wiring.gic_phandle);
+    tree.property_u32("phandle", wiring.gic_phandle);
     tree.end();
 }
 
@@ -205,10 +226,6 @@ pub(crate) struct Wiring {
 }
 
 impl Wiring {
-    /// A tree of our own.
-    pub(crate) const GUEST: Self =
-        Self { cells: Cells { address: 2, size: 2 }, gic_phandle: GIC_PHANDLE, interrupt_cells: 3 };
-
     /// Private interrupts by their INTIDs, level, low active.
     fn private(&self, tree: &mut Writer, intids: &[u32]) {
         let mut cells = Vec::with_capacity(intids.len().saturating_mul(self.interrupt_cells));
@@ -259,14 +276,14 @@ pub(crate) fn timer(tree: &mut Writer, wiring: &Wiring, intids: [u32; 3], freque
     tree.end();
 }
 
-fn uart(tree: &mut Writer, guest: &Guest<'_>) {
+fn uart(tree: &mut Writer, wiring: &Wiring, guest: &Guest<'_>) {
     let layout = guest.layout;
     tree.begin(&format!("sbsa-uart@{:x}", layout.uart));
     tree.property_text("compatible", "arm,sbsa-uart");
     tree.property_u64s("reg", &[layout.uart, 0x1000]);
     let spi = layout.uart_interrupt.saturating_sub(FIRST_SPI);
     tree.property_cells("interrupts", &[SHARED, spi, SHARED_LEVEL_HIGH]);
-    tree.property_u32("interrupt-parent", GIC_PHANDLE);
+    tree.property_u32("interrupt-parent", wiring.gic_phandle);
     tree.property_u32("current-speed", 115_200);
     tree.end();
 }

@@ -9,6 +9,7 @@
 //! [`Visits`] walks the tree and says what becomes of each node; [`resources`] collects what the nodes that stay
 //! need, and [`writing`] makes the tree. Both see the same nodes.
 
+pub(crate) mod assigned;
 pub(crate) mod resources;
 pub(crate) mod writing;
 
@@ -177,6 +178,11 @@ fn take(cells: &mut impl Iterator<Item = u32>, width: usize) -> Option<[u32; 3]>
         cells.next()?;
     }
     Some(entry)
+}
+
+/// A number of one or two cells.
+fn number(cells: &mut impl Iterator<Item = u32>, count: u32) -> Option<u64> {
+    (0..count).try_fold(0_u64, |value, _| Some(value.checked_shl(32)? | u64::from(cells.next()?)))
 }
 
 /// Whether `compatible` lists any of the names.

@@ -15,7 +15,7 @@
 //! What grows with the domains is counted against [`Sizes::boot_heap`] before it is taken: 4 KiB for each
 //! domain, 512 bytes for each range of static memory, 384 and its path for each end of a static event channel, 768 and its path twice for each use
 //! of shared memory, 256 for each range of `xen,static-heap`, 256 and its path for each pool of processors, an upper bound of each guest's tree, twice that of one that is larger than those before,
-//! or three times that of dom0's, which is about the host's, with 64 KiB for the host's devices. A tree
+//! or three times that of dom0's, which is about the host's, with 64 KiB for the host's devices, four times a partial device tree. A tree
 //! that would take more is refused. Beside this, 512 KiB cover everything else, the window of the unpacker included.
 
 #![no_std]
@@ -77,6 +77,7 @@ pub use channels::{MOST_DOM0_PORTS, MOST_DOMAIN_PORTS};
 pub use domains::properties::KNOWN as DOMAIN_PROPERTIES;
 pub use domains::{MOST_DOMAINS, MOST_SPIS, MOST_VCPUS};
 pub use guest_tree::vcpu_affinity;
+pub use host_tree::assigned::UNSEEN_DEVICES;
 pub use input::{Facts, Input, Modules, Sizes};
 pub use kernel::{TREE_BYTES, UNSEEN};
 pub use layout::{BANK_0, BANK_1};

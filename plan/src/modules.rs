@@ -1,4 +1,4 @@
-//! Boot modules: the nodes that say where a loader put a kernel or a ramdisk.
+//! Boot modules: the nodes that say where a loader put a kernel, a ramdisk or a partial device tree.
 
 use alloc::format;
 use alloc::string::String;
@@ -15,6 +15,8 @@ pub const LONGEST_BOOTARGS_BYTES: usize = 4096;
 pub(crate) enum Kind {
     Kernel,
     Ramdisk,
+    /// A partial device tree: what of the host the domain is given.
+    Devices,
     /// Only `multiboot,module`: the first such is the kernel, the second the ramdisk.
     Unknown,
     /// A kind that is known but not supported, by its name.
@@ -30,7 +32,7 @@ impl Kind {
             match name {
                 "multiboot,kernel" | "xen,linux-zimage" => return Some(Self::Kernel),
                 "multiboot,ramdisk" | "xen,linux-initrd" => return Some(Self::Ramdisk),
-                "multiboot,device-tree" => return Some(Self::Later("multiboot,device-tree")),
+                "multiboot,device-tree" => return Some(Self::Devices),
                 "xen,xsm-policy" => return Some(Self::Later("xen,xsm-policy")),
                 "multiboot,module" | "xen,multiboot-module" => kind = Some(Self::Unknown),
                 _ => {}

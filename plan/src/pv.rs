@@ -7,7 +7,7 @@ use crate::board::Surveyed;
 use crate::domains::Wanted;
 use crate::layout::{BANK_0, BANK_1};
 use crate::range::{BLOCK_2_MIB, FRAME_BYTES, RangeSet, align_down};
-use crate::shape::{GicRegions, Layout, Pv, Range, SharedView};
+use crate::shape::{GicRegions, GuestMemory, Layout, Pv, Range, SharedView};
 
 /// Where a guest puts its grant table.
 const GRANT_WINDOW: Range = Range { base: 0x3800_0000, size: 0x100_0000 };
@@ -30,6 +30,14 @@ pub(crate) struct Interface {
 }
 
 impl Interface {
+    /// Leaves registers of the host's out of the extended regions.
+    pub(crate) fn avoid(&mut self, mmio: &[GuestMemory]) {
+        let mut rest = RangeSet::new();
+        self.extended.iter().for_each(|range| rest.insert(*range));
+        mmio.iter().filter_map(guest_range).for_each(|range| rest.remove(range));
+        self.extended = rest.iter().copied().filter_map(worth).collect();
+    }
+
     /// The whole of it.
     pub(crate) fn with_pages(self, pages: Range) -> Pv {
         let Self { xenstore, grant_window, extended, event_interrupt } = self;
@@ -52,22 +60,23 @@ pub(crate) fn interface(
     };
     Some(Interface {
         xenstore: enhanced.xenstore,
-        grant_window: grant_window(banks, layout, image),
+        grant_window: grant_window(banks, layout, (wanted, image)),
         extended,
         event_interrupt: EVENT_INTERRUPT,
     })
 }
 
-/// The usual place; if a direct map has RAM or a device there, the place of the hypervisor's image, where no
+/// The usual place; if a direct map has RAM or may have a device there, the place of the hypervisor's image, where no
 /// guest can have anything.
-fn grant_window(banks: &[Range], layout: &Layout, image: Range) -> Range {
+fn grant_window(banks: &[Range], layout: &Layout, (wanted, image): (&Wanted<'_>, Range)) -> Range {
     let devices = [
         Range::new(layout.distributor, 0x1_0000),
         Range::new(layout.cpu_interface, layout.cpu_interface_size),
         Range::new(layout.uart, FRAME_BYTES),
     ];
     let taken = devices.iter().flatten().chain(banks).any(|range| range.overlaps(&GRANT_WINDOW));
-    if taken { in_image(image) } else { GRANT_WINDOW }
+    let has_devices = wanted.direct_map && wanted.devices.is_some();
+    if taken || has_devices { in_image(image) } else { GRANT_WINDOW }
 }
 
 /// A grant window in the place of the hypervisor's image, and behind it if that is small.
@@ -93,7 +102,7 @@ pub(crate) fn of_dom0(
     taken.for_each(|range| rest.remove(*range));
     rest.remove(image.outward(BLOCK_2_MIB));
     rest.remove(grant_window);
-    shared.iter().filter_map(guest_range).for_each(|range| rest.remove(range));
+    shared.iter().filter_map(|share| guest_range(&share.memory)).for_each(|range| rest.remove(range));
     let board = &surveyed.board;
     let [secure, physical] = board.physical_timers;
     let busy = [secure, physical, board.virtual_timer, board.hypervisor_timer, maintenance(&board.gic)];
@@ -114,9 +123,9 @@ const fn maintenance(gic: &GicRegions) -> u32 {
     }
 }
 
-/// Where a domain sees what it shares.
-fn guest_range(share: &SharedView) -> Option<Range> {
-    Range::new(share.memory.guest, share.memory.size)
+/// Where a domain sees something.
+fn guest_range(memory: &GuestMemory) -> Option<Range> {
+    Range::new(memory.guest, memory.size)
 }
 
 /// What RAM and shared memory leave of the places for RAM, up to the end of guest addresses.
@@ -127,7 +136,7 @@ fn beyond_ram(banks: &[Range], shared: &[SharedView], reach: u64) -> Vec<Range> 
         let left = Range::between(ram.unwrap_or(place.base), place.end().min(reach));
         left.into_iter().for_each(|range| rest.insert(range));
     }
-    shared.iter().filter_map(guest_range).for_each(|range| rest.remove(range));
+    shared.iter().filter_map(|share| guest_range(&share.memory)).for_each(|range| rest.remove(range));
     rest.iter().copied().filter_map(worth).collect()
 }
 

@@ -129,7 +129,8 @@ fn tables(
         GicRegions::V3 { .. } => None,
     };
     let grant_window = draft.interface.as_ref().map(|interface| interface.grant_window);
-    let hardware = draft.hardware.as_ref().map(|hardware| hardware.mmio.as_slice());
+    let hardware = draft.hardware.as_ref().map_or([].as_slice(), |hardware| hardware.mmio.as_slice());
+    let is_dom0 = draft.wanted.is_dom0;
     // What it shares is mapped, and given up, as its own RAM is.
     let mut whole = memory.to_vec();
     for share in &draft.shared {
@@ -137,5 +138,5 @@ fn tables(
     }
     let memory = whole.as_slice();
     let pool = draft.wanted.pool_mib.map(tables::of_pool);
-    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware, mortal, pool })
+    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware, is_dom0, mortal, pool })
 }

@@ -298,7 +298,8 @@ pub struct Domain {
     pub timers: [u32; 2],
     /// `xen,enhanced`: it has event channels, grants and the other PV interfaces.
     pub pv: Option<Pv>,
-    /// The host's devices that it drives; dom0 has them.
+    /// The host's devices that it drives: dom0 has those that are kept for nobody else, another domain those of its
+    /// partial device tree, if it has one.
     pub hardware: Option<Hardware>,
     /// Its pool, as an index in `Plan::pools`; dom0's is the first.
     pub pool: usize,
@@ -309,10 +310,10 @@ pub struct Domain {
 /// Devices of the host that a domain drives itself.
 #[derive(Clone, Debug, Hash, PartialEq, Eq)]
 pub struct Hardware {
-    /// Host addresses that the domain sees at the same guest addresses: whole frames, sorted, merged. Nothing in
-    /// them is the hypervisor's or another domain's. Beside registers there is RAM that `/reserved-memory` keeps for
-    /// devices, so stage 2 must let the guest choose the memory's type, as Xen does.
-    pub mmio: Vec<Range>,
+    /// What the domain sees of them, in guest order: whole frames, none of which is the hypervisor's or another domain's.
+    /// Dom0's have the host's addresses and are merged. Beside registers there is RAM that `/reserved-memory` keeps for
+    /// devices, so for dom0 stage 2 must let the guest choose the memory's type, as Xen does.
+    pub mmio: Vec<GuestMemory>,
     /// Shared interrupts that the domain receives under the same number. Sorted.
     pub interrupts: Vec<DeviceInterrupt>,
 }
@@ -324,6 +325,13 @@ pub struct DeviceInterrupt {
     pub intid: u32,
     /// It is signalled by an edge and not by a level.
     pub edge: bool,
+}
+
+impl DeviceInterrupt {
+    /// The shared interrupt of this number, with the flags of its specifier.
+    pub(crate) fn shared(number: u32, flags: u32) -> Self {
+        Self { intid: number.saturating_add(32), edge: flags & 0xf != 0 && flags & 0xc == 0 }
+    }
 }
 
 /// What a domain with PV interfaces has beside memory and processors.

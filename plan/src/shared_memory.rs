@@ -261,7 +261,8 @@ pub(crate) struct Place<'s> {
 }
 
 impl Place<'_> {
-    fn taken(&self) -> Vec<(Range, &'static str)> {
+    /// All of that.
+    pub(crate) fn taken(&self) -> Vec<(Range, &'static str)> {
         let mut taken: Vec<(Range, &str)> = Vec::new();
         self.banks.iter().for_each(|bank| taken.push((*bank, "the domain's RAM")));
         let devices = layout::registers(self.layout, self.board, self.wanted.vpl011);

@@ -45,8 +45,10 @@ pub(crate) struct Map<'a> {
     pub(crate) interface: Option<Mapping>,
     /// The grant window of a domain with PV interfaces.
     pub(crate) grant_window: Option<Range>,
-    /// The host's registers that dom0 sees at their own addresses.
-    pub(crate) hardware: Option<&'a [Range]>,
+    /// The host's registers that it sees, in guest order.
+    pub(crate) hardware: &'a [GuestMemory],
+    /// It is dom0.
+    pub(crate) is_dom0: bool,
     /// Somebody may destroy the domain.
     pub(crate) mortal: bool,
     /// Tables that the owner wants it to have in all.
@@ -71,32 +73,23 @@ impl Tables {
 
 /// Counts the tables of a domain.
 pub(crate) fn count(map: &Map<'_>) -> Tables {
-    let mmio = map.hardware.unwrap_or(&[]).iter().map(|range| Mapping {
-        guest: range.base,
-        host: range.base,
-        size: range.size,
-        pages_only: false,
-    });
-    let devices = merged(mmio, map.interface.into_iter());
-    let boot = stage2::table_frames(map.ipa_bits, merged(ram(map.memory, false), devices.clone()));
-    let reserve = match map.hardware {
-        Some(_) => CONTROL_TABLES,
-        None => FOREIGN_TABLES.saturating_add(LOOSE_TABLES),
-    };
+    let devices = merged(pieces(map.hardware, false), map.interface.into_iter());
+    let boot = stage2::table_frames(map.ipa_bits, merged(pieces(map.memory, false), devices.clone()));
+    let reserve = if map.is_dom0 { CONTROL_TABLES } else { FOREIGN_TABLES.saturating_add(LOOSE_TABLES) };
     if let Some(pool) = map.pool {
         return Tables { boot, spare: pool.saturating_sub(boot) };
     }
     let spare = map.grant_window.map_or(if map.mortal { LAST_TABLES } else { 0 }, |window| {
         let window = Mapping { guest: window.base, host: window.base, size: window.size, pages_only: true };
         let beside = merged(devices.clone(), core::iter::once(window));
-        let split = stage2::table_frames(map.ipa_bits, merged(ram(map.memory, true), beside));
+        let split = stage2::table_frames(map.ipa_bits, merged(pieces(map.memory, true), beside));
         split.saturating_sub(boot).saturating_add(reserve)
     });
     Tables { boot, spare }
 }
 
-/// A domain's RAM as mappings.
-fn ram(memory: &[GuestMemory], pages_only: bool) -> impl Iterator<Item = Mapping> + Clone {
+/// A domain's RAM or registers as mappings.
+fn pieces(memory: &[GuestMemory], pages_only: bool) -> impl Iterator<Item = Mapping> + Clone {
     memory.iter().map(move |piece| Mapping {
         guest: piece.guest,
         host: piece.host,

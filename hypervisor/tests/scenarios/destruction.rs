@@ -52,7 +52,7 @@ async fn event(cpu: &Cpu, at: u64, command: u32, words: &[u32]) -> (i64, u64) {
     (answer, cpu.read(at + if command == EVTCHNOP_ALLOC_UNBOUND { 4 } else { 8 }).await)
 }
 
-async fn destroy(cpu: &Cpu, domain: u16) -> i64 {
+pub(crate) async fn destroy(cpu: &Cpu, domain: u16) -> i64 {
     domctl(cpu, ARGUMENT, (XEN_DOMCTL_DESTROYDOMAIN, domain), &0_u64).await.0
 }
 

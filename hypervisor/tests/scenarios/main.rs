@@ -10,6 +10,7 @@ mod channels;
 mod console;
 mod death;
 mod destruction;
+mod devices;
 mod events;
 mod grants;
 mod hostile;

@@ -17,6 +17,11 @@ const RAM: Range = Range { base: 0x4000_0000, size: 512 * MIB };
 const IMAGE: Range = Range { base: RAM.base + 2 * MIB, size: 512 << 10 };
 const TREE_AT: u64 = RAM.base + 64 * MIB;
 pub(crate) const KERNEL: Range = Range { base: RAM.base + 128 * MIB, size: 0x5123 };
+/// A partial tree, by which a domain gets the board's device.
+const PARTIAL_AT: u64 = RAM.base + 140 * MIB;
+/// The device's registers, and its interrupt.
+pub(crate) const DEVICE: Range = Range { base: 0xa00_0000, size: 0x1000 };
+pub(crate) const DEVICE_INTERRUPT: u32 = 92;
 pub(crate) const RAMDISK: Range = Range { base: RAM.base + 136 * MIB, size: 0x2_0077 };
 /// Phandles of the first processor and the first pool.
 const CPU_PHANDLES: u32 = 0x700;
@@ -32,6 +37,8 @@ pub(crate) mod guest {
     /// Where dom0 has its 16 MiB, which is where they are.
     pub(crate) const DOM0_RAM: u64 = 0x4100_0000;
     pub(crate) const NOWHERE: u64 = 0x1000_0000;
+    /// Where a domain sees the board's device.
+    pub(crate) const DEVICE: u64 = 0x2000_0000;
     pub(crate) const UART: u64 = 0x2200_0000;
     pub(crate) const UART_INTERRUPT: u32 = 32;
     pub(crate) const DISTRIBUTOR: u64 = 0x300_1000;
@@ -88,6 +95,8 @@ pub(crate) struct Wish {
     pub(crate) pool: Option<u32>,
     /// Weight and cap.
     pub(crate) share: [u32; 2],
+    /// It drives the board's device.
+    pub(crate) device: bool,
 }
 
 impl Wish {
@@ -105,6 +114,7 @@ impl Wish {
             pool_mib: None,
             pool,
             share,
+            device: false,
         }
     }
 }
@@ -288,6 +298,27 @@ impl Setup {
         tree.property_u64s("reg", &[0x900_0000, 0x1000]);
         tree.property_cells("interrupts", &[0, 1, 4]);
         tree.end();
+        if self.domains.iter().any(|domain| domain.device) {
+            tree.begin("device@a000000");
+            tree.property_u64s("reg", &[DEVICE.base, DEVICE.size]);
+            tree.property_cells("interrupts", &[0, DEVICE_INTERRUPT - 32, 4]);
+            tree.property_empty("xen,passthrough");
+            tree.end();
+        }
+    }
+
+    /// The partial tree: the guest sees the device elsewhere.
+    fn partial() -> Vec<u8> {
+        let mut tree = Writer::new();
+        tree.begin("");
+        tree.property_u32("#address-cells", 2);
+        tree.property_u32("#size-cells", 2);
+        tree.begin("passthrough");
+        tree.begin("device");
+        tree.property_text("xen,path", "/device@a000000");
+        tree.property_u64s("xen,reg", &[DEVICE.base, DEVICE.size, guest::DEVICE]);
+        tree.property_empty("xen,force-assign-without-iommu");
+        tree.finish()
     }
 
     /// The files that the loader left.
@@ -300,6 +331,7 @@ impl Setup {
         assert!(memory.write(KERNEL.base, &kernel));
         let ramdisk: Vec<u8> = (0..RAMDISK.size).map(|at| (at % 241) as u8).collect();
         assert!(memory.write(RAMDISK.base, &ramdisk));
+        assert!(memory.write(PARTIAL_AT, &Self::partial()));
         memory
     }
 
@@ -363,6 +395,12 @@ fn write_domain(tree: &mut Writer, number: usize, domain: &Wish, xenstore: bool)
         tree.begin("ramdisk");
         tree.property_texts("compatible", &["multiboot,ramdisk", "multiboot,module"]);
         tree.property_u64s("reg", &[RAMDISK.base, RAMDISK.size]);
+        tree.end();
+    }
+    if domain.device {
+        tree.begin("devices");
+        tree.property_texts("compatible", &["multiboot,device-tree", "multiboot,module"]);
+        tree.property_u64s("reg", &[PARTIAL_AT, Setup::partial().len() as u64]);
         tree.end();
     }
     for [port, own, peer] in &domain.ends {

@@ -6,7 +6,7 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use alloc::vec::Vec;
 use model::arm64::{Registers as GuestRegisters, SystemRegister, Trap};
-use plan::{DeviceInterrupt, GicRegions, Plan, Range};
+use plan::{DeviceInterrupt, GicRegions, GuestMemory, Plan, Range};
 
 use super::device::Registers;
 use super::gic::{Gic, KICK, SPURIOUS};
@@ -258,6 +258,10 @@ impl Machine for Board {
         Some(reason)
     }
 
+    fn silence(&self, intid: u32) {
+        self.gic.disown(intid);
+    }
+
     fn release(&self, _cpu: CpuIndex, intid: u32) {
         self.gic.deactivate(intid);
     }
@@ -448,8 +452,8 @@ impl crate::contract::Construction for Board {
         self.frames.adopt(&frames, NO_DOMAIN);
     }
 
-    fn map_device(&self, map: &mut GuestMap, registers: Range) -> Result<(), MapError> {
-        map.tables.get_mut().map_passed(registers)
+    fn map_device(&self, map: &mut GuestMap, registers: GuestMemory) -> Result<(), MapError> {
+        map.tables.get_mut().map_registers(map.vmid, registers)
     }
 
     fn route(&self, interrupt: DeviceInterrupt) {

@@ -73,6 +73,14 @@ impl Gic {
         either!(self, gic => gic.own(interrupt));
     }
 
+    /// Switches a shared interrupt off.
+    pub(crate) fn disown(&self, intid: u32) {
+        // GICD_ICENABLER, the same in both versions.
+        const CLEAR_ENABLE: usize = 0x180;
+        let (at, bit) = (CLEAR_ENABLE + intid as usize / 32 * 4, 1 << (intid % 32));
+        either!(self, gic => gic.distributor.write(at, bit));
+    }
+
     /// The most urgent interrupt, its priority dropped; its INTID in bits 9:0 and, on GICv2, more above.
     #[inline]
     pub(crate) fn acknowledge(&self) -> u32 {

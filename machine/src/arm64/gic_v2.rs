@@ -49,7 +49,7 @@ mod control {
 /// The driver.
 #[derive(Debug)]
 pub(crate) struct GicV2 {
-    distributor: Registers,
+    pub(super) distributor: Registers,
     interface: Registers,
     control: Registers,
     /// Each processor's bit in target lists.

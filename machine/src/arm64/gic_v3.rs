@@ -48,7 +48,7 @@ const PATIENCE: u32 = 1_000_000;
 /// The driver.
 #[derive(Debug)]
 pub(crate) struct GicV3 {
-    distributor: Registers,
+    pub(super) distributor: Registers,
     redistributors: Vec<Registers>,
     /// Distance of two redistributors where the tree states it.
     stride: usize,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use model::arm64::SystemRegister;
-use plan::{DeviceInterrupt, Range};
+use plan::{DeviceInterrupt, GuestMemory, Range};
 
 use super::{GuestMap, Sim};
 use crate::contract::Construction;
@@ -33,8 +33,8 @@ impl Construction for Sim {
         self.frames.adopt(&frames, NO_DOMAIN);
     }
 
-    fn map_device(&self, map: &mut GuestMap, registers: Range) -> Result<(), MapError> {
-        map.tables.lock().map_passed(registers)
+    fn map_device(&self, map: &mut GuestMap, registers: GuestMemory) -> Result<(), MapError> {
+        map.tables.lock().map_registers(map.domain, registers)
     }
 
     fn route(&self, _: DeviceInterrupt) {}

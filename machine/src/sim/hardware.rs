@@ -180,7 +180,7 @@ impl Machine for Sim {
         loop {
             let mut processor = self.own(cpu);
             assert!(processor.loaded.is_none(), "a processor sleeps with a vCPU loaded");
-            if processor.pending(self.time(), self.console_interrupts(cpu)).is_some() {
+            if self.pending(&processor, cpu).is_some() {
                 return;
             }
             if !self.threads.load(Ordering::SeqCst) {
@@ -194,13 +194,16 @@ impl Machine for Sim {
     }
 
     fn is_interrupted(&self, cpu: CpuIndex) -> bool {
-        self.own(cpu).pending(self.time(), self.console_interrupts(cpu)).is_some()
+        self.pending(&self.own(cpu), cpu).is_some()
     }
 
     fn acknowledge(&self, cpu: CpuIndex) -> Option<Interrupt> {
         let mut processor = self.own(cpu);
-        let interrupt = processor.pending(self.time(), self.console_interrupts(cpu))?;
+        let interrupt = self.pending(&processor, cpu)?;
         processor.acknowledge(interrupt);
+        if let Interrupt::Device(intid) = interrupt {
+            self.lines().active.insert(intid);
+        }
         processor.asleep = false;
         if interrupt == Interrupt::Console {
             self.wire.lock().expect("the wire").acknowledge();
@@ -208,9 +211,13 @@ impl Machine for Sim {
         Some(interrupt)
     }
 
+    fn silence(&self, intid: u32) {
+        self.lines().silent.insert(intid);
+    }
+
     fn release(&self, cpu: CpuIndex, intid: u32) {
         let mut processor = self.own(cpu);
-        processor.active_devices.remove(&intid);
+        self.lines().active.remove(&intid);
         if intid == self.virtual_timer {
             processor.timer_active = false;
         }

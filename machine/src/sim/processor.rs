@@ -158,7 +158,6 @@ pub(super) struct Processor {
     pub(super) deadline: Option<Ticks>,
     pub(super) timer_active: bool,
     pub(super) devices: BTreeSet<u32>,
-    pub(super) active_devices: BTreeSet<u32>,
     pub(super) spent: bool,
     /// It sleeps until an interrupt is pending.
     pub(super) asleep: bool,
@@ -166,7 +165,7 @@ pub(super) struct Processor {
 }
 
 impl Processor {
-    /// The most urgent physical interrupt: all have one priority, so that with the lowest INTID.
+    /// The most urgent physical interrupt but those of devices: all have one priority, so that with the lowest INTID.
     pub(super) fn pending(&self, now: Ticks, console: bool) -> Option<Interrupt> {
         let loaded = self.loaded.as_ref();
         if self.kicked {
@@ -180,10 +179,7 @@ impl Processor {
         } else if console {
             Some(Interrupt::Console)
         } else {
-            self.devices
-                .iter()
-                .find(|intid| !self.active_devices.contains(intid))
-                .map(|intid| Interrupt::Device(*intid))
+            None
         }
     }
 
@@ -193,10 +189,7 @@ impl Processor {
             Interrupt::Kick => self.kicked = false,
             Interrupt::Deadline => self.deadline = None,
             Interrupt::VirtualTimer => self.timer_active = true,
-            Interrupt::Device(intid) => {
-                self.devices.remove(&intid);
-                self.active_devices.insert(intid);
-            }
+            Interrupt::Device(intid) => drop(self.devices.remove(&intid)),
             Interrupt::Maintenance | Interrupt::Console => {}
         }
     }

@@ -392,7 +392,7 @@ impl Stage2 {
 }
 
 impl Stage2 {
-    /// The first guest address that shows something that is no device.
+    /// The first guest address that shows something.
     pub(crate) fn first_shown(&self) -> Option<u64> {
         (0..self.root_tables).find_map(|half| {
             let base = (half as u64).wrapping_shl(39);
@@ -409,10 +409,7 @@ impl Stage2 {
                 continue;
             }
             if level == 3 || entry & 0b10 == 0 {
-                if Kind::of(entry) != Kind::Device {
-                    return Some(ipa);
-                }
-                continue;
+                return Some(ipa);
             }
             if let Some(found) =
                 self.table_index(entry).and_then(|below| self.first_in(below, level.wrapping_add(1), ipa))

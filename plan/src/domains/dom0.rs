@@ -148,6 +148,7 @@ impl<'a> Dom0<'a> {
             share: self.share,
             kernel: self.kernel,
             ramdisk: self.ramdisk,
+            devices: None,
         }
     }
 }

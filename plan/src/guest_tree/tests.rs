@@ -54,6 +54,7 @@ fn no_tree_is_larger_than_its_bound() {
             layout: &layout,
             images: &images,
             interface: Some(&interface),
+            partial: None,
         };
         let length = write(&guest, &mut Writer::new()).len() as u64;
         assert!(length <= bound(&guest), "{length} > {}", bound(&guest));

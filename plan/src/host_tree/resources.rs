@@ -8,16 +8,16 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use super::{Fate, Host, Visit, Visits, cell, is_passed_through, registers, take};
+use super::{Fate, Host, Visit, Visits, cell, is_passed_through, number, registers, take};
 use crate::board::{self, Surveyed, interrupt};
 use crate::fdt::{Node, Trail};
 use crate::input::Input;
 use crate::range::{FRAME_BYTES, RangeSet, insert_sorted_by_key};
 use crate::report::Report;
-use crate::shape::{DeviceInterrupt, Hardware, Range};
+use crate::shape::{DeviceInterrupt, GuestMemory, Hardware, Range};
 
 /// Most separate ranges of registers.
-const MOST_RANGES: usize = 1024;
+pub(super) const MOST_RANGES: usize = 1024;
 /// INTIDs of shared interrupts end before this.
 const SHARED_END: u32 = 1020;
 const FIRST_SHARED: u32 = 32;
@@ -46,7 +46,8 @@ pub(crate) struct MessageFrame {
 
 impl Resources {
     pub(crate) fn into_hardware(self) -> Hardware {
-        Hardware { mmio: self.mmio.into_vec(), interrupts: self.interrupts }
+        let same = |range: &Range| GuestMemory { guest: range.base, host: range.base, size: range.size };
+        Hardware { mmio: self.mmio.iter().map(same).collect(), interrupts: self.interrupts }
     }
 }
 
@@ -65,15 +66,33 @@ pub(crate) fn collect(
         resources: Resources::default(),
         report,
     };
-    let mut withheld = RangeSet::new();
+    // The registers that are kept for others, and the frames that they lie in.
+    let (mut kept, mut withheld) = (RangeSet::new(), RangeSet::new());
     let mut visits = Visits::new(host);
     while let Some(visit) = visits.advance() {
         if is_passed_through(&visit.node) {
-            registers(&visit.node, &visits.trail)
-                .for_each(|range| withheld.insert(range.outward(FRAME_BYTES)));
+            registers(&visit.node, &visits.trail).for_each(|range| {
+                kept.insert(range);
+                withheld.insert(range.outward(FRAME_BYTES));
+            });
         }
+    }
+    let mut visits = Visits::new(host);
+    let shares = |range: Range| {
+        kept.overlapping(&range).is_none() && withheld.overlapping(&range.outward(FRAME_BYTES)).is_some()
+    };
+    while let Some(visit) = visits.advance() {
         if visit.used {
             found.visit(&visit, &visits.trail, input);
+            if !withheld.is_empty() && registers(&visit.node, &visits.trail).any(shares) {
+                let reason = "shares 4 KiB with a device that is kept from dom0 (xen,passthrough)";
+                found.report.refuse(
+                    &visits.trail.path(),
+                    "reg",
+                    reason,
+                    "xen,passthrough; in this node, too",
+                );
+            }
         }
     }
     found.tell_absent();
@@ -150,14 +169,8 @@ impl<'a> Collector<'a, '_, '_> {
         let mut cells = ranges.cells();
         // What the window's PCI address is does not matter here.
         while let (Some(_), Some(_), Some(_)) = (cells.next(), cells.next(), cells.next()) {
-            let mut number = |count: u32| {
-                let mut value: u64 = 0;
-                for _ in 0..count {
-                    value = value.checked_shl(32)? | u64::from(cells.next()?);
-                }
-                Some(value)
-            };
-            let (Some(address), Some(size)) = (number(parent_cells.min(2)), number(2)) else { return };
+            let (address, size) = (number(&mut cells, parent_cells.min(2)), number(&mut cells, 2));
+            let (Some(address), Some(size)) = (address, size) else { return };
             let range = trail.translate(address, size).and_then(|address| Range::new(address, size));
             if let Some(range) = range {
                 self.add_registers(range, node);
@@ -181,7 +194,7 @@ impl<'a> Collector<'a, '_, '_> {
             self.absent = Some((intid, node, count.saturating_add(1)));
             return;
         }
-        self.add_intid(DeviceInterrupt { intid, edge: flags & 0xf != 0 && flags & 0xc == 0 });
+        self.add_intid(DeviceInterrupt::shared(number, flags));
     }
 
     /// One warning for all interrupts that the host does not have.

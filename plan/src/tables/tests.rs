@@ -16,7 +16,8 @@ fn plain(memory: &[GuestMemory]) -> Map<'_> {
         memory,
         interface: None,
         grant_window: None,
-        hardware: None,
+        hardware: &[],
+        is_dom0: false,
         mortal: false,
         pool: None,
     }
@@ -81,9 +82,9 @@ fn a_window_shares_tables_with_what_lies_beside_it() {
 #[test]
 fn registers_are_mapped_in_blocks_where_they_can_be() {
     let memory = [piece(0x8000_0000, 0x8000_0000, BLOCK_1_GIB)];
-    let mmio = [Range { base: 0x900_0000, size: 0x1000 }, Range { base: 0x1000_0000, size: BLOCK_2_MIB }];
+    let mmio = [piece(0x900_0000, 0x900_0000, 0x1000), piece(0x1000_0000, 0x1000_0000, BLOCK_2_MIB)];
     let window = Range { base: 0x4020_0000, size: 0x4_0000 };
-    let map = Map { grant_window: Some(window), hardware: Some(&mmio), ..plain(&memory) };
+    let map = Map { grant_window: Some(window), hardware: &mmio, is_dom0: true, ..plain(&memory) };
     // Level 2 for the first GiB and level 3 for its one page; then RAM split, and the window's two.
     assert_eq!(count(&map), Tables { boot: 4, spare: 1 + 512 + 2 + CONTROL_TABLES });
 }

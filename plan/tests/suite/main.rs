@@ -3,6 +3,7 @@
 mod account;
 mod board;
 mod channels;
+mod devices;
 mod dom0;
 mod golden;
 mod options;

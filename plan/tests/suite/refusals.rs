@@ -75,14 +75,6 @@ fn what_is_not_supported_yet_is_never_ignored() {
         (|world| world.domain().set("xsm-policy", &[]), &["xsm-policy", "not supported yet"]),
         (
             |world| {
-                let node = kernel_node(0x6000_0000, 99)
-                    .texts("compatible", &["multiboot,device-tree", "multiboot,module"]);
-                world.domain().children.push(node);
-            },
-            &["/chosen/domU1/module@60000000", "multiboot,device-tree", "not supported yet"],
-        ),
-        (
-            |world| {
                 let node =
                     kernel_node(0x6000_0000, 99).texts("compatible", &["xen,xsm-policy", "multiboot,module"]);
                 world.chosen().children.push(node);

@@ -81,6 +81,13 @@ impl Node {
         self
     }
 
+    /// The blob of a tree of its own.
+    pub(crate) fn blob(&self) -> Vec<u8> {
+        let mut writer = Writer::new();
+        self.write(&mut writer);
+        writer.finish()
+    }
+
     fn write(&self, writer: &mut Writer) {
         writer.begin(&self.name);
         self.properties.iter().for_each(|(name, value)| writer.property(name, value));
