@@ -15,6 +15,7 @@ pub mod boards;
 pub mod boot;
 pub mod compare;
 pub mod console;
+pub mod devices;
 pub mod dom0;
 pub mod hammer;
 pub mod life;
@@ -119,6 +120,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(dom0_scenarios());
     scenarios.extend(hammer::scenarios());
     scenarios.extend(statics::scenarios());
+    scenarios.extend(devices::scenarios());
     scenarios.extend(pools::scenarios());
     scenarios.extend(speed::scenarios());
     scenarios

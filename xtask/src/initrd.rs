@@ -35,13 +35,17 @@ const DOM0_COMMANDS: [&str; 8] =
 /// What uses a guest's PV devices.
 const PV: &str = include_str!("dom0/pv.sh");
 
+/// What uses the host's devices that a guest drives.
+const DEVICES: &str = include_str!("dom0/devices.sh");
+
 /// What runs first in dom0.
 const DOM0_INIT: &str = include_str!("dom0/ramdisk.sh");
 
 /// What runs first. Words on the kernel's command line say what follows the greeting: `xenite.poweroff` and
 /// `xenite.reboot` end the guest, `xenite.crash` ends its kernel, `xenite.loop` never gives the processor back,
 /// `xenite.flood` writes to the console without end, `xenite.tick` writes one line a second beside the shell,
-/// `xenite.disk` and `xenite.net=ADDRESS` use a PV disk and a PV network as soon as there is one.
+/// `xenite.disk` and `xenite.net=ADDRESS` use a PV disk and a PV network as soon as there is one, `xenite.devices` uses
+/// the devices of the host that the guest drives.
 const INIT: &str = r#"#!/bin/sh
 export PATH=/bin HOME=/ TERM=vt100 PS1='\w # '
 mount -t proc proc /proc
@@ -58,6 +62,7 @@ for word in $(cat /proc/cmdline); do
     case "$word" in
     xenite.tick) tick & ;;
     xenite.disk | xenite.net=*) pv "$word" & ;;
+    xenite.devices) devices ;;
     xenite.poweroff) poweroff -f ;;
     xenite.reboot) reboot -f ;;
     xenite.crash) echo c >/proc/sysrq-trigger ;;
@@ -76,7 +81,7 @@ done
 /// # Errors
 /// When busybox cannot be had or the file cannot be written.
 pub fn build() -> Result<PathBuf> {
-    guest("initrd.gz", &[])
+    guest("initrd.gz", ("", ""), &[])
 }
 
 /// Makes the archive for a guest with PV devices and this kernel.
@@ -87,7 +92,21 @@ pub fn build_with_pv(kernel: Part) -> Result<PathBuf> {
     packages::fetch(&[kernel])?;
     guest(
         &format!("initrd-pv-{}.gz", kernel.folder()),
+        ("pv", PV),
         &modules::in_order(&kernel.modules(), &modules::GUEST)?,
+    )
+}
+
+/// Makes the archive for a guest with this kernel that drives devices of the host.
+///
+/// # Errors
+/// When busybox or the modules cannot be had or the file cannot be written.
+pub fn build_with_devices(kernel: Part) -> Result<PathBuf> {
+    packages::fetch(&[kernel])?;
+    guest(
+        &format!("initrd-devices-{}.gz", kernel.folder()),
+        ("devices", DEVICES),
+        &modules::in_order(&kernel.modules(), &modules::DEVICES)?,
     )
 }
 
@@ -103,14 +122,15 @@ pub fn build_for_dom0(kernel: Part) -> Result<PathBuf> {
     archive.write(&format!("initrd-dom0-{}.gz", kernel.folder()))
 }
 
-fn guest(name: &str, modules: &[Module]) -> Result<PathBuf> {
+/// An archive with a program of ours and modules, if there are any.
+fn guest(name: &str, (program, script): (&str, &str), modules: &[Module]) -> Result<PathBuf> {
     let mut archive = with_busybox(&["mnt"], &COMMANDS)?;
     archive.add("init", Kind::Program, INIT.as_bytes());
     if !modules.is_empty() {
         for command in PV_COMMANDS {
             archive.add(&format!("bin/{command}"), Kind::Link, b"busybox");
         }
-        archive.add("bin/pv", Kind::Program, PV.as_bytes());
+        archive.add(&format!("bin/{program}"), Kind::Program, script.as_bytes());
         archive.add_modules(modules);
     }
     archive.write(name)

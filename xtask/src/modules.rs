@@ -36,6 +36,9 @@ pub const DOM0: [&str; 16] = [
 /// What a guest with PV devices loads.
 pub const GUEST: [&str; 4] = ["crc32c_generic", "ext4", "xen_blkfront", "xen_netfront"];
 
+/// What a guest that drives devices of the host loads.
+pub const DEVICES: [&str; 4] = ["virtio_mmio", "virtio_blk", "crc32c_generic", "ext4"];
+
 /// The list of what was wanted, in the folder of kept modules.
 const LIST: &str = "wanted";
 /// The list of what the kernel has built in, in the same place.
@@ -51,6 +54,7 @@ pub struct Module {
 }
 
 fn wanted() -> Vec<&'static str> {
+    // A guest with devices needs nothing that dom0 does not.
     DOM0.into_iter().chain(GUEST).collect()
 }
 

@@ -25,6 +25,8 @@ const STREAMS: u32 = 2;
 #[derive(Debug)]
 pub struct Prepared {
     command: Command,
+    /// The words for the serial lines behind the console's.
+    serials: Vec<String>,
     folder: PathBuf,
     tree: Tree,
 }
@@ -68,7 +70,8 @@ impl Prepared {
                 command.args(["-device", &load(&module.file, module.address)]);
             }
         }
-        Ok(Self { command, folder, tree })
+        let serials = system.machine.serial_words("").split_off(2);
+        Ok(Self { command, serials, folder, tree })
     }
 
     /// The system's device tree and the places of its modules. The file lives as long as the machine.
@@ -91,6 +94,7 @@ impl Prepared {
     pub fn interact(mut self) -> Result<()> {
         let console = "stdio,id=console,mux=on,signal=off";
         self.command.args(["-chardev", console, "-serial", "chardev:console", "-mon", "chardev=console"]);
+        self.command.args(&self.serials);
         self.command.args(["-echr", "0x1d"]);
         let terminal = Terminal::save();
         let result = crate::command::run(&mut self.command);
@@ -104,7 +108,7 @@ impl Prepared {
     /// # Errors
     /// When it cannot be started.
     pub fn start(mut self) -> Result<Qemu> {
-        self.command.args(["-serial", "stdio", "-monitor", "none"]);
+        self.command.args(["-serial", "stdio", "-monitor", "none"]).args(&self.serials);
         Qemu::watch(&self.command, self.folder)
     }
 }

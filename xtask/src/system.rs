@@ -43,6 +43,8 @@ pub struct Machine {
     pub virtualization: bool,
     /// Disks and network cards.
     pub devices: Vec<Device>,
+    /// Serial lines behind the console's, as QEMU calls what they lead to. The board has a UART for one.
+    pub serials: Vec<String>,
     /// More words for QEMU.
     pub extra: Vec<String>,
 }
@@ -103,6 +105,7 @@ impl Default for Machine {
             memory_mib: 2048,
             virtualization: true,
             devices: Vec::new(),
+            serials: Vec::new(),
             extra: Vec::new(),
         }
     }
@@ -131,6 +134,13 @@ impl Machine {
             qemu.args(device.words(number));
         }
         qemu
+    }
+
+    /// QEMU's words for the serial lines, the console's first.
+    #[must_use]
+    pub fn serial_words(&self, console: &str) -> Vec<String> {
+        let lines = std::iter::once(console).chain(self.serials.iter().map(String::as_str));
+        lines.flat_map(|line| ["-serial".to_owned(), line.to_owned()]).collect()
     }
 }
 
@@ -192,6 +202,8 @@ pub struct Domain {
     pub kernel: Module,
     /// The initial file system, if any.
     pub ramdisk: Option<Module>,
+    /// The partial device tree with what it is given of the host, if anything.
+    pub devices: Option<Module>,
     /// More lines for the node in the syntax of device-tree sources.
     pub extra: String,
 }
@@ -209,8 +221,20 @@ impl Domain {
             memory_kib: memory_mib * 1024,
             kernel: Module { file: kernel.path(), bootargs: Some(bootargs) },
             ramdisk: Some(Module { file: initrd::build()?, bootargs: None }),
+            devices: None,
             extra: String::new(),
         })
+    }
+
+    /// A Debian guest that drives devices of the host and says what came of it; the file is its partial device tree.
+    ///
+    /// # Errors
+    /// When its packages cannot be had.
+    pub fn debian_with_devices(kernel: Part, devices: PathBuf) -> Result<Self> {
+        let mut domain = Self::debian(kernel, 1, 256, "xenite.devices")?;
+        domain.ramdisk = Some(Module { file: initrd::build_with_devices(kernel)?, bootargs: None });
+        domain.devices = Some(Module { file: devices, bootargs: None });
+        Ok(domain)
     }
 
     /// A Debian guest that takes part in Xen's interface and has the drivers of PV devices.
@@ -232,6 +256,7 @@ impl Domain {
             memory_kib: memory_mib * 1024,
             kernel: Module { file: kernel, bootargs: None },
             ramdisk: None,
+            devices: None,
             extra: String::new(),
         }
     }

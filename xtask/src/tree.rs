@@ -69,7 +69,10 @@ pub fn compile(source: &str, source_file: &Path, file: &Path) -> Result<()> {
 /// QEMU's own tree of the machine as source.
 fn machine_source(machine: &Machine, folder: &Path) -> Result<String> {
     let blob = folder.join("machine.dtb");
-    command::output(&mut machine.qemu(&format!("dumpdtb={}", blob.display())))?;
+    let mut qemu = machine.qemu(&format!("dumpdtb={}", blob.display()));
+    // What the lines lead to is not there yet, and need not be.
+    let lines = Machine { serials: vec!["null".to_owned(); machine.serials.len()], ..Machine::default() };
+    command::output(qemu.args(lines.serial_words("null")))?;
     command::output(command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts"]).arg(&blob))
 }
 
@@ -78,7 +81,10 @@ fn place(system: &System) -> Result<Vec<Placed>> {
     let mut placed: Vec<Placed> = Vec::new();
     let mut next = MODULES;
     let dom0 = system.dom0.iter().flat_map(|dom0| [Some(&dom0.kernel), dom0.ramdisk.as_ref()]);
-    let others = system.domains.iter().flat_map(|domain| [Some(&domain.kernel), domain.ramdisk.as_ref()]);
+    let others = system
+        .domains
+        .iter()
+        .flat_map(|domain| [Some(&domain.kernel), domain.ramdisk.as_ref(), domain.devices.as_ref()]);
     for module in dom0.chain(others).flatten() {
         if placed.iter().any(|other| other.file == module.file) {
             continue;
@@ -124,6 +130,9 @@ fn domain_node(text: &mut String, number: usize, domain: &Domain, modules: &[Pla
     module_node(text, "multiboot,kernel", &domain.kernel, modules)?;
     if let Some(ramdisk) = &domain.ramdisk {
         module_node(text, "multiboot,ramdisk", ramdisk, modules)?;
+    }
+    if let Some(devices) = &domain.devices {
+        module_node(text, "multiboot,device-tree", devices, modules)?;
     }
     text.push_str("\t\t};\n");
     Ok(())
