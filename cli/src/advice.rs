@@ -9,6 +9,7 @@ use plan::fdt::{Cells, Fdt, Node};
 use crate::remark::Remark;
 
 mod consoles;
+mod devices;
 mod memory;
 mod names;
 mod processors;
@@ -25,6 +26,7 @@ pub(crate) struct Domain<'a> {
 pub(crate) fn give(fdt: &Fdt<'_>, plan: Option<&Plan>, remarks: &mut Vec<Remark>) {
     let domains = domains(fdt);
     consoles::advise(fdt, &domains, remarks);
+    devices::advise(plan, remarks);
     memory::advise(fdt, &domains, plan, remarks);
     names::advise(fdt, &domains, remarks);
     processors::advise(&domains, plan, remarks);
@@ -45,6 +47,8 @@ fn domains<'a>(fdt: &Fdt<'a>) -> Vec<Domain<'a>> {
 enum Kind {
     Kernel,
     Ramdisk,
+    /// A partial device tree.
+    Devices,
     /// By its order.
     Unknown,
 }
@@ -57,6 +61,8 @@ fn modules<'a>(node: &Node<'a>) -> Vec<(Kind, Node<'a>)> {
             Some(Kind::Kernel)
         } else if is(["multiboot,ramdisk", "xen,linux-initrd"]) {
             Some(Kind::Ramdisk)
+        } else if child.is_compatible("multiboot,device-tree") {
+            Some(Kind::Devices)
         } else {
             is(["multiboot,module", "xen,multiboot-module"]).then_some(Kind::Unknown)
         }

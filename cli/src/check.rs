@@ -68,7 +68,12 @@ fn examine(arguments: &Arguments) -> Result<(Outcome, Spots), String> {
     let findings = plan::examine(&desk.input());
     let mut remarks: Vec<Remark> = findings.refusals.iter().map(Remark::of_refusal).collect();
     let is_unseen = |warning: &&plan::Warning| warning.text == plan::UNSEEN;
-    remarks.extend(findings.warnings.iter().filter(|warning| !is_unseen(warning)).map(Remark::of_warning));
+    remarks.extend(findings.warnings.iter().filter(|warning| !is_unseen(warning)).map(|warning| {
+        let remark = Remark::of_warning(warning);
+        // What was not looked at is no fault.
+        let is_note = warning.text == plan::UNSEEN_DEVICES;
+        if is_note { Remark { level: Level::Note, ..remark }.hint("--module ADDRESS=FILE") } else { remark }
+    }));
     if let Ok(fdt) = Fdt::open(desk.input().tree) {
         remarks = remarks.into_iter().map(|remark| reserved::named(&fdt, remark)).collect();
         advice::give(&fdt, findings.plan.as_ref(), &mut remarks);

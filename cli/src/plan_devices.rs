@@ -209,7 +209,8 @@ fn owner(plan: &Plan, node: &Node<'_>, (registers, interrupts): (&[Range], &[u32
     }
     let drives = |hardware: &plan::Hardware| {
         let its = |intid: &u32| hardware.interrupts.iter().any(|interrupt| interrupt.intid == *intid);
-        meets(&hardware.mmio) || registers.is_empty() && interrupts.iter().any(its)
+        let places = hardware.mmio.iter().filter_map(|one| Range::new(one.host, one.size));
+        meets(&places.collect::<Vec<Range>>()) || registers.is_empty() && interrupts.iter().any(its)
     };
     let domain = plan.domains.iter().find(|domain| domain.hardware.as_ref().is_some_and(drives));
     domain.map_or(Owner::Nobody, |domain| Owner::Domain(domain.id))

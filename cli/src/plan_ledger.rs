@@ -395,15 +395,15 @@ fn map(domain: &Domain, gic: &GicRegions, devices: &[Device]) -> Vec<GuestPlace>
     if domain.vpl011 {
         add(PlaceKind::Uart, layout.uart, 0x1000, None);
     }
-    for range in domain.hardware.iter().flat_map(|hardware| &hardware.mmio) {
-        add(PlaceKind::HostDevice, range.base, range.size, Some(range.base));
+    for one in domain.hardware.iter().flat_map(|hardware| &hardware.mmio) {
+        add(PlaceKind::HostDevice, one.guest, one.size, Some(one.host));
     }
     if let Some(pv) = &domain.pv {
         add(PlaceKind::GrantWindow, pv.grant_window.base, pv.grant_window.size, None);
         pv.extended.iter().for_each(|range| add(PlaceKind::Extended, range.base, range.size, None));
     }
     for place in map.iter_mut().filter(|place| place.kind == PlaceKind::HostDevice) {
-        let at = Place { base: place.base, size: place.size };
+        let at = Place { base: place.host.unwrap_or(place.base), size: place.size };
         place.devices = devices.iter().filter(|one| one.is_at(at)).map(|one| one.path.clone()).collect();
     }
     // RAM before what lies in it.

@@ -201,7 +201,8 @@ impl Spots {
         {
             return Some((spot, true));
         }
-        let mut path = node;
+        // What is said of a partial tree stands at its module.
+        let mut path = node.split(": ").next().unwrap_or(node);
         while !path.is_empty() && (path != "/" || node == "/") {
             if let Some(spot) = self.places.get(&(path.to_owned(), String::new())) {
                 return Some((spot, false));

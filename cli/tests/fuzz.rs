@@ -12,7 +12,7 @@ use plan::fdt::{Fdt, Writer};
 use plan::{Facts, Findings, Input, Modules, Plan, Range, Sizes};
 
 #[path = "../../tests/wrong/expected.rs"]
-#[expect(dead_code, reason = "only the list of trees is needed here")]
+#[expect(dead_code, reason = "only the lists of trees are needed here")]
 mod expected;
 
 const BOARD: &[u8] = include_bytes!("../../plan/tests/data/virt-gicv3.bin");
@@ -199,12 +199,17 @@ fn change(tree: &mut Node, seeds: &[Node], random: &mut Random) {
     }
 }
 
-/// A file wherever one is looked for: an Image of 1 MiB, or nothing that can be read.
-struct Files(bool);
+/// A file wherever one is looked for: a partial device tree at its place, else an Image of 1 MiB; or nothing that can be
+/// read.
+struct Files<'p>(bool, &'p [u8]);
 
-impl Modules for Files {
-    fn read(&self, _: u64, into: &mut [u8]) -> bool {
+impl Modules for Files<'_> {
+    fn read(&self, at: u64, into: &mut [u8]) -> bool {
         into.fill(0);
+        if at == expected::PARTIAL_AT {
+            into.iter_mut().zip(self.1).for_each(|(to, from)| *to = *from);
+            return self.0;
+        }
         for (at, bytes) in [(16, &0x10_0000_u64.to_le_bytes()[..]), (0x38, b"ARM\x64")] {
             if let Some(place) = into.get_mut(at..at + bytes.len()) {
                 place.copy_from_slice(bytes);
@@ -214,12 +219,12 @@ impl Modules for Files {
     }
 }
 
-fn examine(blob: &[u8], readable: bool) -> Findings {
+fn examine(blob: &[u8], partial: &[u8], readable: bool) -> Findings {
     let facts = Facts { boot_mpidr: 0, physical_bits: 40, spis: 256, sizes: Sizes::BUILT };
     let tree_at = Range { base: 0x4800_0000, size: blob.len().max(1) as u64 };
     let started = Instant::now();
-    let findings =
-        plan::examine(&Input { tree: blob, tree_at, image: IMAGE, modules: &Files(readable), facts });
+    let modules = &Files(readable, partial);
+    let findings = plan::examine(&Input { tree: blob, tree_at, image: IMAGE, modules, facts });
     assert!(started.elapsed() < LONGEST, "a tree took {:?}", started.elapsed());
     findings
 }
@@ -257,6 +262,7 @@ fn keeps_apart(plan: &Plan) {
         let reserved = plan.board.reserved.iter().find(|reserved| reserved.overlaps(range));
         assert!(reserved.is_none(), "{owner} has {range}, which is reserved");
     }
+    devices_are_apart(plan);
     owned.sort_by_key(|(range, _)| range.base);
     for pair in owned.windows(2) {
         assert!(!pair[0].0.overlaps(&pair[1].0), "{pair:?}");
@@ -264,6 +270,34 @@ fn keeps_apart(plan: &Plan) {
     for free in &plan.free {
         let owner = owned.iter().find(|(range, _)| range.overlaps(free));
         assert!(owner.is_none(), "{free} is free and {owner:?}'s");
+    }
+}
+
+/// No two domains have the same registers or interrupts, none has the console's, and no registers hide a guest's RAM.
+fn devices_are_apart(plan: &Plan) {
+    let mut frames: Vec<(Range, u16)> =
+        plan.board.uart.iter().map(|uart| (uart.registers, u16::MAX)).collect();
+    let mut intids = std::collections::BTreeSet::new();
+    for domain in &plan.domains {
+        for one in domain.hardware.iter().flat_map(|hardware| &hardware.mmio) {
+            let seen = Range { base: one.guest, size: one.size };
+            let mut ram = domain.memory.iter().map(|piece| Range { base: piece.guest, size: piece.size });
+            assert!(
+                !ram.any(|piece| piece.overlaps(&seen)),
+                "{} has registers in its RAM at {seen}",
+                domain.path
+            );
+            let at = Range { base: one.host, size: one.size };
+            let other = frames.iter().find(|(other, id)| *id != domain.id && other.overlaps(&at));
+            assert!(other.is_none(), "{} has {at}, and so has {other:?}", domain.path);
+            let reserved = plan.board.reserved.iter().any(|reserved| reserved.overlaps(&at));
+            let is_ram = plan.board.memory.iter().any(|bank| bank.overlaps(&at));
+            assert!(reserved || !is_ram, "{} has RAM for registers: {at}", domain.path);
+            frames.push((at, domain.id));
+        }
+        for interrupt in domain.hardware.iter().flat_map(|hardware| &hardware.interrupts) {
+            assert!(intids.insert(interrupt.intid), "two domains have interrupt {}", interrupt.intid);
+        }
     }
 }
 
@@ -284,7 +318,9 @@ fn seeds() -> Vec<Node> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
     let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("fuzz/wrong");
     std::fs::create_dir_all(&folder).unwrap();
-    std::fs::copy(root.join("tests/wrong/good.dtsi"), folder.join("good.dtsi")).unwrap();
+    for name in ["good.dtsi", "devices.dtsi"] {
+        std::fs::copy(root.join("tests/wrong").join(name), folder.join(name)).unwrap();
+    }
     let board = root.join("plan/tests/data/virt-gicv3.bin");
     let Ok(board) = Command::new("dtc").args(["-q", "-I", "dtb", "-O", "dts"]).arg(board).output() else {
         return seeds;
@@ -304,13 +340,26 @@ fn seeds() -> Vec<Node> {
     seeds
 }
 
+/// The partial trees of the tables.
+fn partial_seeds() -> Vec<Node> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    if Command::new("dtc").arg("--version").output().is_err() {
+        return vec![Node::default()];
+    }
+    let trees =
+        ["wrong", "odd"].into_iter().flat_map(|table| expected::trees(&root.join("tests").join(table)));
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR"));
+    let blobs = trees.filter_map(|tree| std::fs::read(expected::partial(&tree, folder)?).ok());
+    blobs.map(|blob| Node::of(&Fdt::open(&blob).unwrap().root())).collect()
+}
+
 fn number(name: &str) -> Option<u64> {
     std::env::var(name).ok()?.parse().ok()
 }
 
 #[test]
 fn no_tree_however_changed_is_more_than_refused_or_planned() {
-    let seeds = seeds();
+    let (seeds, partial_seeds) = (seeds(), partial_seeds());
     let seed = number("XENITE_STORM_SEED").unwrap_or(0);
     let mut random = Random(0x9e37_79b9_7f4a_7c15 ^ seed.wrapping_mul(0x2545_f491_4f6c_dd1d));
     let end = Instant::now() + Duration::from_secs(number("XENITE_FUZZ_SECONDS").unwrap_or(2));
@@ -329,14 +378,25 @@ fn no_tree_however_changed_is_more_than_refused_or_planned() {
             let at = random.below(blob.len());
             blob[at] = random.next() as u8;
         }
+        let mut partial = random.of(&partial_seeds).clone();
+        for _ in 0..random.below(3) {
+            change(&mut partial, &partial_seeds, &mut random);
+        }
+        let mut writer = Writer::new();
+        partial.write(&mut writer);
+        let mut partial = writer.finish();
+        for _ in 0..if random.below(8) == 0 { random.below(5) } else { 0 } {
+            let at = random.below(partial.len());
+            partial[at] = random.next() as u8;
+        }
         let readable = random.below(2) == 0;
         let started = Instant::now();
-        let findings = examine(&blob, readable);
+        let findings = examine(&blob, &partial, readable);
         let mut taken = started.elapsed();
         // Others run on this computer, too: what took long is asked again.
         for _ in 0..if taken > slowest { 3 } else { 0 } {
             let started = Instant::now();
-            let _ = examine(&blob, readable);
+            let _ = examine(&blob, &partial, readable);
             taken = taken.min(started.elapsed());
         }
         slowest = slowest.max(taken);

@@ -30,7 +30,9 @@ fn all(setup: &Setup) -> Result<()> {
     let folder = paths::target().join("made").join("wrong");
     std::fs::create_dir_all(&folder)?;
     let wrong = paths::root().join("tests/wrong");
-    std::fs::copy(wrong.join("good.dtsi"), folder.join("good.dtsi"))?;
+    for name in ["good.dtsi", "devices.dtsi"] {
+        std::fs::copy(wrong.join(name), folder.join(name))?;
+    }
     let board = paths::root().join("plan/tests/data/virt-gicv3.bin");
     let mut decompile = xtask::command::new("dtc");
     let board = xtask::command::output(decompile.args(["-q", "-I", "dtb", "-O", "dts"]).arg(&board))?;
@@ -70,6 +72,11 @@ fn refuse(setup: &Setup, (path, board): (&Path, &str), kernel: &Path, folder: &P
     // The kernel comes to lie where the trees have it; the tree is not the one that is made of this system.
     system.domains.push(Domain::plain(kernel.to_owned(), 1, 64));
     system.entry = Entry::BareWith(std::fs::read(&file)?);
+    if let Some(partial) = expected::partial(path, folder) {
+        let at = expected::PARTIAL_AT;
+        let words = format!("loader,file={},addr={at:#x},force-raw=on", partial.display());
+        system.machine.extra.extend(["-device".to_owned(), words]);
+    }
     let mut machine = Prepared::new(&system)?.start()?;
     let end = machine.expect_line("Boot stops: ", TINY)?;
     let count = end.split(' ').next().unwrap_or_default().parse::<usize>().context("no number of errors")?;

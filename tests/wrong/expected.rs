@@ -4,6 +4,11 @@
 //! Two tests share this file: that of the tool on the desk, and that of the machine.
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
+
+/// Where the trees have a partial device tree, and its size.
+pub(crate) const PARTIAL_AT: u64 = 0x4d00_0000;
+const PARTIAL_BYTES: &str = "0x1000";
 
 /// The trees of a folder, by their names.
 pub(crate) fn trees(folder: &Path) -> Vec<PathBuf> {
@@ -13,6 +18,20 @@ pub(crate) fn trees(folder: &Path) -> Vec<PathBuf> {
     trees.retain(|path| path.extension().is_some_and(|extension| extension == "dts"));
     trees.sort();
     trees
+}
+
+/// The partial device tree that goes with a tree, made into a file of a folder; `None` where there is none.
+pub(crate) fn partial(tree: &Path, folder: &Path) -> Option<PathBuf> {
+    let name = tree.file_name().expect("a tree has a name");
+    let source = tree.with_file_name("partial").join(name);
+    let blob = folder.join(name).with_extension("partial.dtb");
+    let mut make = Command::new("dtc");
+    // Some are wrong on purpose.
+    make.args(["-q", "-f", "-S", PARTIAL_BYTES, "-I", "dts", "-O", "dtb", "-o"]).arg(&blob).arg(&source);
+    source.exists().then(|| {
+        assert!(make.output().is_ok_and(|output| output.status.success()), "{}", source.display());
+        blob
+    })
 }
 
 /// All that is to be said with a word such as `refused`, each with its hint on a line of its own.

@@ -306,7 +306,7 @@ impl<'a> Assignment<'a, '_, '_> {
         };
         let is_reserved = self.surveyed.reserved.contains(&at);
         if let Some(own) = own.filter(|own| !own.contains(&at)) {
-            let known: Vec<String> = own.iter().map(|range| format!("{range}")).collect();
+            let known: Vec<String> = own.iter().take(4).map(|range| format!("{range}")).collect();
             let reason = format!("{at} is not all in registers of the host's device: {}", known.join(", "));
             Err((reason, "the reg of the host's node, in whole 4 KiB"))
         } else if let Some(ram) = self.surveyed.ram.overlapping(&at).filter(|_| !is_reserved) {
