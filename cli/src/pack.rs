@@ -8,6 +8,7 @@
 mod board;
 mod complaint;
 mod description;
+mod devices;
 mod files;
 mod image_builder;
 mod output;
@@ -130,7 +131,7 @@ fn pack(options: &Pack, text: &Text) -> Result<Vec<(String, Vec<u8>)>, Vec<Compl
     let folder = options.directory.clone().unwrap_or(own);
     let ground = board::survey(&description.board, &folder);
     let files = files::read(&description, &folder);
-    let (ground, files) = match (ground, files) {
+    let (ground, mut files) = match (ground, files) {
         (Ok(ground), Ok(files)) => (ground, files),
         (ground, files) => {
             return Err(ground.err().into_iter().chain(files.err()).flatten().collect());
@@ -142,8 +143,13 @@ fn pack(options: &Pack, text: &Text) -> Result<Vec<(String, Vec<u8>)>, Vec<Compl
     if !found.is_empty() {
         return Err(found);
     }
+    devices::make(&description, &fdt, &mut files.modules)?;
+    let files = files;
+    let partial_trees = description.domains.iter().filter_map(|domain| files.of(&devices::file(domain)?));
+    let kept = devices::kept(&fdt, &partial_trees.collect::<Vec<&[u8]>>());
     let write = |places: &Places| {
-        tree::write(&Parts { board: fdt, description: &description, files: &files, places })
+        let parts = Parts { board: fdt, kept: &kept, description: &description, files: &files, places };
+        tree::write(&parts)
     };
     let most = u64::try_from(write(&Places::draft(&description, &files)).len()).unwrap_or(u64::MAX);
     let mut sizes = Sizes { tree: most, heap: None };

@@ -459,3 +459,82 @@ fn the_examples_can_be_packed() {
     }
     assert!(count >= 1);
 }
+
+/// The partial tree of the domain `one` in a packed system, and the system's tree.
+fn partial(desk: &Desk, folder: &str) -> (Vec<u8>, Vec<u8>) {
+    (desk.get(&format!("{folder}/boot/one-devices.dtb")), desk.get(&format!("{folder}/boot/system.dtb")))
+}
+
+#[test]
+fn devices_are_named_by_their_nodes_and_nobody_writes_an_address() {
+    let desk = Desk::new("devices");
+    let one = TWO.replace(
+        "name = \"one\"",
+        "name = \"one\"\ndevices = [\"/pl031@9010000\", \"/virtio_mmio@a003e00\"]",
+    );
+    let said = desk.pack(&one, "to");
+    assert_eq!(said.status, 0, "{}", said.err);
+    let (partial, system) = partial(&desk, "to");
+    let clock = "/passthrough/pl031@9010000";
+    let get =
+        |path: &str, name: &str| property(&partial, path, name).unwrap_or_else(|| panic!("{path}: {name}"));
+    assert_eq!(numbers(&get(clock, "xen,reg")), [0x901_0000, 0x1000, 0x901_0000]);
+    assert_eq!(numbers(&get(clock, "reg")), [0x901_0000, 0x1000]);
+    assert_eq!(get(clock, "xen,path"), b"/pl031@9010000\0");
+    assert_eq!(get(clock, "interrupt-parent"), get("/gic", "phandle"));
+    assert_eq!(get(clock, "clocks"), get("/passthrough/clock-0", "phandle"));
+    // A part of a page stays where it is in its page.
+    let disk = "/passthrough/virtio_mmio@a003e00";
+    assert_eq!(numbers(&get(disk, "xen,reg")), [0xa00_3000, 0x1000, 0xa00_3000]);
+    assert_eq!(numbers(&get(disk, "reg")), [0xa00_3e00, 0x200]);
+    // Whatever is in that page is kept from dom0, and nothing else.
+    for (path, kept) in
+        [("/pl031@9010000", true), ("/virtio_mmio@a003000", true), ("/virtio_mmio@a002e00", false)]
+    {
+        assert_eq!(property(&system, path, "xen,passthrough").is_some(), kept, "{path}");
+    }
+}
+
+#[test]
+fn a_device_that_is_where_a_guest_has_something_else_is_moved_unless_it_is_mapped_directly() {
+    let desk = Desk::new("moved-devices");
+    let source = Command::new("dtc")
+        .args(["-q", "-I", "dtb", "-O", "dts"])
+        .arg(desk.folder.join("board.dtb"))
+        .output();
+    let Ok(source) = source else { return };
+    let more = "/ { timer@22000000 { compatible = \"arm,sp804\"; reg = <0 0x22000000 0 0x1000>; interrupts = <0 90 4>; }; };";
+    desk.put("board.dts", &[&source.stdout, more.as_bytes()].concat());
+    let text = format!("{BOARD}{TWO}").replace("board.dtb", "board.dts");
+    let device = "name = \"one\"\ndevices = [\"/timer@22000000\"]";
+    for (direct, guest) in [("true", 0x2200_0000), ("false", 0x1000_0000)] {
+        let text = text
+            .replace("name = \"one\"", device)
+            .replace("direct-map = true", &format!("direct-map = {direct}\nvpl011 = false"));
+        desk.put("system.toml", text.as_bytes());
+        let said = desk.xenite(&["pack", "system.toml", "-o", direct]);
+        assert_eq!(said.status, 0, "{}", said.err);
+        let (partial, _) = partial(&desk, direct);
+        let reg = property(&partial, "/passthrough/timer@22000000", "xen,reg").unwrap();
+        assert_eq!(numbers(&reg), [0x2200_0000, 0x1000, guest]);
+    }
+}
+
+#[test]
+fn what_cannot_be_given_away_is_said_at_its_place() {
+    let desk = Desk::new("wrong-devices");
+    for (device, words) in [
+        ("/nowhere", "the board has no node"),
+        ("/apb-pclk", "has no registers"),
+        ("/pcie@10000000", "hangs on other devices of the board: interrupt-map"),
+        ("/pl011@9000000", "is the hypervisor's, or no device"),
+    ] {
+        let said = desk
+            .pack(&TWO.replace("name = \"one\"", &format!("name = \"one\"\ndevices = [\"{device}\"]")), "to");
+        assert!(
+            said.status == 1 && said.err.contains(words) && said.err.contains("devices ="),
+            "{device}: {}",
+            said.err
+        );
+    }
+}

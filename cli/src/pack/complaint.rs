@@ -11,6 +11,7 @@ use annotate_snippets::{AnnotationKind, Element, Level, Renderer, Snippet};
 use plan::Refusal;
 
 use super::description::{Description, Domain, Spanned};
+use super::devices;
 use super::place::Places;
 
 /// Something that is wrong, with its place in the text.
@@ -193,6 +194,11 @@ fn in_list(node: &str, description: &Description) -> Found {
 
 fn in_domain(domain: &Domain, property: &str, below: &str, places: &Places) -> Found {
     if below.starts_with("module@") {
+        let below = below.split(':').next().unwrap_or(below);
+        if devices::file(domain).is_some_and(|file| places.is_at(&file, below)) {
+            let own = of(domain.device_tree.as_ref(), "this partial tree");
+            return own.or_else(|| of(domain.devices.as_ref(), "these devices"));
+        }
         let ramdisk = domain.ramdisk.as_ref().filter(|ramdisk| places.is_at(ramdisk.get_ref(), below));
         if property == "bootargs" {
             return of(domain.command_line.as_ref(), "this command line");

@@ -107,6 +107,10 @@ pub(crate) struct Domain {
     pub(crate) enhanced: Option<Spanned<Enhanced>>,
     /// Shared interrupts of its interrupt controller.
     pub(crate) interrupts: Option<Spanned<u32>>,
+    /// Nodes of the board whose devices it drives.
+    pub(crate) devices: Option<Spanned<Vec<Spanned<String>>>>,
+    /// A partial device tree of the owner's, in place of one made of the board's nodes.
+    pub(crate) device_tree: Option<Spanned<PathBuf>>,
     /// Memory for its page tables.
     pub(crate) page_tables: Option<Spanned<Size>>,
     pub(crate) pool: Option<Spanned<String>>,

@@ -37,6 +37,13 @@ pub(crate) struct Files {
     pub(crate) modules: Vec<Module>,
 }
 
+impl Files {
+    /// The bytes of a file of the description.
+    pub(crate) fn of(&self, path: &Path) -> Option<&[u8]> {
+        self.modules.iter().find(|module| module.source == path).map(|module| module.content.as_slice())
+    }
+}
+
 /// Reads all files; paths are relative to `folder`.
 pub(crate) fn read(description: &Description, folder: &Path) -> Result<Files, Vec<Complaint>> {
     let mut complaints = Vec::new();
@@ -81,13 +88,15 @@ pub(crate) fn read(description: &Description, folder: &Path) -> Result<Files, Ve
     if complaints.is_empty() { Ok(Files { image, image_bytes, modules }) } else { Err(complaints) }
 }
 
-/// Every path of a kernel or ramdisk.
+/// Every path of a kernel, a ramdisk or a partial tree.
 fn paths(description: &Description) -> Vec<&Spanned<PathBuf>> {
     let dom0 = description.dom0.iter().map(Spanned::get_ref);
     let mut paths: Vec<&Spanned<PathBuf>> =
         dom0.flat_map(|dom0| std::iter::once(&dom0.kernel).chain(dom0.ramdisk.as_ref())).collect();
     let domains = description.domains.iter();
-    paths.extend(domains.flat_map(|domain| std::iter::once(&domain.kernel).chain(domain.ramdisk.as_ref())));
+    paths.extend(domains.flat_map(|domain| {
+        std::iter::once(&domain.kernel).chain(domain.ramdisk.as_ref()).chain(domain.device_tree.as_ref())
+    }));
     paths
 }
 
@@ -99,7 +108,7 @@ fn image_size(image: &[u8]) -> Option<u64> {
 }
 
 /// A name that a FAT file system and U-Boot's shell take, and that no other file has.
-fn free_name(path: &Path, others: &[Module]) -> String {
+pub(crate) fn free_name(path: &Path, others: &[Module]) -> String {
     let base = path.file_name().map_or_else(String::new, |name| name.to_string_lossy().into_owned());
     let clean: String = base
         .chars()

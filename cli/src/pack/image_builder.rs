@@ -15,7 +15,7 @@ use super::description::{
 };
 
 /// Variables that are understood, without their indexes.
-const KNOWN: [&str; 32] = [
+const KNOWN: [&str; 34] = [
     "MEMORY_START",
     "MEMORY_END",
     "LOAD_CMD",
@@ -41,6 +41,8 @@ const KNOWN: [&str; 32] = [
     "DOMU_VPL011",
     "DOMU_SHARED_MEM",
     "DOMU_CPUPOOL",
+    "DOMU_PASSTHROUGH_DTB",
+    "DOMU_PASSTHROUGH_PATHS",
     "NUM_CPUPOOLS",
     "CPUPOOL",
     "UBOOT_SOURCE",
@@ -51,16 +53,15 @@ const KNOWN: [&str; 32] = [
 ];
 
 /// Variables of ImageBuilder that ask for what is not there, by their beginning, and what that is.
-const NOT_THERE: [(&str, &str); 17] = [
+const NOT_THERE: [(&str, &str); 16] = [
     ("XEN_COLORS", "cache colouring"),
     ("DOM0_COLORS", "cache colouring"),
     ("DOMU_COLORS", "cache colouring"),
     ("XEN_LOAD", "a load command for each file"),
     ("DOM0_LOAD", "a load command for each file"),
     ("DOMU_LOAD", "a load command for each file"),
-    ("DOMU_PASSTHROUGH", "device assignment by this format"),
-    ("PASSTHROUGH_DTS", "device assignment by this format"),
-    ("LOPPER", "device assignment by this format"),
+    ("PASSTHROUGH_DTS", "a store of partial device trees"),
+    ("LOPPER", "partial device trees made by lopper"),
     ("DOMU_NOBOOT", "a domain that dom0 creates later"),
     ("DOMU_GRANT", "limits of grant tables"),
     ("DOMU_MAPTRACK", "limits of grant tables"),
@@ -370,6 +371,11 @@ impl Variables {
             vpl011: uart,
             enhanced: Some(Spanned::new(enhanced.span(), which)),
             interrupts: None,
+            devices: self.get("DOMU_PASSTHROUGH_PATHS", index).map(|value| {
+                let paths = value.text.split_whitespace().map(|path| value.spanned(path.to_owned()));
+                value.spanned(paths.collect())
+            }),
+            device_tree: self.path("DOMU_PASSTHROUGH_DTB", index),
             page_tables: None,
             pool: self.text("DOMU_CPUPOOL", index),
             weight: None,
@@ -539,7 +545,7 @@ mod tests {
     fn what_is_not_understood_is_refused_at_its_place() {
         for (line, part) in [
             ("DOMU_COLORS[0]=\"6-14\"", "cache colouring"),
-            ("DOMU_PASSTHROUGH_DTB[0]=\"a.dtb\"", "device assignment"),
+            ("PASSTHROUGH_DTS_REPO=\"git@there\"", "a store of partial device trees"),
             ("NONSENSE=1", "NONSENSE is not known"),
             ("DOMU_KERNEL[1]=Image", "NUM_DOMUS is 1"),
             ("BOOT_CMD=bootm", "booti"),
@@ -551,6 +557,18 @@ mod tests {
             assert_eq!(complaints.len(), 1, "{line}: {complaints:?}");
             assert!(complaints[0].title.contains(part), "{line}: {}", complaints[0].title);
         }
+    }
+
+    #[test]
+    fn devices_are_named_by_their_nodes_or_by_a_partial_tree() {
+        let text = format!(
+            "{SMALL}DOMU_PASSTHROUGH_PATHS[0]=\"/rtc@1 /soc/uart@2\"\nDOMU_PASSTHROUGH_DTB[0]=p.dtb\n"
+        );
+        let domain = &read(&text).unwrap().domains[0];
+        let devices = domain.devices.as_ref().unwrap().get_ref();
+        let devices: Vec<&str> = devices.iter().map(|path| path.get_ref().as_str()).collect();
+        assert_eq!(devices, ["/rtc@1", "/soc/uart@2"]);
+        assert_eq!(domain.device_tree.as_ref().unwrap().get_ref().to_str(), Some("p.dtb"));
     }
 
     #[test]

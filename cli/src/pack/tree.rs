@@ -3,10 +3,13 @@
 //! The board's nodes are copied as they are and in their order. Of its `/chosen` stays what is the board's (the console);
 //! command lines, an old ramdisk and seeds of random numbers, which are none if everybody has them, do not.
 
+use std::path::Path;
+
 use plan::Range;
 use plan::fdt::{Fdt, Node, Writer};
 
 use super::description::{Description, Domain, Enhanced, Spanned};
+use super::devices;
 use super::files::Files;
 use super::place::Places;
 
@@ -31,6 +34,8 @@ pub(crate) const DOM0: &str = "dom0";
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Parts<'a> {
     pub(crate) board: Fdt<'a>,
+    /// Nodes of the board that are kept from dom0.
+    pub(crate) kept: &'a [String],
     pub(crate) description: &'a Description,
     pub(crate) files: &'a Files,
     pub(crate) places: &'a Places,
@@ -74,7 +79,7 @@ impl Scribe<'_, '_> {
             match child.name() {
                 "chosen" => self.chosen(Some(&child)),
                 "cpus" => self.cpus(&child),
-                _ => self.copy(&child),
+                name => self.copy(&child, &format!("/{name}")),
             }
         }
         if root.child("chosen").is_none() {
@@ -89,10 +94,13 @@ impl Scribe<'_, '_> {
         }
     }
 
-    fn copy(&mut self, node: &Node<'_>) {
+    fn copy(&mut self, node: &Node<'_>, path: &str) {
         self.writer.begin(node.name());
-        self.properties(node, &[]);
-        node.children().for_each(|child| self.copy(&child));
+        self.properties(node, &["xen,passthrough"]);
+        if node.property("xen,passthrough").is_some() || self.parts.kept.iter().any(|kept| kept == path) {
+            self.writer.property_empty("xen,passthrough");
+        }
+        node.children().for_each(|child| self.copy(&child, &format!("{path}/{}", child.name())));
         self.writer.end();
     }
 
@@ -109,7 +117,7 @@ impl Scribe<'_, '_> {
             if let Some(place) = wanted {
                 self.writer.property_u32("phandle", self.processor_phandle(place));
             }
-            child.children().for_each(|child| self.copy(&child));
+            child.children().for_each(|child| self.copy(&child, ""));
             self.writer.end();
         }
         self.writer.end();
@@ -150,12 +158,12 @@ impl Scribe<'_, '_> {
         if let Some(dom0) = description.dom0.as_ref().map(Spanned::get_ref) {
             self.shares_of_time(dom0.weight.as_ref(), dom0.cap.as_ref());
         }
-        board.into_iter().flat_map(|node| node.children()).for_each(|child| self.copy(&child));
+        board.into_iter().flat_map(|node| node.children()).for_each(|child| self.copy(&child, ""));
         self.pools();
         if let Some(dom0) = description.dom0.as_ref().map(Spanned::get_ref) {
             let line = dom0.command_line.as_ref().map_or("", |line| line.get_ref().as_str());
-            self.module("multiboot,kernel", &dom0.kernel, Some(line));
-            dom0.ramdisk.iter().for_each(|ramdisk| self.module("multiboot,ramdisk", ramdisk, None));
+            self.module("multiboot,kernel", dom0.kernel.get_ref(), Some(line));
+            dom0.ramdisk.iter().for_each(|ramdisk| self.module("multiboot,ramdisk", ramdisk.get_ref(), None));
             self.shares(DOM0, true);
         }
         description.domains.iter().enumerate().for_each(|(index, domain)| self.domain(index, domain));
@@ -229,15 +237,16 @@ impl Scribe<'_, '_> {
         }
         self.shares_of_time(domain.weight.as_ref(), domain.cap.as_ref());
         let line = domain.command_line.as_ref().map(|line| line.get_ref().as_str());
-        self.module("multiboot,kernel", &domain.kernel, line);
-        domain.ramdisk.iter().for_each(|ramdisk| self.module("multiboot,ramdisk", ramdisk, None));
+        self.module("multiboot,kernel", domain.kernel.get_ref(), line);
+        domain.ramdisk.iter().for_each(|ramdisk| self.module("multiboot,ramdisk", ramdisk.get_ref(), None));
+        devices::file(domain).iter().for_each(|file| self.module("multiboot,device-tree", file, None));
         self.shares(domain.name.get_ref(), domain.is_direct());
         self.writer.end();
     }
 
-    fn module(&mut self, kind: &str, path: &Spanned<std::path::PathBuf>, bootargs: Option<&str>) {
-        let at = self.parts.places.of(path.get_ref());
-        let file = self.parts.files.modules.iter().find(|module| module.source == *path.get_ref());
+    fn module(&mut self, kind: &str, path: &Path, bootargs: Option<&str>) {
+        let at = self.parts.places.of(path);
+        let file = self.parts.files.modules.iter().find(|module| module.source == path);
         self.writer.begin(&format!("module@{at:x}"));
         self.writer.property_texts("compatible", &[kind, "multiboot,module"]);
         self.writer.property_u64s("reg", &[at, file.map_or(0, super::files::Module::bytes)]);
