@@ -275,7 +275,7 @@ impl<M: Machine> Hypervisor<M> {
             self.console().finish_line(&self.machine, &mut console);
         }
         // Its devices may go on asking, and nobody else could make them stop.
-        for (intid, owner) in (0..).zip(&self.device_owners) {
+        for (intid, owner) in (0..=u32::MAX).zip(&self.device_owners) {
             if owner.is_some_and(|owner| usize::from(owner) == domain.index) {
                 self.machine.silence(intid);
             }

@@ -231,15 +231,15 @@ impl<'a> Assignment<'a, '_, '_> {
             let text = "is given to a domain, but has no xen,passthrough: beside a dom0 it would be dom0's";
             self.report.warn(path, text);
         }
-        let mut interrupts = Vec::new();
-        self.host.each_interrupt(&node, &trail, |_, number, flags| interrupts.push((number, flags)));
-        for (number, flags) in interrupts {
+        let mut outcome = Ok(());
+        self.host.each_interrupt(&node, &trail, |_, number, flags| {
             let interrupt = DeviceInterrupt::shared(number, flags);
-            if !hardware.interrupts.iter().any(|other| other.intid == interrupt.intid) {
-                self.interrupt(number, interrupt.intid)?;
+            if outcome.is_ok() && !hardware.interrupts.iter().any(|other| other.intid == interrupt.intid) {
+                outcome = self.interrupt(number, interrupt.intid);
                 insert_sorted_by_key(&mut hardware.interrupts, interrupt, |entry| entry.intid);
             }
-        }
+        });
+        outcome?;
         let mut own = RangeSet::new();
         registers(&node, &trail).for_each(|range| own.insert(range.outward(FRAME_BYTES)));
         Ok(own)
@@ -306,8 +306,8 @@ impl<'a> Assignment<'a, '_, '_> {
         };
         let is_reserved = self.surveyed.reserved.contains(&at);
         if let Some(own) = own.filter(|own| !own.contains(&at)) {
-            let known: Vec<String> = own.iter().take(4).map(|range| format!("{range}")).collect();
-            let reason = format!("{at} is not all in registers of the host's device: {}", known.join(", "));
+            let known = own.iter().take(4).fold(String::new(), |known, range| format!("{known} {range}"));
+            let reason = format!("{at} is not all in registers of the host's device:{known}");
             Err((reason, "the reg of the host's node, in whole 4 KiB"))
         } else if let Some(ram) = self.surveyed.ram.overlapping(&at).filter(|_| !is_reserved) {
             let hint = "only devices, and what /reserved-memory keeps for them, are given away";
