@@ -108,7 +108,7 @@ fn kept<'p>(paths: impl IntoIterator<Item = &'p str>) -> String {
 }
 
 /// A disk with a file system and a file.
-fn file_system() -> Result<PathBuf> {
+pub(crate) fn file_system() -> Result<PathBuf> {
     tools::ensure(&[tools::Need::FileSystems])?;
     let folder = paths::target().join("made").join("disk");
     std::fs::create_dir_all(&folder)?;
@@ -127,7 +127,7 @@ fn field(line: &str, name: &str) -> Result<String> {
     Ok(found.with_context(|| format!("no {name} in: {line}"))?.to_owned())
 }
 
-fn check_clock(line: &str) -> Result<()> {
+pub(crate) fn check_clock(line: &str) -> Result<()> {
     ensure!(field(line, "name")? == "rtc-pl031", "another clock: {line}");
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH)?.as_secs();
     let told: u64 = field(line, "time")?.parse()?;
@@ -136,7 +136,7 @@ fn check_clock(line: &str) -> Result<()> {
     Ok(())
 }
 
-fn check_disk(line: &str) -> Result<()> {
+pub(crate) fn check_disk(line: &str) -> Result<()> {
     ensure!(field(line, "file")? == "of-the-host", "another disk: {line}");
     ensure!(field(line, "wrote")? == field(line, "read")?, "the disk changed what was written: {line}");
     Ok(())

@@ -11,7 +11,7 @@ use xtask::{command, initrd, paths, rootfs};
 
 use crate::boot::TINY;
 use crate::linux::LINUX;
-use crate::{Scenario, Setup};
+use crate::{Scenario, Setup, devices};
 
 /// The scenarios.
 #[must_use]
@@ -23,6 +23,7 @@ pub fn scenarios() -> Vec<Scenario> {
         whole("pack: two own guests with a channel and a Debian guest boot from QEMU's loader", &[]),
         whole("pack: the same from files by U-Boot's boot.scr and booti", &["--uboot"]),
         whole("pack: the same from flash", &["--flash"]),
+        Scenario::new("pack: a guest drives devices that were named by their nodes", with_devices),
         Scenario::new("pack: dom0 from a disk beside a static guest with PV interfaces", with_dom0),
         Scenario::new(
             "pack: the raw image is started by U-Boot's booti as its folder's README says",
@@ -43,7 +44,7 @@ struct Packed {
 }
 
 impl Packed {
-    /// Packs a description; the words `@IMAGE@`, `@EVENTS@`, `@HELLO@`, `@LINUX@` and `@RAMDISK@` in it become paths of files.
+    /// Packs a description; the words `@IMAGE@`, `@EVENTS@`, `@HELLO@`, `@LINUX@` and the like in it become paths of files.
     fn new(setup: &Setup, name: &str, description: &str, words: &[&str]) -> Result<Self> {
         tools::ensure(&[Need::Qemu, Need::TreeCompiler])?;
         command::run(command::cargo().args(["build", "--quiet", "--package", "xenite"]))?;
@@ -55,6 +56,8 @@ impl Packed {
             ("@HELLO@", setup.guest("hello")?),
             ("@LINUX@", linux.first().context("no kernel was fetched")?.clone()),
             ("@RAMDISK@", initrd::build()?),
+            ("@DEVICES@", initrd::build_with_devices(Part::Linux6_1)?),
+            ("@DISK@", devices::file_system()?),
         ];
         let text = files
             .iter()
@@ -119,6 +122,33 @@ name = "bell"
 ends = ["first", "second"]
 ports = [1, 7]
 "#;
+
+const WITH_DEVICES: &str = r#"
+[board]
+machine = "qemu-virt"
+qemu = ["-drive", "if=none,file=@DISK@,format=raw,snapshot=on,id=disk", "-device", "virtio-blk-device,drive=disk"]
+
+[hypervisor]
+image = "@IMAGE@"
+
+[[domain]]
+name = "debian"
+kernel = "@LINUX@"
+ramdisk = "@DEVICES@"
+command-line = "console=ttyAMA0 xenite.devices xenite.poweroff"
+memory = "256M"
+cpus = 1
+static = "auto"
+direct-map = true
+devices = ["/pl031@9010000", "/virtio_mmio@a003e00"]
+"#;
+
+fn with_devices(setup: &Setup) -> Result<()> {
+    let mut machine = Packed::new(setup, "system.toml", WITH_DEVICES, &[])?.run(&[])?;
+    devices::check_clock(&machine.expect_line("XENITE-CLOCK ", LINUX)?)?;
+    devices::check_disk(&machine.expect_line("XENITE-DISK ", LINUX)?)?;
+    machine.expect_end(LINUX)
+}
 
 fn two_and_debian(setup: &Setup, way: &[&str]) -> Result<()> {
     if way.contains(&"--uboot") {
