@@ -12,7 +12,7 @@ use crate::shape::Range;
 pub(super) fn ram(survey: &mut Survey<'_, '_>, nodes: &[Node<'_>]) -> RangeSet {
     let mut ram = RangeSet::new();
     for node in nodes {
-        for range in registers(survey, node, MOST_BANKS).into_iter().flatten() {
+        for range in ranges(survey, node).into_iter().flatten() {
             if let Some(frames) = range.inward(FRAME_BYTES) {
                 add(survey, &mut ram, frames, node);
             }
@@ -38,9 +38,23 @@ fn add(survey: &mut Survey<'_, '_>, set: &mut RangeSet, range: Range, node: &Nod
     if set.len() < MOST_BANKS {
         set.insert(range);
     } else {
-        let reason = format!("more than {MOST_BANKS} separate ranges");
-        survey.report.refuse(&path_of(node), "reg", reason, "merge neighbours");
+        refuse(survey, node);
     }
+}
+
+fn refuse(survey: &mut Survey<'_, '_>, node: &Node<'_>) {
+    let reason = format!("more than {MOST_BANKS} separate ranges");
+    survey.report.refuse(&path_of(node), "reg", reason, "merge neighbours");
+}
+
+/// The ranges of one node, of which none is left out in silence.
+fn ranges(survey: &mut Survey<'_, '_>, node: &Node<'_>) -> Vec<Option<Range>> {
+    let mut ranges = registers(survey, node, MOST_BANKS.saturating_add(1));
+    if ranges.len() > MOST_BANKS {
+        refuse(survey, node);
+        ranges.clear();
+    }
+    ranges
 }
 
 /// `/memreserve/` entries and the children of `/reserved-memory`, in whole frames.
@@ -60,7 +74,7 @@ pub(super) fn reserved(survey: &mut Survey<'_, '_>, parent: Option<Node<'_>>) ->
             survey.report.warn(&path_of(&node), "has no reg: a reservation without a place is not made");
             continue;
         }
-        for range in registers(survey, &node, MOST_BANKS).into_iter().flatten() {
+        for range in ranges(survey, &node).into_iter().flatten() {
             add(survey, &mut reserved, range.outward(FRAME_BYTES), &node);
         }
     }
