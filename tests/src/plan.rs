@@ -13,6 +13,9 @@ use xtask::tree;
 use crate::boot::TINY;
 use crate::{Scenario, Setup};
 
+/// Pieces of a domain's memory behind the first.
+const PIECES: u64 = 300;
+
 /// The scenarios.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
@@ -110,19 +113,35 @@ fn domains(setup: &Setup, gic: Gic) -> Result<()> {
         "",
         "\t\t\txen,enhanced = \"no-xenstore\";\n\
          first: evtchn@1 { compatible = \"xen,evtchn-v1\"; xen,evtchn = <10 &second>; };\n",
-        "\t\t\txen,enhanced = \"no-xenstore\"; direct-map; xen,static-mem = <0x0 0x90000000 0x0 0x4000000>;\n\
-         second: evtchn@1 { compatible = \"xen,evtchn-v1\"; xen,evtchn = <11 &first>; };\n",
+        &format!(
+            "\t\t\txen,enhanced = \"no-xenstore\"; direct-map; xen,static-mem = <{}>;\n\
+             second: evtchn@1 {{ compatible = \"xen,evtchn-v1\"; xen,evtchn = <11 &first>; }};\n",
+            pieces()
+        ),
     ];
     for (cpus, nodes) in (1..).zip(nodes) {
         let mut domain = Domain::plain(guest.clone(), cpus, 64);
         domain.kernel.bootargs = Some(format!("a command line for {cpus}"));
-        nodes.clone_into(&mut domain.extra);
+        domain.extra = nodes.to_owned();
         system.domains.push(domain);
     }
     let prepared = Prepared::new(&system)?;
     let desk = Desk::new(&prepared, setup.hypervisor.file(), &[1, 2, 3])?;
     ensure!(desk.console.len() > 6, "the desk says little: {}", desk.console.join("\n"));
+    let longest = desk.trees.iter().map(|(_, digits)| digits.len() / 2).max().unwrap_or(0);
+    ensure!(longest > 4_096, "no tree is longer than Xen could have made it: {longest} bytes");
     desk.compare(&mut prepared.start()?)
+}
+
+/// 64 MiB in more pieces than Xen's 256 banks, each of which is a bank of its own.
+fn pieces() -> String {
+    let first = "0x0 0x90000000 0x0 0x2000000".to_owned();
+    let others = (1..=PIECES).map(|piece| {
+        let base = 0x9200_0000 + piece * 0x4_0000;
+        let size = if piece == PIECES { 0x200_0000 - (PIECES - 1) * 0x1_0000 } else { 0x1_0000 };
+        format!(" 0x0 {base:#x} 0x0 {size:#x}")
+    });
+    others.fold(first, |all, one| all + &one)
 }
 
 fn dom0(setup: &Setup) -> Result<()> {
