@@ -9,12 +9,14 @@
 
 pub mod boot;
 pub mod exception;
+pub mod exhaust;
 pub mod gic;
 pub mod journal;
 pub mod mmio;
 pub mod mmu;
 pub mod platform;
 pub mod psci;
+pub mod region;
 pub mod registers;
 pub mod report;
 pub mod timer;

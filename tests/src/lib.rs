@@ -24,6 +24,7 @@ pub mod own;
 pub mod pack;
 pub mod plan;
 pub mod pools;
+pub mod proof;
 pub mod record;
 pub mod refusals;
 pub mod runner;
@@ -122,6 +123,7 @@ pub fn all(setup: &Setup) -> Vec<Scenario> {
     scenarios.extend(statics::scenarios());
     scenarios.extend(devices::scenarios());
     scenarios.extend(pools::scenarios());
+    scenarios.extend(proof::scenarios());
     scenarios.extend(speed::scenarios());
     scenarios
 }

@@ -38,14 +38,14 @@ pub fn scenarios() -> Vec<Scenario> {
 }
 
 /// A packed system in its folder.
-struct Packed {
+pub(crate) struct Packed {
     xenite: PathBuf,
-    folder: PathBuf,
+    pub(crate) folder: PathBuf,
 }
 
 impl Packed {
     /// Packs a description; the words `@IMAGE@`, `@EVENTS@`, `@HELLO@`, `@LINUX@` and the like in it become paths of files.
-    fn new(setup: &Setup, name: &str, description: &str, words: &[&str]) -> Result<Self> {
+    pub(crate) fn new(setup: &Setup, name: &str, description: &str, words: &[&str]) -> Result<Self> {
         tools::ensure(&[Need::Qemu, Need::TreeCompiler])?;
         command::run(command::cargo().args(["build", "--quiet", "--package", "xenite"]))?;
         let xenite = paths::target().join("debug/xenite");
@@ -58,6 +58,9 @@ impl Packed {
             ("@RAMDISK@", initrd::build()?),
             ("@DEVICES@", initrd::build_with_devices(Part::Linux6_1)?),
             ("@DISK@", devices::file_system()?),
+            ("@LINUX_6_12@", Part::Linux6_12.path()),
+            ("@MEET@", setup.guest("meet")?),
+            ("@MEET_RAMDISK@", initrd::build_for_meeting()?),
         ];
         let text = files
             .iter()
@@ -71,8 +74,18 @@ impl Packed {
         Ok(Self { xenite, folder })
     }
 
+    /// What the desk says of the packed system, by the command that its README has.
+    pub(crate) fn plan(&self) -> Result<String> {
+        let packed = self.folder.join("packed");
+        let text = std::fs::read_to_string(packed.join("README.txt"))?;
+        let line = text.lines().find_map(|line| line.trim().strip_prefix("xenite plan "));
+        let mut plan = command::new(&self.xenite);
+        plan.current_dir(packed).arg("plan").args(line.context("the README has no command")?.split(' '));
+        command::output(&mut plan)
+    }
+
     /// Boots it.
-    fn run(self, words: &[&str]) -> Result<Qemu> {
+    pub(crate) fn run(self, words: &[&str]) -> Result<Qemu> {
         let mut run = command::new(&self.xenite);
         run.arg("run").arg(self.folder.join("packed")).args(words);
         Qemu::watch(&run, self.folder)

@@ -62,7 +62,7 @@ fn figures(machine: &Qemu, name: &str, count: usize) -> Result<Vec<[u64; 3]>> {
 }
 
 /// Is the value within 5 % of what is expected?
-fn is_near(value: u64, expected: u64) -> bool {
+pub(crate) fn is_near(value: u64, expected: u64) -> bool {
     value.abs_diff(expected) * 20 <= expected
 }
 

@@ -59,7 +59,9 @@ fn clippy_host() -> Result<()> {
 fn clippy_bare() -> Result<()> {
     let toolchain = sysroot::toolchain()?;
     let mut clippy = toolchain.cargo("clippy");
-    clippy.args(["--quiet", "--lib", "--bins"]).env("CARGO_TARGET_DIR", toolchain.target_folder("bare"));
+    clippy
+        .args(["--quiet", "--lib", "--bins", "--examples"])
+        .env("CARGO_TARGET_DIR", toolchain.target_folder("bare"));
     for name in BARE {
         clippy.args(["--package", name]);
     }

@@ -36,6 +36,19 @@ pub fn build() -> Result<Vec<Guest>> {
     Ok(guests)
 }
 
+/// Builds the program of a name in `guests/linux`, which runs under Linux without any library, and gives its bytes.
+///
+/// # Errors
+/// When it does not build.
+pub fn linux_program(name: &str) -> Result<Vec<u8>> {
+    let toolchain = sysroot::toolchain()?;
+    let folder = toolchain.target_folder("bare");
+    let mut cargo = toolchain.cargo("build");
+    command::run(cargo.args(["--package", "guests", "--example", name]).env("CARGO_TARGET_DIR", &folder))?;
+    let file = folder.join(TARGET).join("release/examples").join(name);
+    std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))
+}
+
 fn names() -> Result<Vec<String>> {
     let folder = paths::root().join("guests/src/bin");
     let entries = std::fs::read_dir(&folder).with_context(|| format!("cannot read {}", folder.display()))?;

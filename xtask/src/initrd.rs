@@ -14,7 +14,7 @@ use flate2::write::GzEncoder;
 
 use crate::modules::{self, Module};
 use crate::packages::{self, Part};
-use crate::{image, paths};
+use crate::{guests, image, paths};
 
 /// The commands of busybox that a guest's shell finds.
 const COMMANDS: [&str; 41] = [
@@ -45,7 +45,9 @@ const DOM0_INIT: &str = include_str!("dom0/ramdisk.sh");
 /// `xenite.reboot` end the guest, `xenite.crash` ends its kernel, `xenite.loop` never gives the processor back,
 /// `xenite.flood` writes to the console without end, `xenite.tick` writes one line a second beside the shell,
 /// `xenite.disk` and `xenite.net=ADDRESS` use a PV disk and a PV network as soon as there is one, `xenite.devices` uses
-/// the devices of the host that the guest drives.
+/// the devices of the host that the guest drives, `xenite.meet=NUMBER` takes part in the meeting of `guests/linux/meet.rs`
+/// and ends the guest; before that it waits until the kernel has done what it puts off until after boot, which would take
+/// part of what is counted.
 const INIT: &str = r#"#!/bin/sh
 export PATH=/bin HOME=/ TERM=vt100 PS1='\w # '
 mount -t proc proc /proc
@@ -58,11 +60,18 @@ fi
 memory=$(awk '/^MemTotal/ { print $2 }' /proc/meminfo)
 echo "XENITE-READY kernel=$(uname -r) cpus=$(nproc) memory_kib=$memory"
 tick() { n=0; while :; do n=$((n + 1)); echo "XENITE-TICK $n"; sleep 1; done; }
+# The address of a region that domains share.
+shared() {
+    for node in /proc/device-tree/reserved-memory/xen-shmem@*; do
+        [ "$(cat "$node/xen,id")" != "$1" ] || echo "0x${node##*@}"
+    done
+}
 for word in $(cat /proc/cmdline); do
     case "$word" in
     xenite.tick) tick & ;;
     xenite.disk | xenite.net=*) pv "$word" & ;;
     xenite.devices) devices ;;
+    xenite.meet=*) sleep 30; meet "${word#*=}" "$(shared mail)" "$(shared picture)"; poweroff -f ;;
     xenite.poweroff) poweroff -f ;;
     xenite.reboot) reboot -f ;;
     xenite.crash) echo c >/proc/sysrq-trigger ;;
@@ -81,7 +90,7 @@ done
 /// # Errors
 /// When busybox cannot be had or the file cannot be written.
 pub fn build() -> Result<PathBuf> {
-    guest("initrd.gz", ("", ""), &[])
+    guest("initrd.gz", ("", &[]), &[])
 }
 
 /// Makes the archive for a guest with PV devices and this kernel.
@@ -92,7 +101,7 @@ pub fn build_with_pv(kernel: Part) -> Result<PathBuf> {
     packages::fetch(&[kernel])?;
     guest(
         &format!("initrd-pv-{}.gz", kernel.folder()),
-        ("pv", PV),
+        ("pv", PV.as_bytes()),
         &modules::in_order(&kernel.modules(), &modules::GUEST)?,
     )
 }
@@ -105,8 +114,23 @@ pub fn build_with_devices(kernel: Part) -> Result<PathBuf> {
     packages::fetch(&[kernel])?;
     guest(
         &format!("initrd-devices-{}.gz", kernel.folder()),
-        ("devices", DEVICES),
+        ("devices", DEVICES.as_bytes()),
         &modules::in_order(&kernel.modules(), &modules::DEVICES)?,
+    )
+}
+
+/// Makes the archive for a guest that meets others by static event channels and shared memory, for Linux 6.12, the first that
+/// lets programs bind to such channels.
+///
+/// # Errors
+/// When busybox or the modules cannot be had, the program does not build, or the file cannot be written.
+pub fn build_for_meeting() -> Result<PathBuf> {
+    let kernel = Part::Linux6_12;
+    packages::fetch(&[kernel])?;
+    guest(
+        "initrd-meet.gz",
+        ("meet", &guests::linux_program("meet")?),
+        &modules::in_order(&kernel.modules(), &modules::STATIC)?,
     )
 }
 
@@ -123,14 +147,14 @@ pub fn build_for_dom0(kernel: Part) -> Result<PathBuf> {
 }
 
 /// An archive with a program of ours and modules, if there are any.
-fn guest(name: &str, (program, script): (&str, &str), modules: &[Module]) -> Result<PathBuf> {
+fn guest(name: &str, (program, bytes): (&str, &[u8]), modules: &[Module]) -> Result<PathBuf> {
     let mut archive = with_busybox(&["mnt"], &COMMANDS)?;
     archive.add("init", Kind::Program, INIT.as_bytes());
     if !modules.is_empty() {
         for command in PV_COMMANDS {
             archive.add(&format!("bin/{command}"), Kind::Link, b"busybox");
         }
-        archive.add(&format!("bin/{program}"), Kind::Program, script.as_bytes());
+        archive.add(&format!("bin/{program}"), Kind::Program, bytes);
         archive.add_modules(modules);
     }
     archive.write(name)

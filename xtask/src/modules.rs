@@ -39,6 +39,9 @@ pub const GUEST: [&str; 4] = ["crc32c_generic", "ext4", "xen_blkfront", "xen_net
 /// What a guest that drives devices of the host loads.
 pub const DEVICES: [&str; 4] = ["virtio_mmio", "virtio_blk", "crc32c_generic", "ext4"];
 
+/// What a guest with static event channels loads.
+pub const STATIC: [&str; 1] = ["xen_evtchn"];
+
 /// The list of what was wanted, in the folder of kept modules.
 const LIST: &str = "wanted";
 /// The list of what the kernel has built in, in the same place.

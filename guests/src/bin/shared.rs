@@ -6,8 +6,7 @@
 #![no_std]
 #![no_main]
 
-use guests::mmu::{self, Page};
-use guests::tree::Tree;
+use guests::region::Region;
 use guests::xen::memory;
 use guests::{mmio, platform, report, say, timer};
 
@@ -21,43 +20,9 @@ const WRITTEN: u64 = 0x7869_6e69_7465_0001;
 /// Where readers answer, in the first page.
 const ANSWERS: u64 = 64;
 
-/// What the tree says of the region.
-#[derive(Clone, Copy, Default)]
-struct Region {
-    base: u64,
-    bytes: u64,
-    is_compatible: bool,
-    has_offset: bool,
-}
-
-fn find(id: &str) -> Region {
-    let (mut found, mut current, mut node, mut named) = (Region::default(), Region::default(), "", false);
-    let Some(tree) = Tree::at(platform::get().tree) else { return found };
-    tree.walk(|property| {
-        if property.path.first() != Some(&"reserved-memory") || property.path.len() != 2 {
-            return;
-        }
-        if property.node() != node {
-            (current, node, named) = (Region::default(), property.node(), false);
-        }
-        match property.name {
-            "compatible" => current.is_compatible = property.lists("xen,shared-memory-v1"),
-            "reg" => (current.base, current.bytes) = property.region(0).unwrap_or_default(),
-            "xen,id" => named = property.text() == id,
-            "xen,offset" => current.has_offset = property.value == [0; 8],
-            _ => {}
-        }
-        if named {
-            found = current;
-        }
-    });
-    found
-}
-
-/// A word of the region, reached as Normal memory.
+/// A word of the region.
 fn word(region: Region, offset: u64) -> usize {
-    let page = mmu::set_window(0, Page::Writable((region.base + offset) / PAGE));
-    page + (offset % PAGE) as usize
+    region.word(0, offset)
 }
 
 fn pattern(offset: u64) -> u64 {
@@ -72,7 +37,7 @@ fn wrong_pages(region: Region) -> u64 {
 
 fn main() {
     let id = platform::argument("shared.id").unwrap_or("one");
-    let region = find(id);
+    let region = Region::find(id);
     say!("region {id} at {:#x}, {} KiB", region.base, region.bytes >> 10);
     report::check("shared.node", region.is_compatible && region.has_offset && region.bytes > 0);
     if region.bytes == 0 {

@@ -1,0 +1,138 @@
+//! The proof of the static configuration: a system in which everything is fixed, packed from a description, in which three Debian guests
+//! and one own kernel meet, without dom0.
+//!
+//! `guests/src/bin/meet/protocol.rs` has the rules of their meeting. QEMU's clock counts instructions, so that what they get
+//! done in the same time does not depend on the computer.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use xtask::tools::{self, Need};
+
+use crate::pack::Packed;
+use crate::pools::is_near;
+use crate::{Scenario, Setup};
+
+/// How long the whole may take.
+const LIMIT: Duration = Duration::from_secs(600);
+/// Guests at the meeting, and which of them is the own kernel, which leads.
+const MEMBERS: usize = 4;
+const LEADER: usize = 3;
+/// Phases of the meeting: one guest works beside the leader; all do; all do while the leader uses up what it can get; and all do
+/// while the leader sleeps.
+const PHASES: usize = 4;
+/// The description, with paths in place of `@...@`.
+const SYSTEM: &str = include_str!("proof.toml");
+
+/// The scenarios.
+#[must_use]
+pub fn scenarios() -> Vec<Scenario> {
+    let name =
+        "proof: three Debian guests and an own kernel, packed, all of it fixed, meet and keep their pace";
+    let by_u_boot =
+        "proof: the same packed system from files by U-Boot's boot.scr boots as the desk foretells";
+    vec![Scenario::new(name, whole), Scenario::new(by_u_boot, from_files)]
+}
+
+fn from_files(setup: &Setup) -> Result<()> {
+    tools::ensure(&[Need::UBoot])?;
+    let packed = Packed::new(setup, "system.toml", SYSTEM, &[])?;
+    let desk = packed.plan()?;
+    let mut machine = packed.run(&["--uboot"])?;
+    machine.expect_all(&["DOM1: XENITE-READY ", "DOM2: XENITE-READY ", "DOM3: XENITE-READY "], LIMIT)?;
+    machine.expect("DOM4: ok meet.rounds", LIMIT)?;
+    foretold(&desk, &machine.output())
+}
+
+fn whole(setup: &Setup) -> Result<()> {
+    let packed = Packed::new(setup, "system.toml", SYSTEM, &[])?;
+    let desk = packed.plan()?;
+    let mut machine = packed.run(&[])?;
+    machine.expect("the machine stays on", LIMIT)?;
+    machine.send("m")?;
+    let sealed = machine.expect_line("heap: sealed, ", LIMIT)?;
+    let output = machine.output();
+    let failed: Vec<&str> = output.lines().filter(|line| line.contains("FAIL ")).collect();
+    ensure!(failed.is_empty(), "{failed:#?}; {}", machine.last_lines());
+    ensure!(sealed.starts_with("0 requests"), "the heap was asked for more: {sealed}");
+    foretold(&desk, &output)?;
+    shared(&output)?;
+    paces(&output)
+}
+
+/// What the desk says of the boot, boot has said.
+fn foretold(desk: &str, output: &str) -> Result<()> {
+    let foretold: Vec<&str> = desk.lines().map(str::trim).filter(|line| line.starts_with("(XEN) ")).collect();
+    ensure!(
+        foretold.iter().any(|line| line.contains("fingerprint")),
+        "the desk gives no fingerprint: {desk}"
+    );
+    let said: Vec<&str> = output.lines().map(str::trim).filter(|line| line.starts_with("(XEN) ")).collect();
+    ensure!(
+        said.starts_with(&foretold),
+        "the desk said {foretold:#?}, boot {:#?}",
+        said.get(..foretold.len())
+    );
+    Ok(())
+}
+
+/// One has written the picture, two have read it; each has heard from each other one.
+fn shared(output: &str) -> Result<()> {
+    let said = [
+        "DOM1: meet wrote 1024 pages, 0 did not come empty",
+        "DOM2: meet read 1024 pages, 0 wrong",
+        "DOM4: ok meet.wrong_pages",
+        "DOM4: ok meet.rounds",
+    ];
+    for line in said {
+        ensure!(output.contains(line), "nobody says: {line}");
+    }
+    for member in 0..MEMBERS {
+        let events = numbers(output, member, "meet events ")?;
+        let heard = events.iter().filter(|count| **count > 0).count();
+        ensure!(heard == MEMBERS - 1, "member {member} has heard of {heard} others: {events:?}");
+    }
+    Ok(())
+}
+
+/// The numbers in what a member says behind some words.
+fn numbers(output: &str, member: usize, words: &str) -> Result<Vec<u64>> {
+    let start = format!("DOM{}: {words}", member + 1);
+    let rest = output.lines().find_map(|line| line.strip_prefix(&start));
+    let rest = rest.with_context(|| format!("member {member} does not say `{words}`"))?;
+    Ok(rest.split(|letter: char| !letter.is_ascii_digit()).filter_map(|word| word.parse().ok()).collect())
+}
+
+/// Weights hold, one pool's load does not slow the other, nor does whoever uses up all that it can get.
+fn paces(output: &str) -> Result<()> {
+    let mut done = [[0; MEMBERS]; PHASES];
+    let mut times = [[0; 2]; PHASES];
+    for ((phase, done), times) in (1..).zip(&mut done).zip(&mut times) {
+        for (member, done) in done.iter_mut().enumerate() {
+            let line = numbers(output, member, &format!("meet phase {phase} member {member} pieces "))?;
+            *done = line.first().copied().context("a line without its number")?;
+            if let [_, all, waited] = line[..] {
+                *times = [all, waited];
+            }
+        }
+    }
+    println!("     pieces of work in the phases: {done:?}");
+    println!("     microseconds of the phases, and in which the leader waited for its processor: {times:?}");
+    for [all, waited] in &times {
+        ensure!(waited * 100 <= *all && *all > 0, "the leader has to wait for its processor: {times:?}");
+    }
+    // What the three do in a second while the leader works, and while it uses everything up. QEMU plays one processor
+    // after the other, so that either is half of what they do while it sleeps.
+    let three = |phase: usize| done[phase][..LEADER].iter().sum::<u64>() * 1_000_000 / times[phase][0];
+    let (beside_work, beside_attack, alone) = (three(1), three(2), three(3));
+    println!(
+        "     pieces in a second: {beside_work} beside work, {beside_attack} beside the attack, {alone} alone"
+    );
+    ensure!(beside_attack * 20 >= beside_work * 19, "the attack takes something from the others");
+    for done in &done[2..] {
+        let unit = done[..LEADER].iter().sum::<u64>() / 7;
+        let kept = done.iter().zip([1, 2, 4]).all(|(done, weight)| is_near(*done, weight * unit));
+        ensure!(kept, "weights of 1, 2 and 4 are not kept: {done:?}");
+    }
+    Ok(())
+}
