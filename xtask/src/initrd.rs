@@ -17,9 +17,9 @@ use crate::packages::{self, Part};
 use crate::{guests, image, paths};
 
 /// The commands of busybox that a guest's shell finds.
-const COMMANDS: [&str; 41] = [
-    "awk", "cat", "chmod", "cp", "cttyhack", "cut", "date", "dd", "df", "dmesg", "echo", "env", "false",
-    "find", "free", "grep", "head", "hostname", "kill", "ln", "ls", "mkdir", "mount", "mv", "nproc",
+const COMMANDS: [&str; 42] = [
+    "awk", "cat", "chmod", "cp", "cttyhack", "cut", "date", "dd", "devmem", "df", "dmesg", "echo", "env",
+    "false", "find", "free", "grep", "head", "hostname", "kill", "ln", "ls", "mkdir", "mount", "mv", "nproc",
     "poweroff", "ps", "pwd", "reboot", "rm", "sed", "setsid", "sh", "sleep", "sort", "stty", "tail",
     "taskset", "top", "true", "uname",
 ];

@@ -174,15 +174,20 @@ fn readme(system: &System<'_>) -> String {
         line(*at, module.bytes(), &format!("{} (from {})", module.name, path.display()));
     }
     text.push_str(&domains(description, plan));
-    text.push_str(&shares(description, places));
+    text.push_str(&shares(description, places, plan));
     text
+}
+
+/// A domain's name in the description.
+fn name_of(domain: &plan::Domain) -> &str {
+    domain.path.rsplit('/').next().filter(|_| domain.id != 0).unwrap_or("dom0")
 }
 
 /// Who runs, and in which host memory.
 fn domains(description: &Description, plan: &Plan) -> String {
     let mut text = String::from("\nDomains\n\n");
     for domain in &plan.domains {
-        let name = domain.path.rsplit('/').next().filter(|_| domain.id != 0).unwrap_or("dom0");
+        let name = name_of(domain);
         let bytes: u64 = domain.memory.iter().map(|piece| piece.size).sum();
         let places: Vec<String> = domain
             .memory
@@ -204,7 +209,7 @@ fn domains(description: &Description, plan: &Plan) -> String {
 }
 
 /// What domains have together; guests are not told ports, so their owner has to know them.
-fn shares(description: &Description, places: &Places) -> String {
+fn shares(description: &Description, places: &Places, plan: &Plan) -> String {
     let mut text = String::new();
     for (channel, ports) in description.channels.iter().zip(&places.ports) {
         let ends: Vec<String> = channel
@@ -216,15 +221,18 @@ fn shares(description: &Description, places: &Places) -> String {
             .collect();
         let _ = writeln!(text, "\nChannel {}\n\n  {}", channel.name.get_ref(), ends.join(" <-> "));
     }
-    for (shared, (host, guest)) in description.shared.iter().zip(&places.shared) {
-        let users = shared.owner.iter().chain(shared.borrowers.get_ref());
-        let users: Vec<&str> = users.map(|user| user.get_ref().as_str()).collect();
+    for shared in &description.shared {
         let name = shared.name.get_ref();
-        let _ = writeln!(
-            text,
-            "\nShared memory {name}\n\n  host {host}, guests {guest:#x}; {}",
-            users.join(", ")
-        );
+        let index = plan.shared.iter().position(|region| region.id == *name);
+        let Some((index, region)) = index.and_then(|index| Some((index, plan.shared.get(index)?))) else {
+            continue;
+        };
+        let seen = plan.domains.iter().flat_map(|domain| {
+            let views = domain.shared.iter().filter(move |view| view.region == index);
+            views.map(|view| format!("{} at {:#x}", name_of(domain), view.memory.guest))
+        });
+        let seen: Vec<String> = seen.collect();
+        let _ = writeln!(text, "\nShared memory {name}\n\n  host {}; {}", region.host, seen.join(", "));
     }
     text
 }
