@@ -26,7 +26,12 @@ pub fn scenarios() -> Vec<Scenario> {
         );
         Scenario::new(name, move |setup| domains(setup, gic))
     };
-    vec![on(Gic::V2), on(Gic::V3), Scenario::new("plan: the desk writes the tree that dom0 finds", dom0)]
+    vec![
+        on(Gic::V2),
+        on(Gic::V3),
+        Scenario::new("plan: the desk writes the tree that dom0 finds", dom0),
+        Scenario::new("plan: the desk says what boot says of a console nine nodes deep", deep),
+    ]
 }
 
 /// `xenite` on the desk with all that is known of a machine.
@@ -130,6 +135,30 @@ fn domains(setup: &Setup, gic: Gic) -> Result<()> {
     ensure!(desk.console.len() > 6, "the desk says little: {}", desk.console.join("\n"));
     let longest = desk.trees.iter().map(|(_, digits)| digits.len() / 2).max().unwrap_or(0);
     ensure!(longest > 4_096, "no tree is longer than Xen could have made it: {longest} bytes");
+    desk.compare(&mut prepared.start()?)
+}
+
+/// The console below a bus in a bus in a bus; Xen looks no further down than three nodes.
+fn deep(setup: &Setup) -> Result<()> {
+    const BUSES: usize = 8;
+    let mut system = system(setup);
+    let bus = "bus { compatible = \"simple-bus\"; #address-cells = <2>; #size-cells = <2>; ranges; ";
+    let uart = "pl011@9000000 { compatible = \"arm,pl011\", \"arm,primecell\"; reg = <0 0x9000000 0 0x1000>; \
+                interrupts = <0 1 4>; };";
+    system.overlay = format!(
+        "/delete-node/ &{{/pl011@9000000}};\n/ {{ {}{uart}{} chosen {{ /delete-property/ stdout-path; }}; \
+         aliases {{ /delete-property/ serial0; }}; }};\n",
+        bus.repeat(BUSES),
+        "};".repeat(BUSES)
+    );
+    let path = format!("dtuart={}/pl011@9000000", "/bus".repeat(BUSES));
+    system.arguments = system.arguments.replace("dtuart=/pl011@9000000", &path);
+    let mut domain = Domain::plain(setup.guest("tree")?, 1, 64);
+    domain.kernel.bootargs = Some("a command line".to_owned());
+    system.domains.push(domain);
+    let prepared = Prepared::new(&system)?;
+    let desk = Desk::new(&prepared, setup.hypervisor.file(), &[1])?;
+    ensure!(!desk.console.iter().any(|line| line.contains("console")), "no console: {:#?}", desk.console);
     desk.compare(&mut prepared.start()?)
 }
 

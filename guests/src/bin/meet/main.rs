@@ -147,10 +147,13 @@ fn lead(meeting: &mut Meeting<Kernel>, phase: usize) {
     );
 }
 
+/// A name, and what uses it up in a domain of a number.
+type Exhaust = (&'static str, fn(u16) -> Option<u64>);
+
 /// Uses everything up until a time comes.
 fn attack(end: u64) {
     let own = FIRST_DOMAIN + LEADER as u16;
-    let pools: [(&str, fn(u16) -> Option<u64>); 5] = [
+    let pools: [Exhaust; 5] = [
         ("memory", |_| exhaust::memory()),
         ("tables", exhaust::far_tables),
         ("ports", |_| exhaust::ports()),
