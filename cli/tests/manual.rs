@@ -1,6 +1,7 @@
-//! What the tool says of itself.
+//! What the tool says of itself, and what the documents say of what it reads.
 
-use std::path::PathBuf;
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn xenite(arguments: &[&str]) -> String {
@@ -45,4 +46,34 @@ fn every_command_has_a_page_and_is_in_the_completions() {
     let page = xenite(&["manual"]);
     assert!(page.contains(".TH xenite 1"), "{page}");
     assert_eq!(page, std::fs::read_to_string(folder.join("xenite.1")).unwrap());
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    entries.flat_map(|path| if path.is_dir() { files(&path) } else { vec![path] }).collect()
+}
+
+#[test]
+fn every_property_of_xen_or_ours_that_is_read_is_in_the_page_of_the_device_tree() {
+    let repository = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let page = std::fs::read_to_string(repository.join("docs/device-tree.md")).unwrap();
+    let mut names: BTreeSet<String> = plan::DOMAIN_PROPERTIES.iter().map(|name| (*name).to_owned()).collect();
+    names.remove("linux,phandle");
+    for file in files(&repository.join("plan/src")) {
+        let text = std::fs::read_to_string(file).unwrap();
+        let literals = text.split('"').skip(1).step_by(2);
+        let is_name = |text: &&str| {
+            ["xen,", "xenite,", "cpupool-", "domain-", "multiboot,"]
+                .iter()
+                .any(|start| text.starts_with(start))
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b",-".contains(&byte))
+        };
+        names.extend(literals.filter(is_name).map(str::to_owned));
+    }
+    assert!(names.len() > 40, "only {names:?} were found");
+    let missing: Vec<&String> = names.iter().filter(|name| !page.contains(name.as_str())).collect();
+    assert!(missing.is_empty(), "docs/device-tree.md does not have {missing:?}");
 }
