@@ -27,6 +27,7 @@ use crate::tools::{self, Need};
 use figures::FIGURES;
 use measure::Figures;
 use results::{Programs, Results};
+use scale::Curve;
 use scenarios::{SCENARIOS, Scenario, Stage, Subject};
 
 /// What is measured, and where the results go.
@@ -46,16 +47,20 @@ pub struct Options {
     /// Measures Xenite alone.
     #[arg(long)]
     pub ours: bool,
+    /// Measures Xen and the bare machine alone.
+    #[arg(long, conflicts_with = "ours")]
+    pub theirs: bool,
     /// Counts kinds of instructions too, which a run of all figures does anyway.
     #[arg(long)]
     pub kinds: bool,
-    /// Measures how costs grow with domains, vCPUs, processors and RAM, and nothing else.
+    /// Measures how costs grow with domains, vCPUs, processors and RAM, and nothing else; names are those of curves then.
     #[arg(long)]
     pub scale: bool,
-    /// Lists the names of all figures.
+    /// Lists the names of all figures, or of all curves.
     #[arg(long)]
     pub list: bool,
-    /// Writes the results into docs/bench, and the tables and the chart of the documents.
+    /// Writes the results into docs/bench, and the tables and the chart of the documents. What is not measured now, with
+    /// `--ours` or `--theirs`, stays as it was.
     #[arg(long)]
     pub publish: bool,
     /// Makes the tables and the chart of the documents again, of the results in docs/bench.
@@ -69,22 +74,25 @@ pub struct Options {
 /// When something cannot be built or run, two runs differ, or a figure is worse than it was.
 pub fn run(options: &Options) -> Result<()> {
     if options.list {
-        FIGURES.iter().for_each(|row| println!("{:<32} {}: {}", row.name, row.unit, row.meaning));
+        list(options.scale);
         return Ok(());
     }
     if options.render {
         return publish::render();
     }
-    let is_whole = options.names.is_empty() && !options.ours;
+    let is_whole = options.names.is_empty();
     ensure!(is_whole || options.scale || !options.publish, "what is published is a run of all figures");
+    let (curves, scenarios) = if options.scale {
+        (scale::chosen(&options.names)?, Vec::new())
+    } else {
+        (Vec::new(), chosen(&options.names)?)
+    };
     tools::ensure(&[Need::BareMetal, Need::Qemu, Need::TreeCompiler])?;
-    let stage = Stage::new(!options.ours)?;
-    let subjects: &[Subject] =
-        if options.ours { &[Subject::Xenite] } else { &[Subject::Xen, Subject::Xenite, Subject::Bare] };
+    let subjects = options.subjects();
+    let stage = Stage::new(subjects.contains(&Subject::Xen))?;
     if options.scale {
-        return scaled(&stage, subjects, options);
+        return scaled(&stage, &curves, options);
     }
-    let scenarios = chosen(&options.names)?;
     let mut runs = measure_twice(&stage, &scenarios, subjects)?;
     if is_whole || options.kinds {
         let plugin = kinds::build()?;
@@ -95,15 +103,35 @@ pub fn run(options: &Options) -> Result<()> {
     }
     for results in &mut runs {
         results.programs = Programs::here()?;
-        finish(results, options, is_whole)?;
+        finish(results, options)?;
     }
     ensure!(runs[0].agrees(&runs[1]), "two runs differ");
     report(&runs, options)
 }
 
-/// Measures the curves and puts them where they are wanted.
-fn scaled(stage: &Stage, subjects: &[Subject], options: &Options) -> Result<()> {
-    let scale = scale::run(stage, subjects)?;
+impl Options {
+    /// Who is measured.
+    const fn subjects(&self) -> &'static [Subject] {
+        match (self.ours, self.theirs) {
+            (true, _) => &[Subject::Xenite],
+            (_, true) => &[Subject::Xen, Subject::Bare],
+            _ => &Subject::ALL,
+        }
+    }
+}
+
+/// Prints the names of all figures, or of all curves.
+fn list(curves: bool) {
+    if curves {
+        scale::CURVES.iter().for_each(|curve| println!("{:<32} {}", curve.name, curve.title));
+    } else {
+        FIGURES.iter().for_each(|row| println!("{:<32} {}: {}", row.name, row.unit, row.meaning));
+    }
+}
+
+/// Measures curves and puts them where they are wanted.
+fn scaled(stage: &Stage, curves: &[&Curve], options: &Options) -> Result<()> {
+    let scale = scale::run(stage, curves, options.subjects())?;
     if let Some(file) = &options.json {
         scale.write(file)?;
     }
@@ -127,7 +155,7 @@ fn report(runs: &[Results; 2], options: &Options) -> Result<()> {
         std::fs::write(file, chart::draw(results))?;
     }
     if options.publish {
-        publish::write(runs)?;
+        publish::write(runs, options.subjects())?;
     }
     if let Some(file) = &options.baseline {
         let worse = baseline::worse(results, &Results::read(file)?);
@@ -204,13 +232,16 @@ fn same_twice(stage: &Stage, scenario: &Scenario, subject: Subject) -> Result<[F
 }
 
 /// Keeps what was asked for; the table must have all that there is, and a whole run all that the table has.
-fn finish(results: &mut Results, options: &Options, is_whole: bool) -> Result<()> {
+fn finish(results: &mut Results, options: &Options) -> Result<()> {
     for name in results.figures.keys() {
         ensure!(FIGURES.iter().any(|row| row.name == name), "the table of figures lacks {name}");
     }
-    if is_whole {
-        for row in FIGURES {
-            ensure!(results.figures.contains_key(row.name), "nobody measured {}", row.name);
+    if options.names.is_empty() {
+        for (row, subject) in
+            FIGURES.iter().flat_map(|row| options.subjects().iter().map(move |who| (row, who)))
+        {
+            let has = results.figures.get(row.name).is_some_and(|each| each.of(*subject).is_some());
+            ensure!(has || !row.is_of(*subject), "nobody measured {} under {}", row.name, subject.name());
         }
     }
     let is_wanted = |name: &str| {

@@ -6,8 +6,8 @@ use super::scale::{CURVES, Curve, Points, Scale};
 use super::scenarios::Subject;
 use super::table::number;
 
-const COLUMNS: usize = 3;
-const CELL_WIDTH: f64 = 320.0;
+const COLUMNS: usize = 4;
+const CELL_WIDTH: f64 = 280.0;
 const CELL_HEIGHT: f64 = 210.0;
 /// Room around the lines of a cell: left, above, to the right and below.
 const ROOM: (f64, f64, f64, f64) = (64.0, 34.0, 18.0, 30.0);

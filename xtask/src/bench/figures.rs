@@ -1,5 +1,7 @@
 //! All figures: what each is called, which scenarios it comes from, and what it means.
 
+use super::scenarios::{SCENARIOS, Subject};
+
 /// A line of the table.
 #[derive(Clone, Copy, Debug)]
 pub struct Row {
@@ -34,6 +36,16 @@ const fn shown(
 const COUNT: &str = "instructions";
 
 impl Row {
+    /// Whether a hypervisor must have it: it runs all scenarios that the figure is made of. A bare machine has no hypercalls,
+    /// so that it must have none.
+    #[must_use]
+    pub fn is_of(&self, subject: Subject) -> bool {
+        let runs = |name: &str| {
+            SCENARIOS.iter().any(|scenario| scenario.name == name && scenario.subjects.contains(&subject))
+        };
+        subject != Subject::Bare && self.scenarios.split(' ').all(runs)
+    }
+
     /// Whether the name on the command line means this figure: it is its name, the start of it up to a dot, or the name
     /// of a scenario.
     #[must_use]

@@ -9,6 +9,7 @@ use crate::paths;
 
 use super::results::Results;
 use super::scale::Scale;
+use super::scenarios::Subject;
 use super::{chart, curves, table};
 
 /// The two runs.
@@ -39,23 +40,28 @@ pub fn committed() -> Result<Results> {
     Results::read(&paths::root().join(RUNS[0]))
 }
 
-/// Writes two runs and all that is made from them.
+/// Writes two runs and all that is made from them. Who is not among the `measured` keeps the figures that are there.
 ///
 /// # Errors
-/// When a file cannot be written, or lacks its marks.
-pub fn write(runs: &[Results; 2]) -> Result<()> {
+/// When a file cannot be written, or lacks its marks, or other programs measured what is there.
+pub fn write(runs: &[Results; 2], measured: &[Subject]) -> Result<()> {
     for (run, file) in runs.iter().zip(RUNS) {
-        run.write(&paths::root().join(file))?;
+        let file = paths::root().join(file);
+        let is_all = Subject::ALL.iter().all(|subject| measured.contains(subject));
+        let run = if is_all { run.clone() } else { run.with_earlier(&Results::read(&file)?, measured)? };
+        run.write(&file)?;
     }
     render()
 }
 
-/// Writes curves and all that is made from them.
+/// Writes curves and all that is made from them. Curves that were not measured now stay.
 ///
 /// # Errors
-/// When a file cannot be written, or lacks its marks.
+/// When a file cannot be written, or lacks its marks, or other programs measured what is there.
 pub fn write_scale(scale: &Scale) -> Result<()> {
-    scale.write(&paths::root().join(SCALE.0))?;
+    let file = paths::root().join(SCALE.0);
+    let scale = if file.exists() { scale.with_earlier(&Scale::read(&file)?)? } else { scale.clone() };
+    scale.write(&file)?;
     render()
 }
 
@@ -74,7 +80,7 @@ pub fn render() -> Result<()> {
 /// Whether the documents say what the committed runs say.
 ///
 /// # Errors
-/// When they do not, or the two runs differ.
+/// When they do not, or the two runs differ, or a curve grows faster than it may.
 pub fn check() -> Result<()> {
     for (file, text) in made()? {
         if std::fs::read_to_string(&file).unwrap_or_default() != text {
@@ -97,6 +103,7 @@ fn made() -> Result<Vec<(PathBuf, String)>> {
     // Curves are measured by a run of their own.
     if root.join(SCALE.0).exists() {
         let scale = Scale::read(&root.join(SCALE.0))?;
+        scale.check()?;
         files.push((root.join(SCALE.1), curves::draw(&scale)));
         replace(&mut files, SCALE_TABLE, &curves::table(&scale))?;
     }

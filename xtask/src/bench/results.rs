@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use crate::packages::Part;
 use crate::{command, tools};
 
+use super::figures::FIGURES;
 use super::kinds::Kinds;
 use super::scenarios::Subject;
 
@@ -77,6 +78,21 @@ impl<T> Each<T> {
     }
 }
 
+/// Fills what a run lacks from an earlier one, as far as that is wanted.
+pub fn fill<T: Clone>(
+    now: &mut BTreeMap<String, Each<T>>,
+    then: &BTreeMap<String, Each<T>>,
+    is_wanted: impl Fn(&str, Subject) -> bool,
+) {
+    for (name, each) in then {
+        for subject in Subject::ALL.into_iter().filter(|subject| is_wanted(name, *subject)) {
+            if let Some(value) = each.of(subject) {
+                now.entry(name.clone()).or_default().of_mut(subject).get_or_insert_with(|| value.clone());
+            }
+        }
+    }
+}
+
 impl<T> Default for Each<T> {
     fn default() -> Self {
         Self { xen: None, xenite: None, bare: None }
@@ -126,7 +142,34 @@ impl Programs {
     }
 }
 
+impl Programs {
+    /// The programs of figures of which a part was measured earlier.
+    ///
+    /// # Errors
+    /// When other programs measured that part, so that the two do not belong together.
+    pub fn with_earlier(self, then: &Self) -> Result<Self> {
+        let same = self.qemu == then.qemu && self.method == then.method;
+        let xen = if self.xen.is_empty() { then.xen.clone() } else { self.xen.clone() };
+        ensure!(same && xen == then.xen, "docs/bench was measured with other programs: measure all again");
+        Ok(Self { xen, ..self })
+    }
+}
+
 impl Results {
+    /// The same with the figures of those who are not among the `measured` from an earlier run.
+    ///
+    /// # Errors
+    /// When that was made with other programs.
+    pub fn with_earlier(&self, then: &Self, measured: &[Subject]) -> Result<Self> {
+        let mut all = self.clone();
+        all.programs = all.programs.with_earlier(&then.programs)?;
+        let is_wanted =
+            |name: &str, subject| !measured.contains(&subject) && FIGURES.iter().any(|row| row.name == name);
+        fill(&mut all.figures, &then.figures, is_wanted);
+        fill(&mut all.kinds, &then.kinds, is_wanted);
+        Ok(all)
+    }
+
     /// Whether two runs have the same figures and kinds.
     #[must_use]
     pub fn agrees(&self, other: &Self) -> bool {
@@ -182,6 +225,27 @@ fn lines<T: Serialize>(map: &BTreeMap<String, T>) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_measured_again_stays_and_what_is_does_not() {
+        let with = |xen: u64, xenite: u64| {
+            let mut results = Results::default();
+            let each =
+                Each { xen: Some(Figure::exact(xen)), xenite: Some(Figure::exact(xenite)), bare: None };
+            results.figures.insert("hvc.xen_version".to_owned(), each.clone());
+            results.figures.insert("no.such_figure".to_owned(), each);
+            results
+        };
+        let (then, mut now) = (with(417, 160), Results::default());
+        let own = Each { xenite: Some(Figure::exact(132)), ..Each::default() };
+        now.figures.insert("hvc.xen_version".to_owned(), own);
+        let all = now.with_earlier(&then, &[Subject::Xenite]).unwrap();
+        let mut expected = with(417, 132);
+        expected.figures.remove("no.such_figure");
+        assert_eq!(all, expected);
+        now.programs.qemu = "another".to_owned();
+        assert!(now.with_earlier(&then, &[Subject::Xenite]).is_err());
+    }
 
     #[test]
     fn what_is_written_is_read_again() {

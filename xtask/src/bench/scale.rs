@@ -1,6 +1,7 @@
 //! `./x bench --scale`: how boot, events, scheduling and memory grow with domains, vCPUs, processors and RAM.
 //!
-//! A curve has a natural order, and grows no faster than that from any point to the next: that is checked for Xenite.
+//! A curve has a natural order, and grows no faster than that from its highest point to any later one: that is checked
+//! for Xenite, here and by `./x tidy` for the curves that are committed.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use crate::system::{Domain, Gic, System};
 
 use super::measure::{self, Line};
-use super::results::{Each, Programs};
-use super::scenarios::{Domains, Scenario, Stage, Subject};
+use super::results::{Each, Programs, fill};
+use super::scenarios::{Domains, ENHANCED, Scenario, Stage, Subject};
 
 /// How a cost may grow.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -39,9 +40,9 @@ enum Axis {
 enum Cost {
     /// Until the last domain's first instruction.
     Boot,
-    /// There and back between two domains; the others sleep.
+    /// There and back between two domains; all others sleep.
     Event,
-    /// One change of domains while all yield.
+    /// One change of vCPUs while all yield.
     Yield,
     /// Kept by the hypervisor, in KiB.
     Kept,
@@ -54,43 +55,51 @@ pub struct Curve {
     pub name: &'static str,
     /// Title of its picture.
     pub title: &'static str,
-    /// The largest point under Xen: it has no room for more modules, or cleans all RAM before it rests.
-    xen_until: u32,
     /// How it may grow.
     pub order: Order,
     cost: Cost,
     axis: Axis,
-    points: &'static [u32],
 }
 
-const DOMAINS: &[u32] = &[1, 2, 4, 8, 16, 32];
-const PAIRS: &[u32] = &[2, 4, 8, 16, 32];
-const VCPUS: &[u32] = &[1, 2, 4, 8, 16, 32, 64, 128];
-const FEW: &[u32] = &[1, 2, 4, 8];
-const GIBIBYTES: &[u32] = &[1, 2, 4, 8, 16];
-
-/// All curves.
-pub const CURVES: [Curve; 9] = [
-    curve("boot.domains", "boot by domains", (Cost::Boot, Axis::Domains, DOMAINS), 16, Order::Linear),
-    curve("boot.vcpus", "boot by vCPUs", (Cost::Boot, Axis::Vcpus, VCPUS), 128, Order::Linear),
-    // Xen's processors wait for each other at boot, and each waits as long as QEMU lets another one run.
-    curve("boot.processors", "boot by processors", (Cost::Boot, Axis::Processors, FEW), 0, Order::Linear),
-    curve("boot.gibibytes", "boot by GiB", (Cost::Boot, Axis::Gibibytes, GIBIBYTES), 4, Order::Linear),
-    curve("event.domains", "ping-pong by domains", (Cost::Event, Axis::Domains, PAIRS), 16, Order::Constant),
-    curve("yield.domains", "yield by domains", (Cost::Yield, Axis::Domains, PAIRS), 16, Order::Logarithmic),
-    curve("kept.domains", "KiB kept by domains", (Cost::Kept, Axis::Domains, DOMAINS), 16, Order::Linear),
-    curve("kept.vcpus", "KiB kept by vCPUs", (Cost::Kept, Axis::Vcpus, VCPUS), 128, Order::Linear),
-    curve("kept.gibibytes", "KiB kept by GiB", (Cost::Kept, Axis::Gibibytes, GIBIBYTES), 4, Order::Linear),
+/// All curves: a row of the picture for each cost, a column for each of what grows.
+pub const CURVES: [Curve; 16] = [
+    curve("boot.domains", "boot by domains", Cost::Boot, Axis::Domains, Order::Linear),
+    curve("boot.vcpus", "boot by vCPUs", Cost::Boot, Axis::Vcpus, Order::Linear),
+    curve("boot.processors", "boot by processors", Cost::Boot, Axis::Processors, Order::Linear),
+    curve("boot.gibibytes", "boot by GiB", Cost::Boot, Axis::Gibibytes, Order::Linear),
+    curve("event.domains", "ping-pong by domains", Cost::Event, Axis::Domains, Order::Constant),
+    curve("event.vcpus", "ping-pong by vCPUs", Cost::Event, Axis::Vcpus, Order::Constant),
+    curve("event.processors", "ping-pong by processors", Cost::Event, Axis::Processors, Order::Constant),
+    curve("event.gibibytes", "ping-pong by GiB", Cost::Event, Axis::Gibibytes, Order::Constant),
+    curve("yield.domains", "yield by domains", Cost::Yield, Axis::Domains, Order::Logarithmic),
+    curve("yield.vcpus", "yield by vCPUs", Cost::Yield, Axis::Vcpus, Order::Logarithmic),
+    curve("yield.processors", "yield by processors", Cost::Yield, Axis::Processors, Order::Constant),
+    curve("yield.gibibytes", "yield by GiB", Cost::Yield, Axis::Gibibytes, Order::Constant),
+    curve("kept.domains", "KiB kept by domains", Cost::Kept, Axis::Domains, Order::Linear),
+    curve("kept.vcpus", "KiB kept by vCPUs", Cost::Kept, Axis::Vcpus, Order::Linear),
+    curve("kept.processors", "KiB kept by processors", Cost::Kept, Axis::Processors, Order::Linear),
+    curve("kept.gibibytes", "KiB kept by GiB", Cost::Kept, Axis::Gibibytes, Order::Linear),
 ];
 
-const fn curve(
-    name: &'static str,
-    title: &'static str,
-    (cost, axis, points): (Cost, Axis, &'static [u32]),
-    xen_until: u32,
-    order: Order,
-) -> Curve {
-    Curve { name, title, xen_until, order, cost, axis, points }
+const fn curve(name: &'static str, title: &'static str, cost: Cost, axis: Axis, order: Order) -> Curve {
+    Curve { name, title, order, cost, axis }
+}
+
+/// The curves of these names, or of names that begin so up to a dot; all, if nothing is said.
+///
+/// # Errors
+/// When there is none of a name.
+pub fn chosen(names: &[String]) -> Result<Vec<&'static Curve>> {
+    let is_meant = |curve: &Curve, name: &str| {
+        let rest = curve.name.strip_prefix(name);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.') || name.ends_with('.'))
+    };
+    for name in names {
+        let is_there = CURVES.iter().any(|curve| is_meant(curve, name));
+        ensure!(is_there, "there is no curve `{name}`: ./x bench --scale --list");
+    }
+    let is_wanted = |curve: &&Curve| names.is_empty() || names.iter().any(|name| is_meant(curve, name));
+    Ok(CURVES.iter().filter(is_wanted).collect())
 }
 
 /// The points of a curve.
@@ -109,22 +118,19 @@ pub struct Scale {
 const DOMAIN_MIB: u64 = 16;
 const MACHINE_MIB: u64 = 2048;
 
-/// Measures all curves, each point twice.
+/// Measures curves, each point twice.
 ///
 /// # Errors
 /// When a system does not come to its end, or two runs differ.
-pub fn run(stage: &Stage, subjects: &[Subject]) -> Result<Scale> {
+pub fn run(stage: &Stage, curves: &[&Curve], subjects: &[Subject]) -> Result<Scale> {
     let mut scale = Scale { programs: Programs::here()?, curves: BTreeMap::new() };
-    for curve in &CURVES {
+    for curve in curves {
         let each = scale.curves.entry(curve.name.to_owned()).or_default();
-        for subject in subjects.iter().filter(|subject| **subject != Subject::Bare) {
-            let ours = *subject == Subject::Xenite;
-            let points = curve.points.iter().filter(|point| ours || **point <= curve.xen_until);
-            let points = points.map(|point| curve.at(stage, *subject, *point)).collect::<Result<Points>>()?;
+        for subject in subjects.iter().filter(|subject| curve.is_of(**subject)) {
+            let points =
+                curve.points().map(|point| curve.at(stage, *subject, point)).collect::<Result<Points>>()?;
             println!("{:<16} {:<7} {points:?}", curve.name, subject.name());
-            if !points.is_empty() {
-                *each.of_mut(*subject) = Some(points);
-            }
+            *each.of_mut(*subject) = Some(points);
         }
     }
     Ok(scale)
@@ -142,6 +148,19 @@ impl Scale {
             }
         }
         Ok(())
+    }
+
+    /// The same with all that was not measured now from earlier curves.
+    ///
+    /// # Errors
+    /// When those were measured with other programs.
+    pub fn with_earlier(&self, then: &Self) -> Result<Self> {
+        let mut all = self.clone();
+        fill(&mut all.curves, &then.curves, |name, _| CURVES.iter().any(|curve| curve.name == name));
+        if all.curves != self.curves {
+            all.programs = all.programs.with_earlier(&then.programs)?;
+        }
+        Ok(all)
     }
 
     /// Reads curves.
@@ -170,26 +189,64 @@ impl Scale {
 }
 
 impl Order {
-    /// Whether a curve grows so. What lies within 2 % of a value is no growth, nor is a tenth more of it faster growth.
+    /// Whether a curve grows so: no point is more than 2 % above where the steepest growth before it, for each or for
+    /// each doubling, would lead from the highest.
     #[must_use]
     pub fn holds(self, points: &[(u32, u64)]) -> bool {
-        let mut most = 0;
-        for (index, pair) in points.windows(2).enumerate() {
-            let [(x, y), (next_x, next_y)] = *pair else { continue };
-            let growth = next_y.saturating_sub(y);
-            let is_growth = growth > y / 50;
-            let rate = if self == Self::Linear { growth / u64::from(next_x - x).max(1) } else { growth };
-            let is_faster = self == Self::Constant || (index > 0 && rate > most + most / 10);
-            if is_growth && is_faster {
+        let Some((&first, rest)) = points.split_first() else { return true };
+        let (mut highest, mut steepest) = (first, None);
+        for &(x, y) in rest {
+            let steps = match self {
+                Self::Constant => 0.0,
+                Self::Logarithmic => (f64::from(x) / f64::from(highest.0)).log2(),
+                Self::Linear => f64::from(x - highest.0),
+            };
+            let expected = steepest.map(|rate: f64| highest.1 as f64 + rate * steps);
+            if let Some(expected) = expected.or((self == Self::Constant).then_some(first.1 as f64))
+                && y as f64 > expected * 1.02
+            {
                 return false;
             }
-            most = most.max(rate);
+            if self != Self::Constant && y > highest.1 {
+                let rate = (y - highest.1) as f64 / steps;
+                steepest = Some(rate.max(steepest.unwrap_or(0.0)));
+                highest = (x, y);
+            }
         }
         true
     }
 }
 
 impl Curve {
+    /// Whether a subject has it. A bare machine has no domains. Xen's processors wait for each other at boot, and each as
+    /// long as QEMU lets another one run, which says nothing of Xen.
+    fn is_of(&self, subject: Subject) -> bool {
+        match subject {
+            Subject::Xen => self.name != "boot.processors",
+            Subject::Xenite => true,
+            Subject::Bare => false,
+        }
+    }
+
+    /// The points along its axis. Two take part in an event, and in a change of domains or vCPUs.
+    fn points(&self) -> impl Iterator<Item = u32> {
+        let last = match self.axis {
+            // With dom0 there is not room for the plan of 64.
+            Axis::Domains if self.cost == Cost::Kept => 32,
+            Axis::Domains => 64,
+            Axis::Vcpus => 128,
+            Axis::Processors => 8,
+            Axis::Gibibytes => 16,
+        };
+        let are_two = match self.cost {
+            Cost::Boot | Cost::Kept => false,
+            Cost::Event => self.axis != Axis::Gibibytes,
+            Cost::Yield => matches!(self.axis, Axis::Domains | Axis::Vcpus),
+        };
+        let first = if are_two { 2 } else { 1 };
+        (0..32).map(|doublings| 1 << doublings).filter(move |x| (first..=last).contains(x))
+    }
+
     /// A point, measured twice.
     fn at(&self, stage: &Stage, subject: Subject, x: u32) -> Result<(u32, u64)> {
         let once = || -> Result<u64> {
@@ -204,32 +261,45 @@ impl Curve {
 
     fn system(&self, stage: &Stage, subject: Subject, x: u32) -> Result<System> {
         let of = |axis| if self.axis == axis { x } else { 1 };
-        let (domains, vcpus) = (of(Axis::Domains) as usize, of(Axis::Vcpus));
+        let (domains, vcpus) = (of(Axis::Domains), of(Axis::Vcpus));
         let (kinds, words) = match self.cost {
-            Cost::Boot => (Domains::Boot(domains), ""),
+            Cost::Boot => (Domains::Boot(domains as usize), ""),
             Cost::Event => (Domains::Pair, "bench.only=evtchn.pingpong_wfi"),
             Cost::Yield => (Domains::Bench(1), "bench.only=sched.yield_alone"),
-            Cost::Kept => (Domains::Kept(domains, vcpus), ""),
+            // Dom0 is one of the domains; otherwise there is one beside it.
+            Cost::Kept => {
+                (Domains::Kept(if self.axis == Axis::Domains { domains as usize - 1 } else { 1 }, vcpus), "")
+            }
         };
-        let memory = u64::from(of(Axis::Gibibytes)) * 1024;
-        let memory = if self.axis == Axis::Gibibytes { memory } else { MACHINE_MIB };
+        let memory = if self.axis == Axis::Gibibytes { u64::from(x) * 1024 } else { MACHINE_MIB };
         let scenario = Scenario::new(kinds, of(Axis::Processors), memory);
         let mut system = stage.system(&scenario, subject, words)?;
         system.machine.gic = Gic::V3;
-        let more = domains.saturating_sub(system.domains.len());
-        for _ in 0..more {
-            let word = if self.cost == Cost::Yield { "bench.yields" } else { "hello.stays" };
-            let guest = if self.cost == Cost::Yield { "bench" } else { "hello" };
-            let mut domain = Domain::plain(stage.guest(guest)?, 1, DOMAIN_MIB);
-            domain.kernel.bootargs = Some(word.to_owned());
-            domain.extra = super::scenarios::ENHANCED.to_owned();
-            system.domains.push(domain);
-        }
-        for domain in &mut system.domains {
-            domain.memory_kib = DOMAIN_MIB * 1024;
-            domain.cpus = domain.cpus.max(vcpus);
-        }
+        self.populate(stage, &mut system, domains, vcpus)?;
+        system.domains.iter_mut().for_each(|domain| domain.memory_kib = DOMAIN_MIB * 1024);
         Ok(system)
+    }
+
+    /// Adds domains, or the vCPUs of one, until there are so many of them in all. They have no words, because Xen has not
+    /// room for those of many.
+    fn populate(&self, stage: &Stage, system: &mut System, domains: u32, vcpus: u32) -> Result<()> {
+        let company = match self.cost {
+            Cost::Boot | Cost::Kept => {
+                system.domains.iter_mut().for_each(|domain| domain.cpus = vcpus);
+                return Ok(());
+            }
+            Cost::Event => "still",
+            Cost::Yield => "busy",
+        };
+        let there = system.domains.len() as u32;
+        let mut add = |cpus| -> Result<()> {
+            let mut domain = Domain::plain(stage.guest(company)?, cpus, DOMAIN_MIB);
+            domain.extra = ENHANCED.to_owned();
+            system.domains.push(domain);
+            Ok(())
+        };
+        (there..domains).try_for_each(|_| add(1))?;
+        if vcpus > there { add(vcpus - there) } else { Ok(()) }
     }
 
     fn value(&self, lines: &[Line], memory_mib: u64, x: u32) -> Result<u64> {
@@ -239,7 +309,11 @@ impl Curve {
                 .max()
                 .context("no guest said when it began"),
             Cost::Event => measure::only(lines, "evtchn.pingpong_wfi"),
-            Cost::Yield => Ok(measure::only(lines, "sched.yield_alone")? / u64::from(x)),
+            Cost::Yield => {
+                let round = measure::only(lines, "sched.yield_alone")?;
+                let is_shared = matches!(self.axis, Axis::Domains | Axis::Vcpus);
+                Ok(if is_shared { round / u64::from(x) } else { round })
+            }
             Cost::Kept => {
                 let given = measure::only(lines, "free_pages")? + measure::only(lines, "domain_pages")?;
                 let kept = (memory_mib * 256).checked_sub(given);
@@ -264,5 +338,22 @@ mod tests {
         let logarithm: Points = [1, 2, 4, 8].map(|x: u32| (x, 1_000 + 100 * u64::from(x.ilog2()))).to_vec();
         assert!(Order::Logarithmic.holds(&logarithm));
         assert!(Order::Constant.holds(&[(1, 1_000), (64, 1_010)]));
+        // Each step is less than 2 %, all of them together are not.
+        assert!(!Order::Constant.holds(&[(1, 1_000), (2, 1_015), (4, 1_030), (8, 1_045)]));
+    }
+
+    #[test]
+    fn a_dip_makes_what_follows_it_no_faster() {
+        assert!(Order::Logarithmic.holds(&[(2, 1_780), (4, 1_885), (8, 1_963), (16, 1_900), (32, 2_086)]));
+        assert!(!Order::Logarithmic.holds(&[(2, 1_780), (4, 1_885), (8, 1_963), (16, 1_900), (32, 2_286)]));
+    }
+
+    #[test]
+    fn a_name_means_a_curve_or_the_start_of_some() {
+        let count = |name: &str| chosen(&[name.to_owned()]).map(|curves| curves.len());
+        assert_eq!(count("boot.domains").unwrap(), 1);
+        assert_eq!(count("boot").unwrap(), 4);
+        assert_eq!(chosen(&[]).unwrap().len(), CURVES.len());
+        assert!(count("boo").is_err());
     }
 }

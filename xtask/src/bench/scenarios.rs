@@ -20,6 +20,9 @@ pub enum Subject {
 }
 
 impl Subject {
+    /// All of them, in the order in which they are run.
+    pub const ALL: [Self; 3] = [Self::Xen, Self::Xenite, Self::Bare];
+
     /// The name, as it stands in results.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -34,7 +37,7 @@ impl Subject {
 /// Both hypervisors.
 const BOTH: &[Subject] = &[Subject::Xen, Subject::Xenite];
 /// The bare machine too.
-const ALL: &[Subject] = &[Subject::Xen, Subject::Xenite, Subject::Bare];
+const ALL: &[Subject] = &Subject::ALL;
 /// What Debian's Xen cannot do.
 const OURS: &[Subject] = &[Subject::Xenite];
 
@@ -256,7 +259,7 @@ impl Stage {
             }
             Domains::Boot(count) => several(count, "hello", 1, ""),
             Domains::Busy(count, own) => several(count, "compute", 1, own),
-            Domains::Kept(count, cpus) => several(count, "hello", cpus, "hello.stays"),
+            Domains::Kept(count, cpus) => several(count, "still", cpus, ""),
             Domains::None => Ok(Vec::new()),
         }
     }

@@ -37,9 +37,6 @@ fn irq(_cpu: usize) {
 
 fn main() {
     boot::interrupts_on();
-    while platform::flag("bench.yields") {
-        hypercall::unmeasured(xen::SCHED_OP, 0, 0, 0);
-    }
     pause(platform::number("bench.sleep_ms", 1_000));
     registers::mask_interrupts();
     match platform::number("bench.port", 0) {
