@@ -1,6 +1,6 @@
 //! A dom0 that asks how much memory there is, how much of it is free, and how much each domain has: the rest is what the
 //! hypervisor keeps for itself. `bench.sleep_ms=N` is the pause before (10,000 by default, so that the work after boot
-//! is over).
+//! is over). `kept.sealed` asks how often the hypervisor has asked for memory of its own since it has sealed that, too.
 #![no_std]
 #![no_main]
 
@@ -68,6 +68,17 @@ fn all_domains() -> (u64, u64) {
     }
 }
 
+/// The number in `/heap/refused` of the hypervisor's file system: how often its sealed heap was asked.
+fn refused() -> (i64, u64) {
+    const READ: u64 = 1;
+    const PATH: &[u8] = b"/heap/refused\0";
+    let mut answer = [0u64; 4];
+    let (place, bytes) = (xen::handle(&mut answer), size_of_val(&answer) as u64);
+    let result = xen::call(xen::HYPFS_OP, [READ, PATH.as_ptr() as u64, PATH.len() as u64, place, bytes]);
+    // The entry, 12 bytes, says what follows: a number of 32 bits.
+    (result, answer[1] >> 32)
+}
+
 fn main() {
     boot::interrupts_on();
     gic::enable(platform::get().timers[2]);
@@ -81,5 +92,10 @@ fn main() {
         report::figure(name, value, value, value);
     }
     report::figure("domains", count, count, count);
+    if platform::flag("kept.sealed") {
+        let (asked, count) = refused();
+        report::equal("heap_refused", asked, 0);
+        report::figure("seal.allocations", count, count, count);
+    }
     report::check("kept", true);
 }

@@ -57,7 +57,7 @@ impl Row {
 }
 
 /// The figures in the order in which they are shown.
-pub const FIGURES: [Row; 134] = [
+pub const FIGURES: [Row; 152] = [
     shown("hvc.xen_version", "solo", COUNT, "the shortest hypercall that does something"),
     shown("hvc.bad_number", "solo", COUNT, "a hypercall that there is not"),
     row("hvc.extraversion", "solo", COUNT, "a hypercall that writes 16 bytes"),
@@ -161,6 +161,12 @@ pub const FIGURES: [Row; 134] = [
         "pair.2p",
         COUNT,
         "there and back with a processor for each: the sum of both",
+    ),
+    shown(
+        "evtchn.static_running.2p",
+        "pair.2p.running",
+        COUNT,
+        "an event over a static channel to a vCPU that runs on another processor, until the handler's first instruction: the sum of both",
     ),
     row("evtchn.send_remote.silo", "pair.1p.silo", COUNT, "with domains that may not share memory"),
     row(
@@ -356,5 +362,92 @@ pub const FIGURES: [Row; 134] = [
         "spin1.1p.null",
         COUNT,
         "`sched=null`: instructions of the hypervisor in a second",
+    ),
+    row("psci.cpu_on.call.2p.null", "smp.2p.null", COUNT, "`sched=null`: CPU_ON, until the call returns"),
+    row(
+        "psci.cpu_on.entry.2p.null",
+        "smp.2p.null",
+        COUNT,
+        "`sched=null`: until the second vCPU's first instruction: the sum of both processors",
+    ),
+    row(
+        "sgi.cross_entry_wfi.2p.null",
+        "smp.2p.null",
+        COUNT,
+        "`sched=null`: an SGI to a vCPU that sleeps, until it runs: the sum of both",
+    ),
+    row("sgi.cross_roundtrip_wfi.2p.null", "smp.2p.null", COUNT, "`sched=null`: until its answer is there"),
+    row(
+        "sgi.cross_entry_running.2p.null",
+        "smp.2p.null",
+        COUNT,
+        "`sched=null`: an SGI to a vCPU that runs: the sum of both",
+    ),
+    row(
+        "evtchn.send_remote.2p.null",
+        "pair.2p.null",
+        COUNT,
+        "`sched=null`: sending to a domain that sleeps, on another processor",
+    ),
+    row(
+        "evtchn.pingpong_wfi.2p.null",
+        "pair.2p.null",
+        COUNT,
+        "`sched=null`: there and back with a processor for each: the sum of both",
+    ),
+    row(
+        "evtchn.send_remote.pools",
+        "pools",
+        COUNT,
+        "sending to a domain that sleeps, in another pool with another scheduler",
+    ),
+    row(
+        "evtchn.pingpong_wfi.pools",
+        "pools",
+        COUNT,
+        "there and back between two pools with different schedulers: the sum of both",
+    ),
+    shown(
+        "evtchn.static_running.pools",
+        "pools",
+        COUNT,
+        "an event over a static channel to a vCPU that runs in another pool, until the handler's first instruction: the sum of both",
+    ),
+    row(
+        "evtchn.pingpong_wfi.pool",
+        "pool",
+        COUNT,
+        "there and back on one processor, in a pool of its own beside a busy one",
+    ),
+    row(
+        "sched.yield_pair.pool",
+        "pool",
+        COUNT,
+        "yielding to another domain, which yields back, in a pool of its own beside a busy one",
+    ),
+    row(
+        "boot8.static.first_entry",
+        "boot8.static",
+        COUNT,
+        "from reset to the first instruction of the first of 8 domains with 64 MiB of `xen,static-mem`",
+    ),
+    shown(
+        "boot8.static.last_entry",
+        "boot8.static",
+        COUNT,
+        "from reset to the first instruction of the last of 8 domains with 64 MiB of `xen,static-mem`",
+    ),
+    row("foot8.static.hyp_kib", "foot8.static", "KiB", "kept with eight that have `xen,static-mem`"),
+    shown(
+        "foot.per_static_domain_kib",
+        "foot0 foot8.static",
+        "KiB",
+        "each domain of 64 MiB of `xen,static-mem` with one vCPU",
+    ),
+    shown(
+        "seal.allocations",
+        "sealed",
+        "requests",
+        "memory that the hypervisor asks for after its heap is sealed, while a guest measures all of the above that one can",
     ),
 ];

@@ -31,15 +31,15 @@ pub fn measure(stage: &Stage, scenario: &Scenario, subject: Subject, words: &str
         return image(stage, subject);
     }
     let system = stage.system(scenario, subject, words)?;
-    // Domains beside a dom0 that measures have nothing to say.
-    let speakers = if system.dom0.is_some() { 1 } else { system.domains.len().max(1) };
+    let speakers = scenario.domains.speakers(system.domains.len());
     let lines =
         lines(&system, speakers).with_context(|| format!("{} under {}", scenario.name, subject.name()))?;
     let figures = match scenario.domains {
-        Domains::Boot(_) => boot(scenario, &lines),
+        Domains::Boot(_) | Domains::Placed(_) => boot(scenario, &lines),
         Domains::Busy(..) => busy(scenario, &lines),
-        Domains::Kept(..) => kept(scenario, &lines),
-        Domains::Bench(_) | Domains::Pair | Domains::None => {
+        Domains::Kept(count, _) | Domains::KeptPlaced(count) => kept(scenario, count, &lines),
+        Domains::Sealed => sealed(&lines),
+        Domains::Bench(_) | Domains::Pair | Domains::Apart | Domains::Beside | Domains::None => {
             let suffixed = |(_, name, figure): &Line| (format!("{name}{}", scenario.suffix), *figure);
             Ok(lines.iter().map(suffixed).collect())
         }
@@ -54,7 +54,7 @@ pub fn measure(stage: &Stage, scenario: &Scenario, subject: Subject, words: &str
 pub fn lines(system: &System, speakers: usize) -> Result<Vec<Line>> {
     let mut machine = Prepared::new(system)?.start()?;
     for _ in 0..speakers {
-        if machine.expect_any(&["DONE ", "Boot stops"], LIMIT)? != 0 {
+        if machine.expect_any(&["DONE ", "Boot stops", "Panic on CPU"], LIMIT)? != 0 {
             bail!("the hypervisor refuses the system: {}", machine.last_lines());
         }
         let passed = machine.expect_line(" passed, ", LIMIT)?;
@@ -125,16 +125,21 @@ fn busy(scenario: &Scenario, lines: &[Line]) -> Result<Figures> {
 }
 
 /// What of the machine's memory no domain has and nobody can have.
-fn kept(scenario: &Scenario, lines: &[Line]) -> Result<Figures> {
+fn kept(scenario: &Scenario, count: usize, lines: &[Line]) -> Result<Figures> {
     let pages = scenario.memory_mib() * 256;
     let (free, domains) = (only(lines, "free_pages")?, only(lines, "domain_pages")?);
-    let Domains::Kept(count, _) = scenario.domains else { bail!("the scenario has no dom0") };
     ensure!(only(lines, "domains")? == count as u64 + 1, "there are not {count} domains beside dom0");
     let given = (count as u64 + 1) * DOMAIN_MIB * 256;
     ensure!(domains == given, "domains have {domains} pages and not the {given} that they were given");
     ensure!(only(lines, "unclean_pages")? == 0, "there are pages that are not yet clean");
     let kept = pages.checked_sub(free + domains).context("there is more memory than the machine has")?;
     Ok(BTreeMap::from([(format!("{}.hyp_kib", scenario.name), Figure::exact(kept * 4))]))
+}
+
+/// How often the hypervisor has asked for memory of its own since that was sealed, while a guest did all that it measures.
+fn sealed(lines: &[Line]) -> Result<Figures> {
+    ensure!(!all(lines, "gnttab.query_size").is_empty(), "the guest has not come to the last of its figures");
+    Ok(BTreeMap::from([("seal.allocations".to_owned(), Figure::exact(only(lines, "seal.allocations")?))]))
 }
 
 /// Bytes of the image as a file and in memory, the latter as its header says.
@@ -159,6 +164,7 @@ pub fn derive(figures: &mut BTreeMap<String, Each<Figure>>) {
             ("irqlate.worst", waits.filter_map(|(_, each)| Some(each.of(subject)?.max)).max()),
             ("boot.each_further", each("boot8.last_entry", "boot1.last_entry", 7)),
             ("foot.per_domain_kib", each("foot8.hyp_kib", "foot0.hyp_kib", 8)),
+            ("foot.per_static_domain_kib", each("foot8.static.hyp_kib", "foot0.hyp_kib", 8)),
             ("foot.per_vcpu_kib", each("foot8.4vcpu.hyp_kib", "foot8.hyp_kib", 24)),
         ];
         for (name, value) in derived {

@@ -117,6 +117,8 @@ pub struct Scale {
 /// MiB of each domain, and of a machine with so many.
 const DOMAIN_MIB: u64 = 16;
 const MACHINE_MIB: u64 = 2048;
+/// The most vCPUs of a domain under Xen, whose tree for it has 4 KiB.
+const XEN_VCPUS: u32 = 32;
 
 /// Measures curves, each point twice.
 ///
@@ -127,8 +129,10 @@ pub fn run(stage: &Stage, curves: &[&Curve], subjects: &[Subject]) -> Result<Sca
     for curve in curves {
         let each = scale.curves.entry(curve.name.to_owned()).or_default();
         for subject in subjects.iter().filter(|subject| curve.is_of(**subject)) {
-            let points =
-                curve.points().map(|point| curve.at(stage, *subject, point)).collect::<Result<Points>>()?;
+            let points = curve
+                .points_of(*subject)
+                .map(|point| curve.at(stage, *subject, point))
+                .collect::<Result<Points>>()?;
             println!("{:<16} {:<7} {points:?}", curve.name, subject.name());
             *each.of_mut(*subject) = Some(points);
         }
@@ -218,6 +222,13 @@ impl Order {
 }
 
 impl Curve {
+    /// The points of a subject. Xen finds no room for a domain's tree of more vCPUs.
+    fn points_of(&self, subject: Subject) -> impl Iterator<Item = u32> {
+        let is_whole = matches!(self.cost, Cost::Boot | Cost::Kept) && self.axis == Axis::Vcpus;
+        let last = if is_whole && subject == Subject::Xen { XEN_VCPUS } else { u32::MAX };
+        self.points().filter(move |x| *x <= last)
+    }
+
     /// Whether a subject has it. A bare machine has no domains. Xen's processors wait for each other at boot, and each as
     /// long as QEMU lets another one run, which says nothing of Xen.
     fn is_of(&self, subject: Subject) -> bool {
@@ -280,7 +291,7 @@ impl Curve {
         Ok(system)
     }
 
-    /// Adds domains, or the vCPUs of one, until there are so many of them in all. They have no words, because Xen has not
+    /// Adds domains, or vCPUs in domains that Xen can have as well, until there are so many of them in all. They have no words, because Xen has not
     /// room for those of many.
     fn populate(&self, stage: &Stage, system: &mut System, domains: u32, vcpus: u32) -> Result<()> {
         let company = match self.cost {
@@ -299,7 +310,8 @@ impl Curve {
             Ok(())
         };
         (there..domains).try_for_each(|_| add(1))?;
-        if vcpus > there { add(vcpus - there) } else { Ok(()) }
+        let more = vcpus.saturating_sub(there);
+        (0..more).step_by(XEN_VCPUS as usize).try_for_each(|first| add((more - first).min(XEN_VCPUS)))
     }
 
     fn value(&self, lines: &[Line], memory_mib: u64, x: u32) -> Result<u64> {

@@ -69,12 +69,22 @@ pub enum Domains {
     Bench(u32),
     /// Two of them that share an event channel.
     Pair,
+    /// The same, the second in a pool of its own: the other processor with the null scheduler.
+    Apart,
+    /// The same, both in that pool, and a third that computes for ever in the first.
+    Beside,
     /// So many small ones that say when they began.
     Boot(usize),
+    /// The same with all memory at places of the owner's choice.
+    Placed(usize),
     /// So many that compute all the time, with these words.
     Busy(usize, &'static str),
     /// A dom0 that asks what is free, and so many domains with so many vCPUs.
     Kept(usize, u32),
+    /// The same with all memory of the domains, of one vCPU, at places of the owner's choice.
+    KeptPlaced(usize),
+    /// The guest that measures operations, and a dom0 that asks afterwards what the hypervisor has allocated meanwhile.
+    Sealed,
     /// None: the image is looked at as a file.
     None,
 }
@@ -85,8 +95,17 @@ const EVENTS: &str = "bench.only=evtchn.pingpong_wfi,evtchn.send_remote";
 /// What the null scheduler makes different.
 const NULL: &str = "bench.only=sched.yield_alone,timer.wfi.entry,sgi.self.entry";
 
+/// The figure of a pair that runs.
+const RUNNING: &str = "bench.only=evtchn.static_running";
+
+/// The figures of a pair in two pools.
+const APART: &str = "bench.only=evtchn.pingpong_wfi,evtchn.send_remote,evtchn.static_running";
+
+/// The figures of a pair in a pool of its own.
+const OWN_POOL: &str = "bench.only=evtchn.pingpong_wfi,sched.yield_pair";
+
 /// All scenarios, in the order in which they are run.
-pub const SCENARIOS: [Scenario; 26] = [
+pub const SCENARIOS: [Scenario; 34] = [
     scenario("solo", ALL, Domains::Bench(1)),
     scenario("solo.null", OURS, Domains::Bench(1)).with(".null", "sched=null").only(NULL),
     scenario("smp.1p", BOTH, Domains::Bench(2)),
@@ -113,6 +132,14 @@ pub const SCENARIOS: [Scenario; 26] = [
     scenario("foot8.4vcpu", BOTH, Domains::Kept(8, 4)).on(1, 1024),
     scenario("foot0.m4096", BOTH, Domains::Kept(0, 1)).on(1, 4096),
     scenario("image", BOTH, Domains::None),
+    scenario("smp.2p.null", OURS, Domains::Bench(2)).with(".2p.null", "sched=null").on(2, 512),
+    scenario("pair.2p.null", OURS, Domains::Pair).with(".2p.null", "sched=null").on(2, 512).only(EVENTS),
+    scenario("pair.2p.running", BOTH, Domains::Pair).with(".2p", "xsm=dummy").on(2, 512).only(RUNNING),
+    scenario("pools", OURS, Domains::Apart).with(".pools", "xsm=dummy").on(2, 512).only(APART),
+    scenario("pool", OURS, Domains::Beside).with(".pool", "xsm=dummy").on(2, 512).only(OWN_POOL),
+    scenario("boot8.static", OURS, Domains::Placed(8)).on(1, 1024),
+    scenario("foot8.static", OURS, Domains::KeptPlaced(8)).on(1, 1024),
+    scenario("sealed", OURS, Domains::Sealed),
 ];
 
 const fn scenario(name: &'static str, subjects: &'static [Subject], domains: Domains) -> Scenario {
@@ -151,6 +178,52 @@ impl Scenario {
     }
 }
 
+impl Domains {
+    /// The words of dom0, if there is one.
+    const fn of_dom0(self) -> Option<&'static str> {
+        match self {
+            Self::Kept(..) | Self::KeptPlaced(_) => Some(""),
+            // By then the other has measured all.
+            Self::Sealed => Some("kept.sealed bench.sleep_ms=120000"),
+            _ => None,
+        }
+    }
+
+    /// Whose ends are waited for, among so many and a dom0.
+    #[must_use]
+    pub const fn speakers(self, domains: usize) -> usize {
+        match self {
+            // Domains beside a dom0 that measures have nothing to say.
+            Self::Kept(..) | Self::KeptPlaced(_) => 1,
+            Self::Pair | Self::Apart | Self::Beside | Self::Sealed => 2,
+            _ => {
+                if domains == 0 {
+                    1
+                } else {
+                    domains
+                }
+            }
+        }
+    }
+}
+
+/// The second processor as a pool with a scheduler.
+fn pool(scheduler: &str) -> String {
+    format!(
+        "/ {{ cpus {{ xenite_cpu1: cpu@1 {{ }}; }}; chosen {{ own_pool: pool {{ compatible = \"xen,cpupool\"; \
+         cpupool-cpus = <&xenite_cpu1>; cpupool-sched = \"{scheduler}\"; }}; }}; }};\n"
+    )
+}
+
+/// Gives each domain memory at a place, one behind the other.
+fn placed(mut domains: Vec<Domain>) -> Vec<Domain> {
+    for (domain, place) in domains.iter_mut().zip((PLACES..).step_by((DOMAIN_MIB << 20) as usize)) {
+        let bytes = DOMAIN_MIB << 20;
+        domain.extra = format!("\t\t\txen,static-mem = <0 {place:#x} 0 {bytes:#x}>;\n");
+    }
+    domains
+}
+
 /// What all scenarios are made of.
 #[derive(Clone, Debug)]
 pub struct Stage {
@@ -161,6 +234,10 @@ pub struct Stage {
 
 /// MiB of each domain.
 pub const DOMAIN_MIB: u64 = 64;
+/// Where memory of the owner's choice begins: above the modules.
+const PLACES: u64 = 0x5000_0000;
+/// What puts a domain into it.
+const IN_POOL: &str = "\t\t\tdomain-cpupool = <&own_pool>;\n";
 /// What makes a domain one that takes part in Xen's interface.
 pub const ENHANCED: &str = "\t\t\txen,enhanced = \"no-xenstore\";\n";
 
@@ -211,8 +288,14 @@ impl Stage {
         system.machine.memory_mib = scenario.memory_mib;
         system.machine.count_instructions();
         system.arguments = format!("{} {}", system.arguments, scenario.arguments).trim_end().to_owned();
-        if let Domains::Kept(..) = scenario.domains {
-            system.dom0 = Some(Dom0::plain(self.guest("kept")?, DOMAIN_MIB, words));
+        if let Some(own) = scenario.domains.of_dom0() {
+            let words = [own, words].join(" ");
+            system.dom0 = Some(Dom0::plain(self.guest("kept")?, DOMAIN_MIB, words.trim()));
+        }
+        match scenario.domains {
+            Domains::Apart => system.overlay = pool("null"),
+            Domains::Beside => system.overlay = pool("credit2"),
+            _ => {}
         }
         system.domains = self.domains(scenario, words)?;
         if subject == Subject::Bare {
@@ -236,30 +319,40 @@ impl Stage {
         let several = |count: usize, guest: &str, cpus, own: &str| -> Result<Vec<Domain>> {
             (0..count).map(|_| plain(guest, cpus, own)).collect()
         };
+        let processors = if scenario.processors > 1 { "bench.two_pcpus" } else { "" };
         match scenario.domains {
-            Domains::Bench(cpus) => {
-                let own = if scenario.processors > 1 { "bench.two_pcpus" } else { "" };
-                let mut domain = plain("bench", cpus, own)?;
+            Domains::Bench(_) | Domains::Sealed => {
+                let cpus = if let Domains::Bench(cpus) = scenario.domains { cpus } else { 1 };
+                let mut domain = plain("bench", cpus, processors)?;
                 domain.extra = ENHANCED.to_owned();
                 Ok(vec![domain])
             }
-            Domains::Pair => {
-                let mut pair = Vec::new();
+            Domains::Pair | Domains::Apart | Domains::Beside => {
+                let mut domains = Vec::new();
                 for (own, label, port, other) in [
                     ("bench.port=10 bench.peer=2 bench.first", "first", 10, "second"),
                     ("bench.port=11 bench.peer=1", "second", 11, "first"),
                 ] {
-                    let mut domain = plain("bench", 1, own)?;
+                    let mut domain = plain("bench", 1, &[own, processors].join(" "))?;
                     let channel = format!("xen,evtchn = <{port} &{other}>;");
                     let kind = "compatible = \"xen,evtchn-v1\";";
                     domain.extra = format!("{ENHANCED}\t\t\t{label}: evtchn@1 {{ {kind} {channel} }};\n");
-                    pair.push(domain);
+                    domains.push(domain);
                 }
-                Ok(pair)
+                if let Domains::Apart | Domains::Beside = scenario.domains {
+                    let first = if let Domains::Apart = scenario.domains { 1 } else { 0 };
+                    domains.iter_mut().skip(first).for_each(|domain| domain.extra.insert_str(0, IN_POOL));
+                }
+                if let Domains::Beside = scenario.domains {
+                    domains.push(plain("busy", 1, "busy.spins")?);
+                }
+                Ok(domains)
             }
             Domains::Boot(count) => several(count, "hello", 1, ""),
+            Domains::Placed(count) => Ok(placed(several(count, "hello", 1, "")?)),
             Domains::Busy(count, own) => several(count, "compute", 1, own),
             Domains::Kept(count, cpus) => several(count, "still", cpus, ""),
+            Domains::KeptPlaced(count) => Ok(placed(several(count, "still", 1, "")?)),
             Domains::None => Ok(Vec::new()),
         }
     }

@@ -95,6 +95,24 @@ pub(super) fn own() {
     sample("gnttab.query_size", || on(GRANT_TABLE_OP, grant::QUERY_SIZE, &mut size));
 }
 
+/// The address of the first page, which is granted first.
+pub(super) fn first() -> usize {
+    PAGES.address()
+}
+
+/// Lets `work` have the address of the first page that a domain has granted, mapped meanwhile.
+pub(super) fn with_first_of_peer(peer: u16, work: impl FnOnce(usize)) {
+    let mut maps = [map(peer, 0)];
+    let is_mapped = grant::ask(grant::MAP, &mut maps) == 0 && maps[0].status == 0;
+    refuse_unless(is_mapped);
+    if !is_mapped {
+        return;
+    }
+    work(place(0) as usize);
+    let mut unmaps = [Unmap { address: place(0), device_address: 0, handle: maps[0].handle, status: 0 }];
+    refuse_unless(grant::ask(grant::UNMAP, &mut unmaps) == 0 && unmaps[0].status == 0);
+}
+
 /// Another domain has granted its pages to this one.
 pub(super) fn of_peer(peer: u16) {
     sample("gnttab.map_remote", || pair::<1>(peer, hypercall, unmeasured));

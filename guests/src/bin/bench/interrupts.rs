@@ -3,6 +3,8 @@
 
 use core::arch::{asm, global_asm};
 
+use guests::xen::EVENT_CHANNEL_OP;
+use guests::xen::event::{self, Words};
 use guests::{gic, platform};
 
 use super::{sample, take};
@@ -185,6 +187,26 @@ pub(super) fn own_event(argument: u64) -> (u64, u64) {
     let times =
         interrupted!(["mov x16, #32", "mrs x10, cntvct_el0", "hvc #0xea1", "5: cbz x12, 5b"], 4u64, argument);
     (times.entry - times.raised, times.eoi - times.raised)
+}
+
+/// Looks for an interrupt, letting others run, until its handler began; when that was.
+pub(super) fn look() -> u64 {
+    interrupted!(["mrs x10, cntvct_el0", "5: yield", "cbz x12, 5b"], 0u64, 0u64).entry
+}
+
+/// Sends an event and lets others run until the word at `answer` is not 0; the physical counter before it.
+pub(super) fn send_and_look(argument: &mut Words, answer: usize) -> u64 {
+    let start: u64;
+    // SAFETY: the hypercall changes x0 to x4 and x16; the word is read alone.
+    unsafe {
+        asm!(
+            "isb", "mrs {start}, cntpct_el0", "hvc #0xea1", "5: yield", "ldr x14, [{answer}]", "cbz x14, 5b",
+            start = out(reg) start, answer = in(reg) answer, out("x14") _,
+            inout("x0") event::SEND => _, inout("x1") core::ptr::from_mut(argument) => _, inout("x2") 0u64 => _,
+            inout("x3") 0u64 => _, inout("x4") 0u64 => _, inout("x16") EVENT_CHANNEL_OP => _, options(nostack)
+        );
+    }
+    start
 }
 
 /// The word that sends SGI 1 to the first vCPU.

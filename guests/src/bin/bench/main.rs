@@ -16,6 +16,7 @@ mod lateness;
 mod memory;
 mod pair;
 mod plain;
+mod running;
 mod second;
 mod upcall;
 

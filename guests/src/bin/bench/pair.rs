@@ -11,7 +11,7 @@ use guests::xen::{EVENT_CHANNEL_OP, SCHED_OP, event};
 use guests::{gic, platform, registers, report};
 
 use super::hypercall::{hypercall, on, unmeasured};
-use super::{grants, is_wanted, rounds, sample, upcall};
+use super::{grants, is_wanted, rounds, running, sample, upcall};
 
 /// Milliseconds that the first waits until the second is asleep.
 const SETTLED: u64 = 5;
@@ -102,6 +102,14 @@ fn first(port: u32, peer: u16) {
     });
     grants::of_peer(peer);
     event::send(port);
+    if is_running_wanted() {
+        grants::with_first_of_peer(peer, |page| running::send(port, page));
+    }
+}
+
+/// Whether both have a processor of their own, and the figure of an event while they run is asked for.
+fn is_running_wanted() -> bool {
+    platform::flag("bench.two_pcpus") && is_wanted(running::NAME)
 }
 
 fn second(port: u32, peer: u16) {
@@ -124,4 +132,7 @@ fn second(port: u32, peer: u16) {
         }
     }
     wait();
+    if is_running_wanted() {
+        running::receive(port);
+    }
 }
