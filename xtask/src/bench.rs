@@ -2,7 +2,7 @@
 //!
 //! A scenario (`scenarios`) is a system; its guests print figures (`measure`), which `figures` names and explains. Each
 //! scenario is run twice, and figures that differ are no figures. `kinds` counts what kinds of instructions an operation
-//! is made of. The rest shows: `table`, `chart`, and `publish` for what the documents say.
+//! is made of, `parts` where they stand. The rest shows: `table`, `chart`, and `publish` for what the documents say.
 
 pub mod baseline;
 pub mod chart;
@@ -10,6 +10,7 @@ pub mod curves;
 pub mod figures;
 pub mod kinds;
 pub mod measure;
+pub mod parts;
 pub mod publish;
 pub mod results;
 pub mod scale;
@@ -53,6 +54,9 @@ pub struct Options {
     /// Counts kinds of instructions too, which a run of all figures does anyway.
     #[arg(long)]
     pub kinds: bool,
+    /// Tells in which files Xenite's instructions for some operations stand, which a run of all figures does anyway.
+    #[arg(long)]
+    pub parts: bool,
     /// Measures how costs grow with domains, vCPUs, processors and RAM, and nothing else; names are those of curves then.
     #[arg(long)]
     pub scale: bool,
@@ -101,6 +105,13 @@ pub fn run(options: &Options) -> Result<()> {
             results.kinds = kinds;
         }
     }
+    if (is_whole || options.parts) && subjects.contains(&Subject::Xenite) {
+        let plugin = kinds::build()?;
+        let parts = twice(|| parts::measure(&stage, &plugin, &options.names))?;
+        for (results, parts) in runs.iter_mut().zip(parts) {
+            results.parts = parts;
+        }
+    }
     for results in &mut runs {
         results.programs = Programs::here()?;
         finish(results, options)?;
@@ -147,6 +158,9 @@ fn report(runs: &[Results; 2], options: &Options) -> Result<()> {
     print!("{}", table::plain(results));
     if !results.kinds.is_empty() {
         print!("{}", table::plain_kinds(results));
+    }
+    if !results.parts.is_empty() {
+        print!("{}", parts::table(results));
     }
     if let Some(file) = &options.json {
         results.write(file)?;

@@ -98,15 +98,35 @@ impl Elf {
         found.map(|symbol| symbol.address()).with_context(|| format!("the program has no symbol `{name}`"))
     }
 
+    /// The bytes of a section, if there is one of the name.
+    ///
+    /// # Errors
+    /// When they do not lie in the file.
+    pub fn section(&self, name: &str) -> Result<Option<&[u8]>> {
+        let elf = ElfFile64::<Endianness>::parse(self.bytes.as_slice())?;
+        Ok(elf.section_by_name(name).map(|section| section.data()).transpose()?)
+    }
+
     /// All functions in sections of code, by address, one for each address.
     ///
     /// # Errors
     /// When the symbol table is broken.
     pub fn functions(&self) -> Result<Vec<Function>> {
+        self.code(&[SymbolKind::Text])
+    }
+
+    /// The same with what assembly has only named.
+    ///
+    /// # Errors
+    /// When the symbol table is broken.
+    pub fn labels(&self) -> Result<Vec<Function>> {
+        self.code(&[SymbolKind::Text, SymbolKind::Unknown, SymbolKind::Label])
+    }
+
+    fn code(&self, kinds: &[SymbolKind]) -> Result<Vec<Function>> {
         let elf = ElfFile64::<Endianness>::parse(self.bytes.as_slice())?;
         let mut functions = Vec::new();
-        for symbol in
-            elf.symbols().filter(|symbol| symbol.kind() == SymbolKind::Text && symbol.is_definition())
+        for symbol in elf.symbols().filter(|symbol| kinds.contains(&symbol.kind()) && symbol.is_definition())
         {
             let Some(section) = symbol.section_index() else { continue };
             if elf.section_by_index(section)?.kind() != object::SectionKind::Text {

@@ -2,13 +2,16 @@
  * A plugin for QEMU (TCG, aarch64) that counts what kinds of instructions run outside of the guest while the guest
  * measures something.
  *
- * The guest says so without any instruction of its own: a measured sequence begins with the counter read into x20 or
- * x10, and ends with the counter read into x21 or x15. Two moves into the zero register stand around all samples of a
- * figure. Only instructions in the guest's image, which arguments name, are such marks; only instructions outside of
- * it are counted. For each figure a line is written: the number of samples, and the instructions of each kind in the
- * sample that is in the middle by all its instructions.
+ * The guest says so without any instruction of its own: a measured sequence begins with the virtual counter read into
+ * x20 or x10, and ends with it read into x21 or x15, or with the physical one read into x20, which is a vCPU's second
+ * instruction. Two moves into the zero register stand around all samples of a figure. Only instructions in the guest's
+ * image, which arguments name, are such marks; only instructions outside of it are counted. For each figure a line is
+ * written: the number of samples, and the instructions of each kind in the sample that is in the middle by all its
+ * instructions; and, where that is wanted, a line with the address of each of them, in the order of their execution.
+ * What happens before the first instruction of the first guest can be a sample of its own.
  *
- * Arguments: from=ADDRESS,to=ADDRESS (the image, virtual), out=FILE.
+ * Arguments: from=ADDRESS,to=ADDRESS (the image, virtual), out=FILE, where=FILE (the addresses), boot=on (one sample, from
+ * reset on), wake=on (samples begin anew where the hypervisor sleeps).
  *
  * QEMU's interface for plugins is declared here as its documentation gives it ("QEMU TCG Plugins", API version 3 and
  * later), as far as it is used. The kinds follow the encodings in the Arm Architecture Reference Manual, chapter C4.
@@ -55,13 +58,25 @@ enum kind { ALU, BRANCH, LOAD, STORE, EXCLUSIVE, SYSREG, GICREG, ISB, DSB, DMB, 
 enum mark { FIGURE_BEGINS, FIGURE_ENDS, SAMPLE_BEGINS, SAMPLE_ENDS };
 
 static uint64_t from, to;
-static FILE *out;
-static bool in_figure, in_sample;
+static FILE *out, *where;
+static bool in_figure, in_sample, is_boot, is_wake;
 
-/* The number of instructions of a sample stands behind its kinds. */
+/* An instruction as it was translated. */
+struct instruction {
+    enum kind kind;
+    bool sleeps;
+    uint64_t address;
+};
+
+/* A sample: how many instructions of each kind, how many in all, and where they are, if that is wanted. */
+struct sample {
+    uint64_t kinds[KINDS];
+    uint64_t all;
+    uint64_t *path;
+};
 enum { MOST = 512 };
-static uint64_t samples[MOST][KINDS + 1], sample[KINDS + 1];
-static size_t count;
+static struct sample samples[MOST], sample;
+static size_t count, room;
 
 /* op0 2 and 3 are registers, 1 is SYS, 0 hints, barriers and fields of PSTATE. */
 static enum kind system_kind(uint32_t code)
@@ -74,6 +89,10 @@ static enum kind system_kind(uint32_t code)
         return gic ? GICREG : SYSREG;
     }
     if (op0 == 1) {
+        /* DC ZVA is no maintenance: it stores zeroes, as much of them as a line has. */
+        if (op1 == 3 && crn == 7 && crm == 4 && op2 == 1) {
+            return STORE;
+        }
         bool translation = crn == 8 || crn == 9 || (crn == 7 && (crm == 8 || crm == 9));
         return translation ? TLBI_AT : CACHE;
     }
@@ -121,30 +140,76 @@ static enum kind kind_of(uint32_t code)
     return (code & 0xffc00000) == 0xd5000000 ? system_kind(code) : BRANCH;
 }
 
-static void counted(unsigned int cpu, void *kind)
+static void begin_sample(void)
 {
+    free(sample.path);
+    memset(&sample, 0, sizeof(sample));
+    room = 0;
+}
+
+static void counted(unsigned int cpu, void *data)
+{
+    const struct instruction *instruction = data;
+
     (void)cpu;
-    if (in_sample) {
-        sample[(uintptr_t)kind]++;
-        sample[KINDS]++;
+    if (!in_sample) {
+        return;
     }
+    if (is_wake && instruction->sleeps) {
+        begin_sample();
+        return;
+    }
+    if (where) {
+        if (sample.all == room) {
+            room = room ? 2 * room : 4096;
+            sample.path = realloc(sample.path, room * sizeof(uint64_t));
+            if (!sample.path) {
+                abort();
+            }
+        }
+        sample.path[sample.all] = instruction->address;
+    }
+    sample.kinds[instruction->kind]++;
+    sample.all++;
 }
 
 static int by_instructions(const void *one, const void *other)
 {
-    uint64_t a = ((const uint64_t *)one)[KINDS], b = ((const uint64_t *)other)[KINDS];
+    uint64_t a = ((const struct sample *)one)->all, b = ((const struct sample *)other)->all;
     return (a > b) - (a < b);
+}
+
+static void end_sample(void)
+{
+    if (in_sample && count < MOST) {
+        samples[count++] = sample;
+        sample.path = NULL;
+    }
+    in_sample = false;
+    begin_sample();
 }
 
 static void write_middle(void)
 {
+    const struct sample *middle = &samples[count / 2];
+
     fprintf(out, "%zu", count);
     qsort(samples, count, sizeof(samples[0]), by_instructions);
     for (int kind = 0; kind < KINDS; kind++) {
-        fprintf(out, " %llu", count ? (unsigned long long)samples[count / 2][kind] : 0);
+        fprintf(out, " %llu", count ? (unsigned long long)middle->kinds[kind] : 0);
     }
     fprintf(out, "\n");
     fflush(out);
+    if (where) {
+        for (uint64_t index = 0; count && index < middle->all; index++) {
+            fprintf(where, "%llx ", (unsigned long long)middle->path[index]);
+        }
+        fprintf(where, "\n");
+        fflush(where);
+    }
+    while (count) {
+        free(samples[--count].path);
+    }
 }
 
 static void marked(unsigned int cpu, void *mark)
@@ -152,21 +217,23 @@ static void marked(unsigned int cpu, void *mark)
     (void)cpu;
     switch ((enum mark)(uintptr_t)mark) {
     case FIGURE_BEGINS:
-        count = 0;
-        in_figure = true;
+        in_figure = !is_boot;
         break;
     case SAMPLE_BEGINS:
-        memset(sample, 0, sizeof(sample));
+        begin_sample();
         in_sample = in_figure;
         break;
     case SAMPLE_ENDS:
-        if (in_sample && count < MOST) {
-            memcpy(samples[count++], sample, sizeof(sample));
+        end_sample();
+        if (in_figure && is_boot) {
+            in_figure = false;
+            write_middle();
         }
-        in_sample = false;
         break;
     case FIGURE_ENDS:
-        write_middle();
+        if (in_figure) {
+            write_middle();
+        }
         in_figure = false;
         break;
     }
@@ -185,6 +252,7 @@ static int mark_of(uint32_t code)
         return SAMPLE_BEGINS;
     case 0xd53be040 | 21:
     case 0xd53be040 | 15:
+    case 0xd53be020 | 20: /* mrs x20, cntpct_el0 */
         return SAMPLE_ENDS;
     default:
         return -1;
@@ -201,7 +269,12 @@ static void translated(qemu_plugin_id_t id, struct qemu_plugin_tb *block)
         uint32_t code = 0;
         qemu_plugin_insn_data(insn, &code, sizeof(code));
         if (address < from || address >= to) {
-            qemu_plugin_register_vcpu_insn_exec_cb(insn, counted, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)kind_of(code));
+            struct instruction *instruction = malloc(sizeof(*instruction));
+            if (!instruction) {
+                abort();
+            }
+            *instruction = (struct instruction){kind_of(code), code == 0xd503207f /* WFI */, address};
+            qemu_plugin_register_vcpu_insn_exec_cb(insn, counted, QEMU_PLUGIN_CB_NO_REGS, instruction);
         } else if (mark_of(code) >= 0) {
             qemu_plugin_register_vcpu_insn_exec_cb(insn, marked, QEMU_PLUGIN_CB_NO_REGS, (void *)(uintptr_t)mark_of(code));
         }
@@ -219,6 +292,12 @@ __attribute__((visibility("default"))) int qemu_plugin_install(qemu_plugin_id_t 
             to = strtoull(argv[index] + 3, NULL, 0);
         } else if (strncmp(argv[index], "out=", 4) == 0) {
             out = fopen(argv[index] + 4, "w");
+        } else if (strncmp(argv[index], "where=", 6) == 0) {
+            where = fopen(argv[index] + 6, "w");
+        } else if (strcmp(argv[index], "wake=on") == 0) {
+            is_wake = true;
+        } else if (strcmp(argv[index], "boot=on") == 0) {
+            is_boot = in_figure = in_sample = true;
         }
     }
     if (!out || to <= from) {

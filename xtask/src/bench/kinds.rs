@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{command, image, paths};
 
-use super::measure;
+use super::measure::{self, Line};
 use super::results::Each;
 use super::scenarios::{Scenario, Stage, Subject};
 
@@ -34,8 +34,9 @@ pub const COLUMNS: [&str; 13] = [
 pub const COSTLY: usize = 4;
 /// The plugin.
 const SOURCE: &str = include_str!("kinds.c");
-/// The scenarios in which kinds are counted.
-const COUNTED: [&str; 2] = ["solo", "pair.1p"];
+/// The scenarios in which kinds are counted, and words for their guests.
+const COUNTED: [(&str, &str); 3] =
+    [("solo", ""), ("pair.1p", ""), ("smp.1p", "bench.only=psci.cpu_on.call,psci.cpu_on.entry")];
 /// Samples of each figure.
 const SAMPLES: u64 = 20;
 /// The figure that is the sum of two measured calls.
@@ -80,10 +81,11 @@ pub fn count(
     plugin: &Path,
 ) -> Result<BTreeMap<String, Each<Kinds>>> {
     let mut all: BTreeMap<String, Each<Kinds>> = BTreeMap::new();
-    for scenario in scenarios.iter().filter(|scenario| COUNTED.contains(&scenario.name)) {
+    for (scenario, words) in COUNTED {
+        let Some(scenario) = scenarios.iter().find(|other| other.name == scenario) else { continue };
         let wanted = [Subject::Xen, Subject::Xenite].into_iter().filter(|subject| subjects.contains(subject));
         for subject in wanted {
-            for (name, kinds) in run(stage, scenario, subject, plugin)? {
+            for (name, kinds) in run(stage, (scenario, subject), plugin, words)? {
                 *all.entry(name).or_default().of_mut(subject) = Some(kinds);
             }
         }
@@ -109,18 +111,49 @@ pub fn build() -> Result<PathBuf> {
     Ok(plugin)
 }
 
-/// The kinds of each figure of a scenario.
-fn run(stage: &Stage, scenario: &Scenario, subject: Subject, plugin: &Path) -> Result<Vec<(String, Kinds)>> {
+/// What a scenario said, and what the plugin wrote meanwhile.
+pub(super) struct Traced {
+    lines: Vec<Line>,
+    /// A line for each figure: samples, and instructions by kind.
+    counted: String,
+    /// A line for each figure: the address of each instruction, if the mode asks for that.
+    pub(super) addresses: String,
+}
+
+/// Runs a scenario with the plugin; `where` in its mode makes it write addresses.
+pub(super) fn trace(
+    stage: &Stage,
+    (scenario, subject): (&Scenario, Subject),
+    (plugin, mode): (&Path, &str),
+    words: &str,
+) -> Result<Traced> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    let out = paths::target().join("made").join(format!("kinds-{}-{number}.txt", std::process::id()));
+    let file =
+        |what: &str| paths::target().join("made").join(format!("{what}-{}-{number}.txt", std::process::id()));
+    let (out, path) = (file("kinds"), file("where"));
     // Every guest sees its image at 0x4000_0000, and neither hypervisor is there.
-    let words = format!("{},from=0x40000000,to=0x40200000,out={}", plugin.display(), out.display());
-    let mut system = stage.system(scenario, subject, &format!("bench.samples={SAMPLES}"))?;
-    system.machine.extra.extend(["-plugin".to_owned(), words]);
-    let lines = measure::lines(&system, system.domains.len())?;
+    let mut plugin = format!("{},from=0x40000000,to=0x40200000,out={}", plugin.display(), out.display());
+    if !mode.is_empty() {
+        plugin = format!("{plugin},{mode},where={}", path.display());
+    }
+    let mut system = stage.system(scenario, subject, &format!("bench.samples={SAMPLES} {words}"))?;
+    system.machine.extra.extend(["-plugin".to_owned(), plugin]);
+    let lines = measure::lines(&system, scenario.domains.speakers(system.domains.len()))?;
     let counted = std::fs::read_to_string(&out).context("the plugin has written nothing")?;
-    let _ = std::fs::remove_file(&out);
+    let addresses = std::fs::read_to_string(&path).unwrap_or_default();
+    let _ = (std::fs::remove_file(&out), std::fs::remove_file(&path));
+    Ok(Traced { lines, counted, addresses })
+}
+
+/// The kinds of each figure of a scenario.
+fn run(
+    stage: &Stage,
+    system: (&Scenario, Subject),
+    plugin: &Path,
+    words: &str,
+) -> Result<Vec<(String, Kinds)>> {
+    let Traced { lines, counted, .. } = trace(stage, system, (plugin, ""), words)?;
     // Those that are the worst of many calls are not made of samples.
     let names = lines.iter().filter(|line| !line.1.ends_with(".worst"));
     ensure!(names.clone().count() == counted.lines().count(), "the plugin did not count all figures");

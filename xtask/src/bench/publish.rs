@@ -10,7 +10,7 @@ use crate::paths;
 use super::results::Results;
 use super::scale::Scale;
 use super::scenarios::Subject;
-use super::{chart, curves, table};
+use super::{chart, curves, parts, table};
 
 /// The two runs.
 const RUNS: [&str; 2] = ["docs/bench/run-1.json", "docs/bench/run-2.json"];
@@ -24,12 +24,13 @@ const SCALE_TABLE: (&str, &str) = ("docs/performance.md", "scale");
 /// A table and where it stands: the file, the word in its marks, and what makes it.
 type Block = (&'static str, &'static str, fn(&Results) -> String);
 
-const BLOCKS: [Block; 5] = [
+const BLOCKS: [Block; 6] = [
     ("README.md", "figures", table::short),
     ("README.md", "programs", table::programs),
     ("docs/performance.md", "programs", table::programs),
     ("docs/performance.md", "figures", table::complete),
     ("docs/performance.md", "kinds", table::kinds),
+    ("docs/performance.md", "parts", parts::table),
 ];
 
 /// The results that are committed.

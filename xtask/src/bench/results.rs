@@ -11,6 +11,7 @@ use crate::{command, tools};
 
 use super::figures::FIGURES;
 use super::kinds::Kinds;
+use super::parts::Parts;
 use super::scenarios::Subject;
 
 /// A figure of several samples.
@@ -122,6 +123,9 @@ pub struct Results {
     /// Kinds of instructions by operation.
     #[serde(default)]
     pub kinds: BTreeMap<String, Each<Kinds>>,
+    /// Where Xenite's instructions for some operations stand.
+    #[serde(default)]
+    pub parts: BTreeMap<String, Parts>,
 }
 
 impl Programs {
@@ -167,6 +171,9 @@ impl Results {
             |name: &str, subject| !measured.contains(&subject) && FIGURES.iter().any(|row| row.name == name);
         fill(&mut all.figures, &then.figures, is_wanted);
         fill(&mut all.kinds, &then.kinds, is_wanted);
+        if !measured.contains(&Subject::Xenite) {
+            all.parts.clone_from(&then.parts);
+        }
         Ok(all)
     }
 
@@ -182,7 +189,8 @@ impl Results {
             };
             results.figures.iter().map(|(name, figures)| (name.clone(), each(figures))).collect()
         };
-        self.programs == other.programs && self.kinds == other.kinds && medians(self) == medians(other)
+        let rest = |results: &Self| (results.programs.clone(), results.kinds.clone(), results.parts.clone());
+        rest(self) == rest(other) && medians(self) == medians(other)
     }
 
     /// Reads results.
@@ -208,8 +216,10 @@ impl Results {
 
     fn text(&self) -> Result<String> {
         let programs = serde_json::to_string_pretty(&self.programs)?.replace('\n', "\n  ");
-        let (figures, kinds) = (lines(&self.figures)?, lines(&self.kinds)?);
-        Ok(format!("{{\n  \"programs\": {programs},\n  \"figures\": {figures},\n  \"kinds\": {kinds}\n}}\n"))
+        let (figures, kinds, parts) = (lines(&self.figures)?, lines(&self.kinds)?, lines(&self.parts)?);
+        Ok(format!(
+            "{{\n  \"programs\": {programs},\n  \"figures\": {figures},\n  \"kinds\": {kinds},\n  \"parts\": {parts}\n}}\n"
+        ))
     }
 }
 

@@ -119,6 +119,8 @@ const DOMAIN_MIB: u64 = 16;
 const MACHINE_MIB: u64 = 2048;
 /// The most vCPUs of a domain under Xen, whose tree for it has 4 KiB.
 const XEN_VCPUS: u32 = 32;
+/// The vCPUs of a domain that is there for company, whose tree has more in it.
+const COMPANY_VCPUS: u32 = 16;
 
 /// Measures curves, each point twice.
 ///
@@ -275,7 +277,7 @@ impl Curve {
         let (domains, vcpus) = (of(Axis::Domains), of(Axis::Vcpus));
         let (kinds, words) = match self.cost {
             Cost::Boot => (Domains::Boot(domains as usize), ""),
-            Cost::Event => (Domains::Pair, "bench.only=evtchn.pingpong_wfi"),
+            Cost::Event => (Domains::Pair, "bench.first_ms=4000 bench.only=evtchn.pingpong_wfi"),
             Cost::Yield => (Domains::Bench(1), "bench.only=sched.yield_alone"),
             // Dom0 is one of the domains; otherwise there is one beside it.
             Cost::Kept => {
@@ -311,7 +313,7 @@ impl Curve {
         };
         (there..domains).try_for_each(|_| add(1))?;
         let more = vcpus.saturating_sub(there);
-        (0..more).step_by(XEN_VCPUS as usize).try_for_each(|first| add((more - first).min(XEN_VCPUS)))
+        (0..more).step_by(COMPANY_VCPUS as usize).try_for_each(|first| add((more - first).min(COMPANY_VCPUS)))
     }
 
     fn value(&self, lines: &[Line], memory_mib: u64, x: u32) -> Result<u64> {

@@ -191,7 +191,7 @@ pub(super) fn own_event(argument: u64) -> (u64, u64) {
 
 /// Looks for an interrupt, letting others run, until its handler began; when that was.
 pub(super) fn look() -> u64 {
-    interrupted!(["mrs x10, cntvct_el0", "5: yield", "cbz x12, 5b"], 0u64, 0u64).entry
+    interrupted!(["mov x10, xzr", "5: yield", "cbz x12, 5b"], 0u64, 0u64).entry
 }
 
 /// Sends an event and lets others run until the word at `answer` is not 0; the physical counter before it.
@@ -200,8 +200,9 @@ pub(super) fn send_and_look(argument: &mut Words, answer: usize) -> u64 {
     // SAFETY: the hypercall changes x0 to x4 and x16; the word is read alone.
     unsafe {
         asm!(
-            "isb", "mrs {start}, cntpct_el0", "hvc #0xea1", "5: yield", "ldr x14, [{answer}]", "cbz x14, 5b",
-            start = out(reg) start, answer = in(reg) answer, out("x14") _,
+            "isb", "mrs x20, cntvct_el0", "mrs {start}, cntpct_el0", "hvc #0xea1",
+            "5: yield", "ldr x14, [{answer}]", "cbz x14, 5b",
+            start = out(reg) start, answer = in(reg) answer, out("x14") _, out("x20") _,
             inout("x0") event::SEND => _, inout("x1") core::ptr::from_mut(argument) => _, inout("x2") 0u64 => _,
             inout("x3") 0u64 => _, inout("x4") 0u64 => _, inout("x16") EVENT_CHANNEL_OP => _, options(nostack)
         );

@@ -1,8 +1,8 @@
 //! Two domains that share a static event channel: the first measures, the second answers.
 //!
 //! `bench.port=N` is the own end of the channel, `bench.peer=N` the other domain; the first has the word
-//! `bench.first`. Both go through the same phases with the same numbers of rounds, which the words on both command
-//! lines must agree on.
+//! `bench.first`, and waits `bench.first_ms=N` (5) longer than the second, which may begin late among many. Both go
+//! through the same phases with the same numbers of rounds, which the words on both command lines must agree on.
 #![expect(unsafe_code, reason = "the sequences are assembly")]
 
 use core::arch::asm;
@@ -13,7 +13,7 @@ use guests::{gic, platform, registers, report};
 use super::hypercall::{hypercall, on, unmeasured};
 use super::{grants, is_wanted, rounds, running, sample, upcall};
 
-/// Milliseconds that the first waits until the second is asleep.
+/// Milliseconds until the second is asleep.
 const SETTLED: u64 = 5;
 
 /// Sleeps, takes the interrupt by hand, and sleeps again unless there is an event, whose traces it clears. x11 is the
@@ -79,7 +79,7 @@ pub(super) fn all(port: u32) {
     gic::enable(platform::get().events);
     registers::mask_interrupts();
     if platform::flag("bench.first") {
-        super::pause(SETTLED);
+        super::pause(platform::number("bench.first_ms", SETTLED));
         first(port, peer);
     } else {
         second(port, peer);

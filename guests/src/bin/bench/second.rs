@@ -6,8 +6,11 @@ use core::sync::atomic::{AtomicU64, Ordering};
 
 use guests::{boot, gic, platform, psci, registers, report, timer};
 
-use super::{sample, take};
+use super::hypercall::refuse_unless;
+use super::{sample, sample_few, take};
 
+/// Starts of one figure.
+const STARTS: usize = 50;
 /// The SGI that goes back.
 const ANSWER: u32 = 2;
 
@@ -63,42 +66,44 @@ pub(super) fn all() {
 /// CPU_ON: until the call returns, and until the other's first instruction; the caller sleeps at once.
 fn starts() {
     // The word that the second vCPU finds is the one that this call leaves.
-    report_if_refused(psci::start(1, 0));
+    refuse_unless(psci::start(1, 0) == 0);
     psci::wait_off(1, 1_000_000);
-    let mut calls = [0u64; 50];
-    let mut entries = [0u64; 50];
-    for (call, entry) in calls.iter_mut().zip(&mut entries) {
+    let on = |turn_on: fn(u64, u64) -> (u64, u64, u64, i64)| {
         take();
         super::settle();
-        let (start, end, answer) = turn_on(platform::get().affinities[1], boot::secondary_address());
-        *call = end - start - 1;
-        report_if_refused(answer);
+        let (before, start, end, answer) = turn_on(platform::get().affinities[1], boot::secondary_address());
+        refuse_unless(answer == 0);
         psci::wait_off(1, 1_000_000);
-        *entry = boot::entry(1).counter.load(Ordering::SeqCst).saturating_sub(start);
-    }
+        let entry = boot::entry(1).counter.load(Ordering::SeqCst).saturating_sub(start);
+        // The two readings at the start are not the call's.
+        (end - before - 2, entry)
+    };
+    sample_few("psci.cpu_on.call", STARTS, || on(turn_on_and_return).0);
+    sample_few("psci.cpu_on.entry", STARTS, || on(turn_on_and_sleep).1);
     take();
-    report::samples("psci.cpu_on.call", &mut calls);
-    report::samples("psci.cpu_on.entry", &mut entries);
 }
 
-/// CPU_ON of the vCPU with this affinity, then asleep at once until an interrupt: the physical counter before and
-/// after the call, and the answer.
-fn turn_on(affinity: u64, entry: u64) -> (u64, u64, i64) {
-    let (start, end, answer): (u64, u64, i64);
-    // SAFETY: the call changes no more than x0 to x17.
-    unsafe {
-        asm!("isb", "mrs x20, cntpct_el0", "hvc #0", "mrs x21, cntpct_el0", "wfi",
-             inout("x0") psci::CPU_ON => answer, inout("x1") affinity => _, inout("x2") entry => _,
-             inout("x3") 1u64 => _, out("x20") start, out("x21") end, clobber_abi("C"), options(nostack));
-    }
-    (start, end, answer)
+/// CPU_ON of the vCPU with this affinity, then asleep at once until an interrupt: the virtual and the physical counter
+/// before the call, the virtual one after it, and the answer. Whoever counts instructions sees by the register of the
+/// last whether a sample ends there.
+macro_rules! turning_on {
+    ($name:ident, $end:tt) => {
+        fn $name(affinity: u64, entry: u64) -> (u64, u64, u64, i64) {
+            let (before, start, end, answer): (u64, u64, u64, i64);
+            // SAFETY: the call changes no more than x0 to x17.
+            unsafe {
+                asm!("isb", "mrs x20, cntvct_el0", "mrs x22, cntpct_el0", "hvc #0",
+                     concat!("mrs ", $end, ", cntvct_el0"), "wfi",
+                     inout("x0") psci::CPU_ON => answer, inout("x1") affinity => _, inout("x2") entry => _,
+                     inout("x3") 1u64 => _, out("x20") before, out("x22") start, out($end) end,
+                     clobber_abi("C"), options(nostack));
+            }
+            (before, start, end, answer)
+        }
+    };
 }
-
-fn report_if_refused(answer: i64) {
-    if answer != 0 {
-        report::equal("bench.cpu_on_again", answer, 0);
-    }
-}
+turning_on!(turn_on_and_return, "x21");
+turning_on!(turn_on_and_sleep, "x23");
 
 /// An SGI to the other, which answers with one: ticks until the other took it, and until the answer is taken. The
 /// sender sleeps meanwhile, or looks.
