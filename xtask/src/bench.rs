@@ -2,7 +2,8 @@
 //!
 //! A scenario (`scenarios`) is a system; its guests print figures (`measure`), which `figures` names and explains. Each
 //! scenario is run twice, and figures that differ are no figures. `kinds` counts what kinds of instructions an operation
-//! is made of, `parts` where they stand. The rest shows: `table`, `chart`, and `publish` for what the documents say.
+//! is made of, `parts` where they stand. The rest shows: `table`, `chart`, `curves`, `targets`, and `publish` for what
+//! the documents say.
 
 pub mod baseline;
 pub mod chart;
@@ -16,6 +17,7 @@ pub mod results;
 pub mod scale;
 pub mod scenarios;
 pub mod table;
+pub mod targets;
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -42,7 +44,7 @@ pub struct Options {
     /// Compares with an earlier run and fails if a figure of Xenite is more than 2 % worse.
     #[arg(long, value_name = "FILE")]
     pub baseline: Option<PathBuf>,
-    /// Draws the chart into a file.
+    /// Draws the chart, or the curves, into a file.
     #[arg(long, value_name = "FILE")]
     pub svg: Option<PathBuf>,
     /// Measures Xenite alone.
@@ -58,7 +60,7 @@ pub struct Options {
     #[arg(long)]
     pub parts: bool,
     /// Measures how costs grow with domains, vCPUs, processors and RAM, and nothing else; names are those of curves then.
-    #[arg(long)]
+    #[arg(long, conflicts_with_all = ["baseline", "kinds", "parts"])]
     pub scale: bool,
     /// Lists the names of all figures, or of all curves.
     #[arg(long)]
@@ -91,6 +93,7 @@ pub fn run(options: &Options) -> Result<()> {
     } else {
         (Vec::new(), chosen(&options.names)?)
     };
+    let baseline = options.baseline.as_deref().map(Results::read).transpose()?;
     tools::ensure(&[Need::BareMetal, Need::Qemu, Need::TreeCompiler])?;
     let subjects = options.subjects();
     let stage = Stage::new(subjects.contains(&Subject::Xen))?;
@@ -117,7 +120,10 @@ pub fn run(options: &Options) -> Result<()> {
         finish(results, options)?;
     }
     ensure!(runs[0].agrees(&runs[1]), "two runs differ");
-    report(&runs, options)
+    report(&runs, options)?;
+    let worse = baseline.map(|then| baseline::worse(&runs[0], &then)).unwrap_or_default();
+    ensure!(worse.is_empty(), "worse than the baseline:\n  {}", worse.join("\n  "));
+    Ok(())
 }
 
 impl Options {
@@ -146,6 +152,9 @@ fn scaled(stage: &Stage, curves: &[&Curve], options: &Options) -> Result<()> {
     if let Some(file) = &options.json {
         scale.write(file)?;
     }
+    if let Some(file) = &options.svg {
+        std::fs::write(file, curves::draw(&scale))?;
+    }
     if options.publish {
         publish::write_scale(&scale)?;
     }
@@ -170,10 +179,6 @@ fn report(runs: &[Results; 2], options: &Options) -> Result<()> {
     }
     if options.publish {
         publish::write(runs, options.subjects())?;
-    }
-    if let Some(file) = &options.baseline {
-        let worse = baseline::worse(results, &Results::read(file)?);
-        ensure!(worse.is_empty(), "worse than {}:\n  {}", file.display(), worse.join("\n  "));
     }
     Ok(())
 }

@@ -126,8 +126,7 @@ impl Elf {
     fn code(&self, kinds: &[SymbolKind]) -> Result<Vec<Function>> {
         let elf = ElfFile64::<Endianness>::parse(self.bytes.as_slice())?;
         let mut functions = Vec::new();
-        for symbol in elf.symbols().filter(|symbol| kinds.contains(&symbol.kind()) && symbol.is_definition())
-        {
+        for symbol in elf.symbols().filter(|symbol| kinds.contains(&symbol.kind())) {
             let Some(section) = symbol.section_index() else { continue };
             if elf.section_by_index(section)?.kind() != object::SectionKind::Text {
                 continue;

@@ -19,7 +19,9 @@ const COLOURS: [(Subject, &str, &str); 2] =
 /// The pictures as SVG.
 #[must_use]
 pub fn draw(scale: &Scale) -> String {
-    let rows = CURVES.len().div_ceil(COLUMNS);
+    let is_there = |curve: &&Curve| COLOURS.iter().any(|(who, ..)| points(scale, curve, *who).is_some());
+    let curves: Vec<&Curve> = CURVES.iter().filter(is_there).collect();
+    let rows = curves.len().div_ceil(COLUMNS);
     let (width, height) = (CELL_WIDTH * COLUMNS as f64, CELL_HEIGHT * rows as f64 + 40.0);
     let mut text = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" height=\"{height}\" \
@@ -37,7 +39,7 @@ pub fn draw(scale: &Scale) -> String {
             x + 26.0
         );
     }
-    for (index, curve) in CURVES.iter().enumerate() {
+    for (index, curve) in curves.into_iter().enumerate() {
         let left = CELL_WIDTH * (index % COLUMNS) as f64;
         let top = CELL_HEIGHT * (index / COLUMNS) as f64 + 40.0;
         text.push_str(&cell(scale, curve, left, top));

@@ -10,7 +10,7 @@ use crate::paths;
 use super::results::Results;
 use super::scale::Scale;
 use super::scenarios::Subject;
-use super::{chart, curves, parts, table};
+use super::{chart, curves, parts, table, targets};
 
 /// The two runs.
 const RUNS: [&str; 2] = ["docs/bench/run-1.json", "docs/bench/run-2.json"];
@@ -18,18 +18,21 @@ const RUNS: [&str; 2] = ["docs/bench/run-1.json", "docs/bench/run-2.json"];
 const CHART: &str = "docs/bench/chart.svg";
 /// The curves, and their pictures.
 const SCALE: (&str, &str) = ("docs/bench/scale.json", "docs/bench/scale.svg");
+/// Where it stands why a target is missed.
+const EXPLAINED: &str = "docs/performance.md";
 /// Where the curves stand as a table.
 const SCALE_TABLE: (&str, &str) = ("docs/performance.md", "scale");
 
 /// A table and where it stands: the file, the word in its marks, and what makes it.
 type Block = (&'static str, &'static str, fn(&Results) -> String);
 
-const BLOCKS: [Block; 6] = [
+const BLOCKS: [Block; 7] = [
     ("README.md", "figures", table::short),
     ("README.md", "programs", table::programs),
     ("docs/performance.md", "programs", table::programs),
     ("docs/performance.md", "figures", table::complete),
     ("docs/performance.md", "kinds", table::kinds),
+    ("docs/performance.md", "targets", targets::table),
     ("docs/performance.md", "parts", parts::table),
 ];
 
@@ -81,13 +84,16 @@ pub fn render() -> Result<()> {
 /// Whether the documents say what the committed runs say.
 ///
 /// # Errors
-/// When they do not, or the two runs differ, or a curve grows faster than it may.
+/// When they do not, or the two runs differ, or a curve grows faster than it may, or a missed target is not explained.
 pub fn check() -> Result<()> {
     for (file, text) in made()? {
         if std::fs::read_to_string(&file).unwrap_or_default() != text {
             bail!("{} is not what the runs in docs/bench say: ./x bench --render", file.display());
         }
     }
+    let text = std::fs::read_to_string(paths::root().join(EXPLAINED)).context(EXPLAINED)?;
+    let unexplained = targets::unexplained(&committed()?, &text);
+    ensure!(unexplained.is_empty(), "{EXPLAINED} does not say why these miss their targets: {unexplained:?}");
     Ok(())
 }
 
