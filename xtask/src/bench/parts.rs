@@ -141,6 +141,20 @@ fn own(file: &str) -> Option<&str> {
     CRATES.iter().find_map(start).map(|start| &file[start..])
 }
 
+/// What the documents say of a trap: so many instructions for leaving a guest and entering it again.
+const TRAP: (u64, [&str; 3]) = (59, ["enter_guest", "left_guest", "vectors"]);
+
+/// Whether a trap is what the documents say.
+///
+/// # Errors
+/// When it is not.
+pub fn check(results: &Results) -> Result<()> {
+    let Some(parts) = results.parts.get("hvc.xen_version") else { return Ok(()) };
+    let sum: u64 = TRAP.1.iter().filter_map(|name| parts.get(*name)).sum();
+    ensure!(sum == TRAP.0, "the documents say that a trap is {} instructions, but it is {sum}", TRAP.0);
+    Ok(())
+}
+
 /// The parts as a table: the files with most instructions first, those with few together.
 #[must_use]
 pub fn table(results: &Results) -> String {

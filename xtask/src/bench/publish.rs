@@ -92,7 +92,9 @@ pub fn check() -> Result<()> {
         }
     }
     let text = std::fs::read_to_string(paths::root().join(EXPLAINED)).context(EXPLAINED)?;
-    let unexplained = targets::unexplained(&committed()?, &text);
+    let results = committed()?;
+    parts::check(&results)?;
+    let unexplained = targets::unexplained(&results, &text);
     ensure!(unexplained.is_empty(), "{EXPLAINED} does not say why these miss their targets: {unexplained:?}");
     Ok(())
 }
