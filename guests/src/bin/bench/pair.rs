@@ -78,6 +78,8 @@ pub(super) fn all(port: u32) {
     upcall::mask(port, false);
     gic::enable(platform::get().events);
     registers::mask_interrupts();
+    // A new vcpu_info says that there may be events; with its interrupt pending nobody would sleep.
+    super::take();
     if platform::flag("bench.first") {
         super::pause(platform::number("bench.first_ms", SETTLED));
         first(port, peer);
