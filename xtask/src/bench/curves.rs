@@ -10,7 +10,7 @@ const COLUMNS: usize = 4;
 const CELL_WIDTH: f64 = 280.0;
 const CELL_HEIGHT: f64 = 210.0;
 /// Room around the lines of a cell: left, above, to the right and below.
-const ROOM: (f64, f64, f64, f64) = (64.0, 34.0, 18.0, 30.0);
+const ROOM: (f64, f64, f64, f64) = (76.0, 34.0, 14.0, 30.0);
 /// Doublings that the vertical axis has at least, so that what is constant looks so.
 const LEAST: f64 = 3.0;
 const COLOURS: [(Subject, &str, &str); 2] =
@@ -76,6 +76,7 @@ fn cell(scale: &Scale, curve: &Curve, left: f64, top: f64) -> String {
         top + 20.0,
         curve.title
     );
+    let mut labels = Vec::new();
     for (subject, colour, _) in COLOURS {
         let Some(points) = points(scale, curve, subject) else { continue };
         let line: Vec<String> =
@@ -87,6 +88,11 @@ fn cell(scale: &Scale, curve: &Curve, left: f64, top: f64) -> String {
         );
         for point in [points.first(), points.last()].into_iter().flatten() {
             let y = place(*point).1;
+            // What would be written over another number can be read off the table.
+            if labels.iter().any(|other: &f64| (other - y).abs() < 10.0) {
+                continue;
+            }
+            labels.push(y);
             let _ = writeln!(
                 text,
                 "<text x=\"{}\" y=\"{:.1}\" font-size=\"10\" text-anchor=\"end\" fill=\"{colour}\">{}</text>",
