@@ -108,11 +108,13 @@ impl ListRegister {
         self.0 & (PENDING | ACTIVE) == 0
     }
 
-    /// The same interrupt, pending again: of an entry whose end was its own and nobody else's to notice.
+    /// The same interrupt, pending again: of an entry that has ended, is linked or not as said, and whose end was nobody
+    /// else's to notice.
     #[inline]
-    pub(crate) const fn again(self) -> Option<Self> {
-        let same = self.0 & (PENDING | ACTIVE | HARDWARE | END) == 0;
-        if same { Some(Self(self.0 | PENDING)) } else { None }
+    pub(crate) const fn again(self, linked: bool) -> Option<Self> {
+        let expected = if linked { HARDWARE } else { 0 };
+        let changed = if linked { PENDING | ACTIVE | HARDWARE } else { PENDING | ACTIVE | HARDWARE | END };
+        if self.0 & changed == expected { Some(Self(self.0 | PENDING)) } else { None }
     }
 
     /// The physical INTID of a linked entry.

@@ -7,7 +7,7 @@
 
 use super::super::Lists;
 use super::super::list_register::ListRegister;
-use super::interrupt::{ACTIVE, Change, GROUP1, Interrupt, LATCHED, LISTED, NOBODY, SOURCED, Turn};
+use super::interrupt::{ACTIVE, Change, GROUP1, Interrupt, LATCHED, LINK, LISTED, NOBODY, SOURCED, Turn};
 use super::{Attention, Gic, PRIVATE, SGIS, SgiGroup, sgi_targets};
 use crate::bits::{Ones, index, low_u32};
 
@@ -54,7 +54,7 @@ impl Gic {
         if alone
             && interrupt.is_repeated(raise, turn)
             && let Some(place) = place_of(intid, lists)
-            && let Some(again) = ListRegister(read(lists, place)).again()
+            && let Some(again) = ListRegister(read(lists, place)).again(matches!(raise, Raise::Physical(..)))
         {
             interrupt.set(LATCHED);
             if let Some(entry) = lists.entries.get_mut(place) {
@@ -63,10 +63,26 @@ impl Gic {
             write(place, again.0);
             return Attention::NONE;
         }
+        self.raise_anew(vcpu, intid, (raise, alone), lists, (read, write))
+    }
+
+    /// The same for what cannot be the last one's entry again.
+    #[inline(never)]
+    fn raise_anew(
+        &mut self,
+        vcpu: usize,
+        intid: usize,
+        (raise, alone): (Raise, bool),
+        lists: &mut Lists,
+        (read, write): (impl Fn(&Lists, usize) -> u64, impl FnOnce(usize, u64)),
+    ) -> Attention {
+        let turn = Turn { vcpu: u8::try_from(vcpu).unwrap_or(NOBODY), groups: self.groups, noticed: false };
+        let room = self.list_registers;
+        let Some(interrupt) = self.interrupt_mut(vcpu, intid) else { return Attention::NONE };
         if !interrupt.raise(raise) {
             return Attention::NONE;
         }
-        let place = free_place(interrupt, intid, turn.vcpu, (lists, self.list_registers)).filter(|_| alone);
+        let place = free_place(interrupt, intid, turn.vcpu, (lists, room)).filter(|_| alone);
         let change = place.map_or(Some(Change::Settle), |place| take_back(interrupt, place, lists, read));
         if let Some(place) = place
             && change == Some(Change::Settle)
@@ -95,9 +111,9 @@ impl Interrupt {
     #[inline(always)]
     fn is_repeated(&self, raise: Raise, turn: Turn) -> bool {
         let same = match raise {
-            Raise::Pulse(_) => true,
-            Raise::Physical(..) => false,
-            Raise::Sgi(_, group) => self.is(GROUP1) == (group == SgiGroup::Group1),
+            Raise::Pulse(_) => !self.is(LINK),
+            Raise::Physical(_, physical) => self.is(LINK) && u32::from(self.link()) == physical,
+            Raise::Sgi(_, group) => !self.is(LINK) && self.is(GROUP1) == (group == SgiGroup::Group1),
         };
         same && self.is_listed_only()
             && self.holder() == turn.vcpu

@@ -166,7 +166,7 @@ impl Interrupt {
     /// It is enabled and listed, as nothing but a latched pending state, and nothing about it has changed since.
     #[inline]
     pub(super) const fn is_listed_only(&self) -> bool {
-        self.flags & !(LATCHED | EDGE | GROUP1 | ANY) == ENABLED | LISTED
+        self.flags & !(LATCHED | EDGE | GROUP1 | ANY | LINK) == ENABLED | LISTED
     }
 
     /// Whether the distributor forwards its group.
