@@ -63,15 +63,14 @@ impl Gic {
             write(place, again.0);
             return Attention::NONE;
         }
-        self.raise_anew(vcpu, intid, (raise, alone), lists, (read, write))
+        self.raise_anew((vcpu, intid), (raise, alone), lists, (read, write))
     }
 
     /// The same for what cannot be the last one's entry again.
     #[inline(never)]
     fn raise_anew(
         &mut self,
-        vcpu: usize,
-        intid: usize,
+        (vcpu, intid): (usize, usize),
         (raise, alone): (Raise, bool),
         lists: &mut Lists,
         (read, write): (impl Fn(&Lists, usize) -> u64, impl FnOnce(usize, u64)),
