@@ -57,11 +57,15 @@ pub(super) fn on<T>(number: u64, command: u64, argument: &mut T) -> u64 {
     hypercall(number, command, core::ptr::from_mut(argument) as u64, 1)
 }
 
+/// A list of calls that lies in one page, wherever the stack is.
+#[repr(align(512))]
+struct List([Entry; 8]);
+
 pub(super) fn all() {
     let entry: Entry = [XEN_VERSION, 0, 0, 0, 0, 0, 0, 0];
     for (name, count) in [("hvc.multicall1", 1u64), ("hvc.multicall8", 8)] {
-        let mut entries = [entry; 8];
-        sample(name, || hypercall(xen::MULTICALL, entries.as_mut_ptr() as u64, count, 0));
+        let mut list = List([entry; 8]);
+        sample(name, || hypercall(xen::MULTICALL, list.0.as_mut_ptr() as u64, count, 0));
     }
     let mut extraversion = [0u64; 2];
     sample("hvc.extraversion", || on(XEN_VERSION, 1, &mut extraversion));
