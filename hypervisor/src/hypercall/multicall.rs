@@ -1,8 +1,9 @@
 //! multicall: a list of calls for one entry into the hypervisor.
 //!
 //! Each entry is read, served, and given its result before the next. The page that it lies in is looked up once, and
-//! held until the list leaves it or an entry may have changed the caller's map. An entry that has more to do writes
-//! back its changed arguments; the list then goes on with it when the guest comes again.
+//! held until the list leaves it or comes to an entry that may change the caller's map: the result of that one goes where
+//! the map then says, since the page may be another domain's, which has just got it back. An entry that has more to do
+//! writes back its changed arguments; the list then goes on with it when the guest comes again.
 
 use abi::errno::Errno;
 use abi::hypercall as number;
@@ -39,7 +40,7 @@ pub(super) fn multicall<M: Machine>(
     while done < count {
         let entry = list.element(u64::from(done)).ok_or(Errno::Fault)?;
         let served = match hold(hypervisor, local.caller()?, entry.address()) {
-            Some(page) => in_page(hypervisor, local, page, (&mut done, count)),
+            Some(page) => in_page(hypervisor, local, page, (&mut done, count), list),
             None => one(hypervisor, local, entry).map(|()| done = done.saturating_add(1)),
         };
         if served == Err(Errno::Restart)
@@ -73,20 +74,28 @@ fn hold<M: Machine>(
     Some((frame, offset))
 }
 
-/// Serves the entries that a page has, until it has no more, or until one may have taken it from the caller, or it is
-/// time to look what else there is to do.
+/// Serves the entries that a page has, until it has no more, or until one has been served that may take it from the
+/// caller, or it is time to look what else there is to do.
 #[inline]
 fn in_page<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &mut Local<'_, M>,
     (frame, mut at): (GuestFrame, usize),
     (done, count): (&mut u32, u32),
+    list: Handle<MulticallEntry>,
 ) -> Result<(), Errno> {
     let machine = &hypervisor.machine;
     loop {
         let mut bytes = MulticallEntry::zeroed();
         machine.read_frame(&frame, at, &mut bytes);
         let mut entry = MulticallEntry::from_bytes(&bytes);
+        // Memory and grant operations change the caller's map.
+        if matches!(entry.op, number::MEMORY_OP | number::GRANT_TABLE_OP) {
+            drop(frame);
+            one(hypervisor, local, list.element(u64::from(*done)).ok_or(Errno::Fault)?)?;
+            *done = done.wrapping_add(1);
+            return Ok(());
+        }
         if serve(hypervisor, local, &mut entry) == Err(Errno::Restart) {
             machine.write_frame(&frame, at, &entry.to_bytes());
             return Err(Errno::Restart);
@@ -94,16 +103,13 @@ fn in_page<M: Machine>(
         machine.write_frame(&frame, at.wrapping_add(RESULT), &entry.result.to_le_bytes());
         *done = done.wrapping_add(1);
         at = at.wrapping_add(MulticallEntry::SIZE);
-        // Memory and grant operations change the caller's map.
-        let is_last =
-            *done >= count || at > LAST || matches!(entry.op, number::MEMORY_OP | number::GRANT_TABLE_OP);
-        if is_last || is_to_pause(hypervisor, local, *done) {
+        if *done >= count || at > LAST || is_to_pause(hypervisor, local, *done) {
             return Ok(());
         }
     }
 }
 
-/// Serves an entry that two pages have.
+/// Serves an entry that two pages have, or whose page it may take away.
 #[cold]
 #[inline(never)]
 fn one<M: Machine>(

@@ -15,6 +15,7 @@ mod events;
 mod grants;
 mod hostile;
 mod interrupts;
+mod lists;
 mod memory;
 mod pools;
 mod power;
