@@ -29,7 +29,7 @@ use plan::Range;
 use crate::calls::{SELF, accounted, relinquish};
 use crate::random::{Canary, canary, from_environment};
 use crate::recorded::{self, Prepared};
-use crate::world::guest::RAM;
+use crate::world::guest::{DOM0_RAM, RAM};
 use crate::world::{MIB, Random, Setup, System};
 
 const CPU_ON: u64 = 0xc400_0003;
@@ -326,8 +326,12 @@ impl Thrower {
         let number =
             self.random.pick(&[number::DOMCTL, number::SYSCTL, number::PLATFORM_OP, number::HYPFS_OP]);
         let version = self.random.pick(&[0x15, 0x15, 0x15, 0x14, 0x0300_0000, 0]);
-        let head = if self.random.chance(2) { self.random.below(90) << 32 | version } else { version };
-        let words = vec![head, self.domain(), self.word(), self.word()];
+        // destroy, pause, unpause, domain_info, set_affinity, max_mem, vcpu_info, scheduler_op, handle, affinity,
+        // cacheflush.
+        let served = self.random.pick(&[2, 3, 4, 5, 9, 11, 14, 16, 17, 25, 71]);
+        let command = if self.random.chance(2) { self.random.below(90) } else { served };
+        let mut words = vec![version << 32 | command, self.domain()];
+        words.extend((0..6).map(|_| self.word()));
         (number, [at, self.word(), self.word(), self.word(), self.word()], words)
     }
 
@@ -425,6 +429,38 @@ async fn throw(cpu: Cpu, random: Random, family: Family) {
     }
 }
 
+/// The same as dom0, with calls of control only: what it does to whom is for it to know, but the domain that shows
+/// whether others go on is left to go on, and so is the machine.
+async fn throw_control(cpu: Cpu, random: Random) {
+    cpu.set_vectors(DOM0_RAM + 0x8000).await;
+    let mut thrower = Thrower { random, family: Family::Control, place: DOM0_RAM + MIB };
+    loop {
+        let now = cpu.count().await;
+        let Prepared { number, arguments, memory } = thrower.one(now);
+        store_all(&cpu, &memory).await;
+        if Family::Control.has(number) && !is_deadly(&cpu, number, arguments[0]).await {
+            let _ = cpu.hvc(0xea1, number, &arguments).await;
+        }
+    }
+}
+
+/// Would an order that stands there end the machine, or hinder the domain that shows whether others go on?
+async fn is_deadly(cpu: &Cpu, number: u64, at: u64) -> bool {
+    let mut bytes = [0; 10];
+    for (index, byte) in (0..).zip(&mut bytes) {
+        let Ok(value) = cpu.try_read(at.wrapping_add(index), AccessSize::Byte).await else { return false };
+        *byte = value as u8;
+    }
+    let [a, b, c, d, .., low, high] = bytes;
+    let (command, domain) = (u32::from_le_bytes([a, b, c, d]), u16::from_le_bytes([low, high]));
+    match number {
+        number::DOMCTL => domain == HOSTILE + 1 && [2, 3, 9, 16].contains(&command),
+        // Some keys reset the machine.
+        number::SYSCTL => command == abi::sysctl::XEN_SYSCTL_DEBUG_KEYS,
+        _ => false,
+    }
+}
+
 /// Lists of frames, ports and errors, and entries of the grant table.
 async fn prepare(cpu: &Cpu, thrower: &mut Thrower, step: u64) {
     if !step.is_multiple_of(4) {
@@ -484,12 +520,21 @@ fn construct(story: Story) -> (System, Arc<Canary>) {
         setup.domains[2].static_memory = vec![Range { base: RAM + 384 * MIB, size: 8 * MIB }];
     }
     let options = if story.seed.is_multiple_of(4) { "" } else { "xsm=dummy" };
+    // Orders are given by dom0, too.
+    let has_control = story.family == Family::Control;
+    if has_control {
+        setup = setup.control(1);
+    }
     let system = setup.options(options).construct();
     for domain in 1..=HOSTILE {
         for index in 0..VCPUS {
             let random = Random(story.seed << 8 | u64::from(domain) << 4 | index as u64);
             system.sim().guest(domain, index, move |cpu| throw(cpu, random.clone(), story.family));
         }
+    }
+    if has_control {
+        let random = Random(story.seed << 8);
+        system.sim().guest(0, 0, move |cpu| throw_control(cpu, random.clone()));
     }
     let canary = canary(&system, HOSTILE + 1, Version::V3);
     system.start();
@@ -513,9 +558,17 @@ fn run(story: Story) {
         }
     }
     let then = canary.seen();
-    system.rounds(300);
-    let now = canary.seen();
-    assert!(now[0] > then[0] && now[1] > then[1], "{story:?}: {then:?}, then {now:?}");
+    if story.family == Family::Control {
+        // Others may have a weight 256 times as great.
+        system.until("the neighbour goes on", |_| {
+            let now = canary.seen();
+            now[0] > then[0] && now[1] > then[1]
+        });
+    } else {
+        system.rounds(300);
+        let now = canary.seen();
+        assert!(now[0] > then[0] && now[1] > then[1], "{story:?}: {then:?}, then {now:?}");
+    }
     audit(&system, story);
     destroy(&mut system, story);
     let kept = kept(&system, story);
@@ -589,7 +642,7 @@ fn kept(system: &System, story: Story) -> u64 {
 /// Takes the hostile domains away, as the toolstack would, in the middle of whatever they do.
 fn destroy(system: &mut System, story: Story) {
     let hypervisor = system.hypervisor;
-    for domain in &hypervisor.domains[..usize::from(HOSTILE)] {
+    for domain in hypervisor.domains.iter().filter(|domain| (1..=HOSTILE).contains(&domain.id)) {
         relinquish(system, domain, &format!("{story:?}"));
     }
 }
