@@ -35,7 +35,8 @@ enum Ending {
     Panic,
 }
 
-/// The scenarios: each kernel on each interrupt controller, the disks in turn on both buses, with one ending each.
+/// The scenarios: each kernel on each interrupt controller, the disks in turn on both buses, with one ending each, and one of them with
+/// more vCPUs.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
     let systems = [
@@ -48,10 +49,12 @@ pub fn scenarios() -> Vec<Scenario> {
     for (kernel, version, gic, bus, ending, end) in systems {
         let bus_name = if bus == Bus::Mmio { "virtio-mmio" } else { "virtio-pci" };
         let gic_version = gic.version();
+        let processors = if (kernel, gic) == (Part::Linux6_12, Gic::V2) { 4 } else { 2 };
         let name = format!(
-            "dom0: {version}x with GICv{gic_version} runs from a {bus_name} disk, drives all devices and {end}"
+            "dom0: {version}x with GICv{gic_version} and {processors} vCPUs runs from a {bus_name} disk, drives all devices and {end}"
         );
-        scenarios.push(Scenario::new(name, move |setup| boots(setup, (kernel, version), gic, bus, ending)));
+        let kernel = (kernel, version, processors);
+        scenarios.push(Scenario::new(name, move |setup| boots(setup, kernel, gic, bus, ending)));
     }
     scenarios.push(Scenario::new("dom0: its crash resets the machine", |setup| {
         // The second crash is that of the machine's second life.
@@ -223,9 +226,15 @@ fn numbered_disk() -> Result<PathBuf> {
     Ok(file)
 }
 
-fn boots(setup: &Setup, (kernel, version): (Part, &str), gic: Gic, bus: Bus, ending: Ending) -> Result<()> {
+fn boots(
+    setup: &Setup,
+    (kernel, version, processors): (Part, &str, u32),
+    gic: Gic,
+    bus: Bus,
+    ending: Ending,
+) -> Result<()> {
     let mut system = debian(setup, kernel, bus)?;
-    system.machine.gic = gic;
+    (system.machine.gic, system.machine.cpus) = (gic, processors);
     let other = if bus == Bus::Mmio { Bus::Pci } else { Bus::Mmio };
     system.machine.devices.extend([
         Device::Disk(numbered_disk()?, other),
@@ -237,7 +246,8 @@ fn boots(setup: &Setup, (kernel, version): (Part, &str), gic: Gic, bus: Bus, end
     }
     let mut dom0 = Dom0::start(&system)?;
     ensure!(dom0.ready.contains(&format!("kernel={version}")), "not {version}: {}", dom0.ready);
-    ensure!(dom0.ready.contains(" cpus=2 ") && dom0.ready.ends_with("xen=control_d"), "{}", dom0.ready);
+    ensure!(dom0.ready.contains(&format!(" cpus={processors} ")), "{}", dom0.ready);
+    ensure!(dom0.ready.ends_with("xen=control_d"), "{}", dom0.ready);
     disks(&mut dom0, bus)?;
     networks(&mut dom0)?;
     board(&mut dom0)?;

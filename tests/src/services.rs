@@ -19,35 +19,50 @@ const TRANSFER: Duration = Duration::from_secs(240);
 /// How long a command may take that changes devices: longer than the tools themselves wait.
 const CHANGE: Duration = Duration::from_secs(120);
 
+/// What dom0 and its guests are.
+#[derive(Clone, Copy)]
+struct Shape {
+    /// The kernel of all of them.
+    kernel: Part,
+    gic: Gic,
+    /// The machine's, for each of which dom0 has a vCPU.
+    processors: u32,
+    /// Each guest's.
+    vcpus: u32,
+}
+
 /// The scenarios.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
     let mut scenarios =
         vec![Scenario::new("services: xl shows, pauses, unpauses and destroys dom0less guests", commands)];
-    for (kernel, version, gic) in [(Part::Linux6_1, "6.1.", Gic::V3), (Part::Linux6_12, "6.12.", Gic::V2)] {
+    for (version, shape) in [
+        ("6.1.", Shape { kernel: Part::Linux6_1, gic: Gic::V3, processors: 4, vcpus: 2 }),
+        ("6.12.", Shape { kernel: Part::Linux6_12, gic: Gic::V2, processors: 2, vcpus: 1 }),
+    ] {
+        let (gic, vcpus, processors) = (shape.gic.version(), shape.vcpus, shape.processors);
         let name = format!(
-            "services: {version}x with GICv{} has a PV disk and a PV network from dom0",
-            gic.version()
+            "services: {version}x with GICv{gic} has a PV disk and a PV network for {vcpus} vCPUs from a dom0 of {processors}"
         );
-        scenarios.push(Scenario::new(name, move |setup| devices(setup, kernel, gic)));
+        scenarios.push(Scenario::new(name, move |setup| devices(setup, shape)));
     }
     scenarios
 }
 
 /// Starts dom0 with guests, and the services once the guests are up.
-fn start(setup: &Setup, kernel: Part, gic: Gic, words: &[&str]) -> Result<Dom0> {
-    let mut system = dom0::debian(setup, kernel, Bus::Mmio)?;
-    system.machine.gic = gic;
+fn start(setup: &Setup, shape: Shape, words: &[&str]) -> Result<Dom0> {
+    let mut system = dom0::debian(setup, shape.kernel, Bus::Mmio)?;
+    (system.machine.gic, system.machine.cpus) = (shape.gic, shape.processors);
     for words in words {
-        system.domains.push(Domain::debian_enhanced(kernel, 1, 192, words)?);
+        system.domains.push(Domain::debian_enhanced(shape.kernel, shape.vcpus, 192, words)?);
     }
     let mut dom0 = Dom0::start(&system)?;
-    for number in 1..=words.len() {
+    ensure!(dom0.ready.contains(&format!(" cpus={} ", shape.processors)), "{}", dom0.ready);
+    let vcpus = shape.vcpus.to_string();
+    for domain in (1..).take(words.len()) {
         // A guest may be up before dom0 is.
-        let ready = format!("DOM{number}: XENITE-READY ");
-        if !dom0.machine.output().contains(&ready) {
-            dom0.machine.expect(&ready, LINUX)?;
-        }
+        let ready = report(&mut dom0, domain, "XENITE-READY", LINUX)?;
+        ensure!(ready.get(1) == Some(&vcpus), "guest {domain} has not {vcpus} vCPUs: {ready:?}");
     }
     let said = dom0.ask_patiently("services", CHANGE)?;
     for service in ["xenstored", "xen-init-dom0", "xenconsoled", "init-dom0less"] {
@@ -108,7 +123,8 @@ pub fn show(dom0: &mut Dom0) -> Result<()> {
 }
 
 fn commands(setup: &Setup) -> Result<()> {
-    let mut dom0 = start(setup, Part::Linux6_1, Gic::V3, &["xenite.tick", "xenite.tick"])?;
+    let shape = Shape { kernel: Part::Linux6_1, gic: Gic::V3, processors: 2, vcpus: 1 };
+    let mut dom0 = start(setup, shape, &["xenite.tick", "xenite.tick"])?;
     info(&mut dom0)?;
     let rows = list(&mut dom0)?;
     let short: Vec<_> =
@@ -116,7 +132,7 @@ fn commands(setup: &Setup) -> Result<()> {
     let wanted = [("Domain-0", 0, 512, 2), ("dom0less-1", 1, 192, 1), ("dom0less-2", 2, 192, 1)];
     ensure!(short == wanted, "xl list says {rows:?}");
     ensure!(rows[0].state.starts_with('r'), "dom0 asks and does not run: {rows:?}");
-    vcpus(&mut dom0)?;
+    vcpus(&mut dom0, shape, 2)?;
     scheduling(&mut dom0)?;
     // Of the hypervisor or of a guest; Xen puts its own name in front of a guest's.
     let lines: u32 = dom0.ask("xl dmesg | grep -cE '^([(]XEN[)]|DOM[12]:) '")?.trim().parse()?;
@@ -168,19 +184,24 @@ fn info(dom0: &mut Dom0) -> Result<()> {
     Ok(())
 }
 
-/// `xl vcpu-list` has all four vCPUs, each on a processor that there is, and free to run on all.
-fn vcpus(dom0: &mut Dom0) -> Result<()> {
+/// `xl vcpu-list` has all vCPUs of dom0 and so many guests, each on a processor that there is, and free to run on all;
+/// and all have run.
+fn vcpus(dom0: &mut Dom0, shape: Shape, guests: u32) -> Result<()> {
     let text = dom0.ask("xl vcpu-list")?;
     let mut found = Vec::new();
     for line in text.lines().skip(1) {
         let words: Vec<&str> = line.split_whitespace().collect();
         ensure!(words.len() == 9, "xl vcpu-list has the line: {line}");
-        ensure!(["0", "1", "-"].contains(&words[3]), "no such processor: {line}");
+        let is_there = |cpu: &str| cpu.parse().is_ok_and(|cpu: u32| cpu < shape.processors);
+        ensure!(words[3] == "-" || is_there(words[3]), "no such processor: {line}");
+        ensure!(words[5].parse().is_ok_and(|seconds: f64| seconds > 0.0), "it has not run: {line}");
         ensure!(words[6..] == ["all", "/", "all"], "not free to run on all: {line}");
-        found.push((words[0].to_owned(), words[2].to_owned()));
+        found.push((words[0].to_owned(), words[2].parse()?));
     }
-    let wanted = [("Domain-0", "0"), ("Domain-0", "1"), ("dom0less-1", "0"), ("dom0less-2", "0")];
-    let wanted = wanted.map(|(name, vcpu)| (name.to_owned(), vcpu.to_owned()));
+    let mut wanted: Vec<_> = (0..shape.processors).map(|vcpu| ("Domain-0".to_owned(), vcpu)).collect();
+    for guest in 1..=guests {
+        wanted.extend((0..shape.vcpus).map(|vcpu| (format!("dom0less-{guest}"), vcpu)));
+    }
     ensure!(found == wanted, "xl vcpu-list says: {text}");
     Ok(())
 }
@@ -262,12 +283,12 @@ fn destroying(dom0: &mut Dom0) -> Result<()> {
 }
 
 /// Waits for what a guest says behind a word and gives the values of its `name=value` words.
-fn report(dom0: &mut Dom0, domain: u32, word: &str) -> Result<Vec<String>> {
+fn report(dom0: &mut Dom0, domain: u32, word: &str, limit: Duration) -> Result<Vec<String>> {
     let prefix = format!("DOM{domain}: {word} ");
     let known = dom0.machine.output();
     let line = match known.split_once(&prefix).and_then(|(_, rest)| rest.split_once('\n')) {
         Some((line, _)) => line.to_owned(),
-        None => dom0.machine.expect_line(&prefix, TRANSFER)?,
+        None => dom0.machine.expect_line(&prefix, limit)?,
     };
     Ok(line.split_whitespace().filter_map(|pair| Some(pair.split_once('=')?.1.to_owned())).collect())
 }
@@ -284,7 +305,7 @@ fn attach_disk(dom0: &mut Dom0, domain: u32) -> Result<()> {
 }
 
 fn disk_was_right(dom0: &mut Dom0, domain: u32) -> Result<()> {
-    let values = report(dom0, domain, "XENITE-DISK")?;
+    let values = report(dom0, domain, "XENITE-DISK", TRANSFER)?;
     let [bytes, wrote, read] = values.as_slice() else {
         bail!("guest {domain} says of its disk {values:?}; {}", dom0.machine.last_lines());
     };
@@ -293,8 +314,9 @@ fn disk_was_right(dom0: &mut Dom0, domain: u32) -> Result<()> {
     Ok(())
 }
 
-fn devices(setup: &Setup, kernel: Part, gic: Gic) -> Result<()> {
-    let mut dom0 = start(setup, kernel, gic, &["xenite.disk xenite.net=10.0.0.2"])?;
+fn devices(setup: &Setup, shape: Shape) -> Result<()> {
+    let mut dom0 = start(setup, shape, &["xenite.disk xenite.net=10.0.0.2"])?;
+    vcpus(&mut dom0, shape, 1)?;
     attach_disk(&mut dom0, 1)?;
     disk_was_right(&mut dom0, 1)?;
     let disks = dom0.ask("xl block-list 1")?;
@@ -320,7 +342,7 @@ fn network(dom0: &mut Dom0) -> Result<()> {
     // On its own nc would hang up at once: what runs in the background has no input.
     dom0.ask("{ nc -l -p 5002 -e sh -c 'cat >/tmp/received' & }")?;
     dom0.ask_patiently("xl network-attach 1 bridge=xenbr0", CHANGE)?;
-    let values = report(dom0, 1, "XENITE-NET")?;
+    let values = report(dom0, 1, "XENITE-NET", TRANSFER)?;
     let [answers, got, sent, bytes] = values.as_slice() else {
         bail!("the guest says of its network {values:?}; {}", dom0.machine.last_lines());
     };
