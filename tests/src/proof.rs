@@ -1,9 +1,11 @@
 //! The proof of the static configuration: a system in which everything is fixed, packed from a description, in which three Debian guests
-//! and one own kernel meet, without dom0.
+//! and one own kernel meet, without dom0. Before, one of the Debian guests uses the board's clock, another a disk, with the
+//! drivers that their kernels have.
 //!
 //! `guests/src/bin/meet/protocol.rs` has the rules of their meeting. QEMU's clock counts instructions, so that what they get
 //! done in the same time does not depend on the computer.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
@@ -11,7 +13,7 @@ use xtask::tools::{self, Need};
 
 use crate::pack::Packed;
 use crate::pools::is_near;
-use crate::{Scenario, Setup};
+use crate::{Scenario, Setup, devices};
 
 /// How long the whole may take.
 const LIMIT: Duration = Duration::from_secs(600);
@@ -21,14 +23,16 @@ const LEADER: usize = 3;
 /// Phases of the meeting: one guest works beside the leader; all do; all do while the leader uses up what it can get; and all do
 /// while the leader sleeps.
 const PHASES: usize = 4;
+/// What the board's clock may tell, in seconds since 1970: the ten minutes from 2031-05-07 11:13:17, where it starts as the
+/// description says.
+const TIMES: Range<u64> = 1_935_918_797..1_935_919_397;
 /// The description, with paths in place of `@...@`.
 const SYSTEM: &str = include_str!("proof.toml");
 
 /// The scenarios.
 #[must_use]
 pub fn scenarios() -> Vec<Scenario> {
-    let name =
-        "proof: three Debian guests and an own kernel, packed, all of it fixed, meet and keep their pace";
+    let name = "proof: three Debian guests and an own kernel, packed, all of it fixed, drive devices, meet and keep their pace";
     let by_u_boot =
         "proof: the same packed system from files by U-Boot's boot.scr boots as the desk foretells";
     vec![Scenario::new(name, whole), Scenario::new(by_u_boot, from_files)]
@@ -41,7 +45,9 @@ fn from_files(setup: &Setup) -> Result<()> {
     let mut machine = packed.run(&["--uboot"])?;
     machine.expect_all(&["DOM1: XENITE-READY ", "DOM2: XENITE-READY ", "DOM3: XENITE-READY "], LIMIT)?;
     machine.expect("DOM4: ok meet.rounds", LIMIT)?;
-    foretold(&desk, &machine.output())
+    let output = machine.output();
+    foretold(&desk, &output)?;
+    driven(&output)
 }
 
 fn whole(setup: &Setup) -> Result<()> {
@@ -56,6 +62,7 @@ fn whole(setup: &Setup) -> Result<()> {
     ensure!(failed.is_empty(), "{failed:#?}; {}", machine.last_lines());
     ensure!(sealed.starts_with("0 requests"), "the heap was asked for more: {sealed}");
     foretold(&desk, &output)?;
+    driven(&output)?;
     shared(&output)?;
     paces(&output)
 }
@@ -74,6 +81,16 @@ fn foretold(desk: &str, output: &str) -> Result<()> {
         said.get(..foretold.len())
     );
     Ok(())
+}
+
+/// The first guest has told the time of the board's clock and heard it ring, the third has used the disk.
+fn driven(output: &str) -> Result<()> {
+    let said = |start: &str| {
+        let line = output.lines().find(|line| line.starts_with(start));
+        line.with_context(|| format!("nobody says: {start}"))
+    };
+    devices::check_time(said("DOM1: XENITE-CLOCK ")?, TIMES)?;
+    devices::check_disk(said("DOM3: XENITE-DISK ")?)
 }
 
 /// One has written the picture, two have read it; each has heard from each other one.

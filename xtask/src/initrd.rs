@@ -90,7 +90,7 @@ done
 /// # Errors
 /// When busybox cannot be had or the file cannot be written.
 pub fn build() -> Result<PathBuf> {
-    guest("initrd.gz", ("", &[]), &[])
+    guest("initrd.gz", &[], &[])
 }
 
 /// Makes the archive for a guest with PV devices and this kernel.
@@ -101,7 +101,7 @@ pub fn build_with_pv(kernel: Part) -> Result<PathBuf> {
     packages::fetch(&[kernel])?;
     guest(
         &format!("initrd-pv-{}.gz", kernel.folder()),
-        ("pv", PV.as_bytes()),
+        &[("pv", PV.as_bytes())],
         &modules::in_order(&kernel.modules(), &modules::GUEST)?,
     )
 }
@@ -114,13 +114,13 @@ pub fn build_with_devices(kernel: Part) -> Result<PathBuf> {
     packages::fetch(&[kernel])?;
     guest(
         &format!("initrd-devices-{}.gz", kernel.folder()),
-        ("devices", DEVICES.as_bytes()),
+        &[("devices", DEVICES.as_bytes())],
         &modules::in_order(&kernel.modules(), &modules::DEVICES)?,
     )
 }
 
-/// Makes the archive for a guest that meets others by static event channels and shared memory, for Linux 6.12, the first that
-/// lets programs bind to such channels.
+/// Makes the archive for a guest that meets others by static event channels and shared memory, and may drive devices of the
+/// host, for Linux 6.12, the first that lets programs bind to such channels.
 ///
 /// # Errors
 /// When busybox or the modules cannot be had, the program does not build, or the file cannot be written.
@@ -129,8 +129,8 @@ pub fn build_for_meeting() -> Result<PathBuf> {
     packages::fetch(&[kernel])?;
     guest(
         "initrd-meet.gz",
-        ("meet", &guests::linux_program("meet")?),
-        &modules::in_order(&kernel.modules(), &modules::STATIC)?,
+        &[("meet", &guests::linux_program("meet")?), ("devices", DEVICES.as_bytes())],
+        &modules::in_order(&kernel.modules(), &[&modules::STATIC[..], &modules::DEVICES].concat())?,
     )
 }
 
@@ -146,16 +146,18 @@ pub fn build_for_dom0(kernel: Part) -> Result<PathBuf> {
     archive.write(&format!("initrd-dom0-{}.gz", kernel.folder()))
 }
 
-/// An archive with a program of ours and modules, if there are any.
-fn guest(name: &str, (program, bytes): (&str, &[u8]), modules: &[Module]) -> Result<PathBuf> {
+/// An archive with programs of ours and modules, if there are any.
+fn guest(name: &str, programs: &[(&str, &[u8])], modules: &[Module]) -> Result<PathBuf> {
     let mut archive = with_busybox(&["mnt"], &COMMANDS)?;
     archive.add("init", Kind::Program, INIT.as_bytes());
     if !modules.is_empty() {
         for command in PV_COMMANDS {
             archive.add(&format!("bin/{command}"), Kind::Link, b"busybox");
         }
-        archive.add(&format!("bin/{program}"), Kind::Program, bytes);
         archive.add_modules(modules);
+    }
+    for (program, bytes) in programs {
+        archive.add(&format!("bin/{program}"), Kind::Program, bytes);
     }
     archive.write(name)
 }
