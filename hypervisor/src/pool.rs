@@ -85,6 +85,11 @@ impl Pool {
         Some(Call { cpu: self.cpu(cpu)?, by })
     }
 
+    /// Is nobody there for whom what the processor runs could make way?
+    pub fn is_alone(&self, processor: Seat) -> bool {
+        self.scheduler.lock().is_alone(usize::try_from(processor.number).unwrap_or(usize::MAX))
+    }
+
     /// What the processor runs next.
     pub fn choose(&self, processor: Seat, leaving: Leaving, now: Ticks) -> Choice {
         let number = usize::try_from(processor.number).unwrap_or(usize::MAX);

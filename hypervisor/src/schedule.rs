@@ -171,6 +171,12 @@ pub trait Scheduler: Send {
     /// is that processor's until it asks again.
     fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice;
 
+    /// Is nobody there for whom what `cpu` runs could make way? Then it need not ask when that yields.
+    fn is_alone(&self, cpu: CpuIndex) -> bool {
+        let _ = cpu;
+        false
+    }
+
     /// Changes where a vCPU may run. Answers with the processor that should ask again, if any.
     ///
     /// # Errors

@@ -43,8 +43,8 @@ impl<M: Machine> Hypervisor<M> {
     /// Asks the scheduler, and does what it says.
     #[inline(never)]
     pub(super) fn switch<'h>(&'h self, local: &mut Local<'h, M>) {
-        let now = self.machine.now();
         let mut leaving = core::mem::replace(&mut local.leaving, Leaving::Runnable);
+        let now = self.machine.now();
         if local.current.as_ref().is_some_and(|current| !current.domain.lives()) {
             leaving = Leaving::Blocked;
         }
@@ -53,6 +53,12 @@ impl<M: Machine> Hypervisor<M> {
             && !self.goes_on(current)
         {
             leaving = Leaving::Blocked;
+        }
+        if leaving == Leaving::Yielding
+            && local.current.is_some()
+            && local.pool.is_alone(local.processor.seat)
+        {
+            return;
         }
         let Choice { vcpu, until, call } = local.pool.choose(local.processor.seat, leaving, now);
         local.limit = until;
@@ -166,7 +172,9 @@ impl<M: Machine> Hypervisor<M> {
         }
         if let Some(start) = vcpu.power.take_orders() {
             // It may have gone off and on in one moment, with its interrupts still listed.
-            self.settle_interrupts(cpu, &mut current, Doing::Offline, now);
+            if current.state.registers.lists.used != 0 || current.state.registers.timer.in_flight {
+                self.settle_interrupts(cpu, &mut current, Doing::Offline, now);
+            }
             arch::start(&mut current.state.registers, start);
             current.state.physical_timer = Default::default();
         }

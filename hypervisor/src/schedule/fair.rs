@@ -333,6 +333,10 @@ impl Scheduler for Fair {
         Choice { vcpu: running, until: self.guard(cpu, slice.min(end)), call }
     }
 
+    fn is_alone(&self, cpu: CpuIndex) -> bool {
+        !self.crowd.has_waiting() && self.processors.all.get(cpu).is_some_and(|processor| !processor.called)
+    }
+
     fn set_affinity(
         &mut self,
         vcpu: VcpuId,

@@ -239,6 +239,21 @@ fn a_vcpu_that_yields_lets_all_others_go_first() {
 }
 
 #[test]
+fn who_yields_asks_only_where_somebody_waits_or_the_processor_was_called() {
+    let mut rig = Rig::new(2, 1);
+    rig.wake(0);
+    assert!(!rig.fair.is_alone(0), "it was called");
+    rig.settle();
+    assert!(rig.fair.is_alone(0));
+    rig.wake(1);
+    assert!(!rig.fair.is_alone(0), "somebody waits");
+    rig.ask(0, Leaving::Yielding);
+    assert_eq!(rig.running, [Some(1)]);
+    rig.block(0);
+    assert!(rig.fair.is_alone(0) && !rig.fair.is_alone(1));
+}
+
+#[test]
 fn a_wake_up_on_the_way_to_sleep_is_not_lost() {
     let mut rig = Rig::new(1, 1);
     rig.start_all();
