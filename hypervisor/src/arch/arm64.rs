@@ -38,7 +38,7 @@ pub fn reset_registers(index: usize, timer_offset: u64) -> Registers {
 /// Sets a vCPU up to start; all but its identity and its clock is as after reset.
 pub fn start(registers: &mut Registers, start: Start) {
     let (mpidr, offset) = (registers.system.vmpidr_el2, registers.timer.offset);
-    *registers = Registers::default();
+    registers.clear();
     registers.system.vmpidr_el2 = mpidr;
     registers.system.sctlr_el1 = FIRST_SCTLR;
     registers.timer.offset = offset;

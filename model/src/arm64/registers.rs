@@ -39,6 +39,19 @@ impl Default for Registers {
     }
 }
 
+impl Registers {
+    /// Sets all to zero, in its place.
+    pub fn clear(&mut self) {
+        let Registers { x, pc, pstate, system, timer, lists, vector } = self;
+        *x = [0; 31];
+        (*pc, *pstate) = (0, 0);
+        *system = SystemRegisters::default();
+        *timer = VirtualTimer::default();
+        *lists = Lists::default();
+        vector.v = [[0; 2]; 32];
+    }
+}
+
 /// System registers of EL1 and EL0 that a guest writes without a trap.
 #[derive(Clone, Debug, Default)]
 #[repr(C)]
