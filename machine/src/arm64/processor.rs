@@ -54,6 +54,7 @@ mod hcr {
 
 /// Sets this processor up for guests of `ipa_bits` of guest address.
 pub(crate) fn start(ipa_bits: u8, native_wait: bool) {
+    super::foreign::note_lines();
     write!("hcr_el2", hcr::value(native_wait));
     write!("cptr_el2", 0x33ff & !(1 << 10) | 1 << 20 | 1 << 30);
     // Debug, trace, statistical profiling and performance monitors trap; all counters are the guest's

@@ -214,38 +214,35 @@ copy_foreign:
     cbnz    x2, memcpy
     ret
 
-// x0 = a page, which reads as zero afterwards, with caches or without. Line by line out to memory at the usual size of
-// a line, where zeroing by line is allowed.
+// x0 = a page, which reads as zero afterwards, with caches or without; x1 = whether line by line, which is for lines of
+// 64 bytes.
 .balign 64
 .global clear_foreign
 clear_foreign:
-    add     x1, x0, #4096
-    mrs     x2, dczid_el0
-    mrs     x3, ctr_el0
-    ubfx    x3, x3, #16, #4
-    cmp     x2, #4
-    ccmp    x3, #4, #0, eq
-    b.ne    2f
+    add     x2, x0, #4096
+    tbz     w1, #0, 2f
 1:
 .rept 16
     dc      zva, x0
     dc      cvac, x0
     add     x0, x0, #64
 .endr
-    cmp     x0, x1
+    cmp     x0, x2
     b.lo    1b
     dsb     sy
     ret
 2:  stp     xzr, xzr, [x0], #16
     stp     xzr, xzr, [x0], #16
-    cmp     x0, x1
+    cmp     x0, x2
     b.lo    2b
+    mrs     x3, ctr_el0
+    ubfx    x3, x3, #16, #4
     mov     x4, #4
     lsl     x3, x4, x3
-    sub     x0, x1, #4096
+    sub     x0, x2, #4096
 3:  dc      cvac, x0
     add     x0, x0, x3
-    cmp     x0, x1
+    cmp     x0, x2
     b.lo    3b
     dsb     sy
     ret
