@@ -96,7 +96,7 @@ impl Sizes {
         control_domain: 1100 << 10,
         frame: 5,
         shared_pages: 66,
-        boot_heap: 500 << 10,
+        boot_heap: 540 << 10,
     };
 
     /// No size here is larger than the one there.

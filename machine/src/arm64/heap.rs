@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use crate::lock::{Lock, Rank};
 
 /// Bytes of the first piece.
-pub(crate) const EARLY: usize = 1024 << 10;
+pub(crate) const EARLY: usize = 1152 << 10;
 const GRAIN: usize = 16;
 
 #[repr(C, align(4096))]

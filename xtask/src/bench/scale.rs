@@ -244,8 +244,6 @@ impl Curve {
     /// The points along its axis. Two take part in an event, and in a change of domains or vCPUs.
     fn points(&self) -> impl Iterator<Item = u32> {
         let last = match self.axis {
-            // With dom0 there is not room for the plan of 64.
-            Axis::Domains if self.cost == Cost::Kept => 32,
             Axis::Domains => 64,
             Axis::Vcpus => 128,
             Axis::Processors => 8,
