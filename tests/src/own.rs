@@ -103,8 +103,8 @@ const fn variant(
 }
 
 /// Guests that do not come to an end by themselves, only measure, or need dom0.
-const SPECIAL: [&str; 10] =
-    ["bench", "busy", "death", "compute", "kept", "pace", "hammer", "pool", "shared", "still"];
+const SPECIAL: [&str; 11] =
+    ["bench", "busy", "death", "compute", "kept", "pace", "hammer", "meet", "pool", "shared", "still"];
 
 /// All variants of the guests that there are.
 #[must_use]
