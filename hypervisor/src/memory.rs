@@ -28,7 +28,7 @@ use crate::hypervisor::{Hypervisor, Level};
 use crate::pv::Pv;
 
 /// Frames between two looks at what else there is to do.
-const AT_A_STRETCH: u64 = 2;
+const AT_A_STRETCH: u64 = 4;
 /// The same, of a block that is given back.
 const GIVEN_AT_A_STRETCH: u32 = 64;
 
