@@ -186,6 +186,7 @@ pub(crate) fn run(registers: &mut Registers) -> Trap {
 /// tables, so what is cached of the other's translations must go. `map` is the value of VTTBR_EL2.
 pub(crate) fn load(registers: &Registers, map: u64, foreign: bool) {
     const NO_WALKS: u64 = 1 << 7 | 1 << 23;
+    const ASID_TAGGED: u64 = 1;
     let system = &registers.system;
     // No speculative walk may mix one guest's stage 1 with another's stage 2 (A57 1319537, A72 1319367,
     // A76 1165522): walks are off until all is in place.
@@ -195,7 +196,10 @@ pub(crate) fn load(registers: &Registers, map: u64, foreign: bool) {
     if foreign {
         barrier!("isb");
         barrier!("tlbi vmalle1");
-        barrier!("ic iallu");
+        // Instructions are known by physical addresses, but in caches that have the ASID for a tag (CTR_EL0.L1Ip).
+        if read!("ctr_el0") >> 14 & 3 == ASID_TAGGED {
+            barrier!("ic iallu");
+        }
         barrier!("dsb nsh");
     }
     if read!("id_aa64pfr0_el1") >> 28 & 0xf != 0 {
