@@ -7,7 +7,7 @@
 
 use super::super::Lists;
 use super::super::list_register::ListRegister;
-use super::interrupt::{ACTIVE, Change, GROUP1, Interrupt, LATCHED, LINK, LISTED, NOBODY, SOURCED, Turn};
+use super::interrupt::{ACTIVE, Change, GROUP1, Interrupt, LINK, LISTED, NOBODY, SOURCED, Turn};
 use super::{Attention, Gic, PRIVATE, SGIS, SgiGroup, sgi_targets};
 use crate::bits::{Ones, index, low_u32};
 
@@ -56,7 +56,6 @@ impl Gic {
             && let Some(place) = place_of(intid, lists)
             && let Some(again) = ListRegister(read(lists, place)).again(matches!(raise, Raise::Physical(..)))
         {
-            interrupt.set(LATCHED);
             if let Some(entry) = lists.entries.get_mut(place) {
                 *entry = again.0;
             }

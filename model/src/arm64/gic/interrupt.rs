@@ -35,7 +35,7 @@ pub(super) const SOURCED: u16 = 1 << 9;
 /// The physical interrupt that the link named has to be deactivated by the caller.
 pub(super) const RELEASE: u16 = 1 << 10;
 /// The pending state of the list register is a latched one: it is not to be forgotten.
-pub(super) const LATCHED: u16 = 1 << 11;
+const LATCHED: u16 = 1 << 11;
 /// The pending state of the list register is void.
 const DROP_PENDING: u16 = 1 << 12;
 /// The active state of the list register is void.
@@ -163,10 +163,11 @@ impl Interrupt {
         self.is(PENDING) || self.flags & (LINE | EDGE) == LINE
     }
 
-    /// It is enabled and listed, as nothing but a latched pending state, and nothing about it has changed since.
+    /// It is enabled and listed, as nothing but a latched pending state, and nothing about it has changed since: one that
+    /// was listed as active has the priority of then.
     #[inline]
     pub(super) const fn is_listed_only(&self) -> bool {
-        self.flags & !(LATCHED | EDGE | GROUP1 | ANY | LINK) == ENABLED | LISTED
+        self.flags & !(EDGE | GROUP1 | ANY | LINK) == ENABLED | LISTED | LATCHED
     }
 
     /// Whether the distributor forwards its group.
