@@ -334,7 +334,9 @@ impl Scheduler for Fair {
     }
 
     fn is_alone(&self, cpu: CpuIndex) -> bool {
-        !self.crowd.has_waiting() && self.processors.all.get(cpu).is_some_and(|processor| !processor.called)
+        // Whoever was called, or has a limit, has to ask: only that takes it back.
+        let settled = |processor: &Processor| !processor.called && !processor.limited;
+        !self.crowd.has_waiting() && self.processors.all.get(cpu).is_some_and(settled)
     }
 
     fn set_affinity(

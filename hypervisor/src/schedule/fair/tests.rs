@@ -254,6 +254,19 @@ fn who_yields_asks_only_where_somebody_waits_or_the_processor_was_called() {
 }
 
 #[test]
+fn who_has_a_limit_asks_when_it_yields_even_where_nobody_waits_any_more() {
+    let mut rig = Rig::new(3, 2);
+    rig.start_all();
+    // All have begun: the third waits for two processors with a limit, until one of those sleeps whom it waits for.
+    rig.pass(SLICE * 4);
+    rig.block(1);
+    assert!(!rig.fair.crowd.has_waiting() && rig.running.iter().all(Option::is_some));
+    assert!(!rig.fair.is_alone(0), "the limit is taken back by whoever asks");
+    rig.ask(0, Leaving::Yielding);
+    assert!(rig.fair.is_alone(0));
+}
+
+#[test]
 fn a_wake_up_on_the_way_to_sleep_is_not_lost() {
     let mut rig = Rig::new(1, 1);
     rig.start_all();
