@@ -4,6 +4,7 @@
 //! registers, and what the processor's timer is set to. A turn of the loop does one thing and returns,
 //! so a test can drive several processors in any order it likes.
 
+mod rest;
 mod switch;
 
 use machine::contract::{CpuIndex, Machine, Ticks};
@@ -30,6 +31,8 @@ pub struct Local<'h, M: Machine> {
     pool: &'h Pool,
     /// The vCPU that is loaded.
     pub current: Option<Current<'h, M>>,
+    /// It sleeps, and the processor does nothing.
+    resting: bool,
     /// When to ask the scheduler again, or [`NEVER`].
     pub limit: Ticks,
     /// What becomes of the loaded vCPU when the scheduler is asked.
@@ -63,6 +66,7 @@ impl<'h, M: Machine> Local<'h, M> {
             processor,
             pool: hypervisor.pools.get(processor.seat.pool)?,
             current: None,
+            resting: false,
             limit: NEVER,
             leaving: Leaving::Runnable,
             armed: NEVER,
@@ -150,7 +154,7 @@ impl<M: Machine> Hypervisor<M> {
             self.bring_up_to_date(local);
             return;
         }
-        let Some(current) = local.current.as_mut() else {
+        let Some(current) = local.current.as_mut().filter(|_| !local.resting) else {
             self.idle(local);
             return;
         };

@@ -44,6 +44,12 @@ impl IndexedHeap {
         Some((member, self.key_of(member)))
     }
 
+    /// The only member, and its key; `None` where there is none, or more than one, for all that can be told at once.
+    #[inline]
+    pub fn only(&self) -> Option<(u32, u64)> {
+        Some((self.only, self.only_key)).filter(|(only, _)| *only != ABSENT)
+    }
+
     /// The smallest key; `None` where nobody is in.
     #[inline]
     pub fn first_key(&self) -> Option<u64> {
@@ -59,6 +65,33 @@ impl IndexedHeap {
         let member = *self.order.first()?;
         self.remove_many(member);
         Some(member)
+    }
+
+    /// Takes out the member with the smallest key and puts another one in, which was not in. `None`, and nothing happens,
+    /// where nobody is in.
+    #[inline]
+    pub fn replace_first(&mut self, member: u32, key: u64) -> Option<u32> {
+        if self.only == ABSENT {
+            return self.replace_many(member, key);
+        }
+        if index(member) >= self.position.len() {
+            return None;
+        }
+        self.only_key = key;
+        Some(core::mem::replace(&mut self.only, member))
+    }
+
+    #[inline(never)]
+    fn replace_many(&mut self, member: u32, key: u64) -> Option<u32> {
+        let slot = self.key.get_mut(index(member))?;
+        let first = core::mem::replace(self.order.first_mut()?, member);
+        *slot = key;
+        if let Some(place) = self.position.get_mut(index(first)) {
+            *place = ABSENT;
+        }
+        self.set_place(member, 0);
+        self.sink(0);
+        Some(first)
     }
 
     /// The member with the smallest key of those for which `is` holds, and the key. It looks at all of them.
@@ -212,7 +245,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_heap_agrees_with_a_sorted_set(steps in prop::collection::vec((0u32..20, 0u64..50, 0..5), 0..300)) {
+        fn a_heap_agrees_with_a_sorted_set(steps in prop::collection::vec((0u32..20, 0u64..50, 0..6), 0..300)) {
             let mut heap = IndexedHeap::try_new(16).unwrap();
             let mut plain: BTreeSet<(u64, u32)> = BTreeSet::new();
             for (member, key, step) in steps {
@@ -224,6 +257,11 @@ mod tests {
                         let was_in = plain.iter().any(|(_, known)| *known == member);
                         plain.retain(|(_, known)| *known != member);
                         prop_assert_eq!(heap.remove(member), was_in);
+                    }
+                    3 if plain.iter().all(|(_, known)| *known != member) => {
+                        let first = if member < 16 { plain.pop_first() } else { None };
+                        prop_assert_eq!(heap.replace_first(member, key), first.map(|(_, member)| member));
+                        plain.extend(first.map(|_| (key, member)));
                     }
                     _ => {
                         heap.insert(member, key);

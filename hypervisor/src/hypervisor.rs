@@ -212,11 +212,13 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    /// Lets a vCPU run that waits; does nothing for one that does not.
-    pub fn wake(&self, vcpu: &Vcpu, from: CpuIndex) {
-        if vcpu.unblock() {
+    /// Lets a vCPU run that waits; does nothing for one that does not. Whether it waited.
+    pub fn wake(&self, vcpu: &Vcpu, from: CpuIndex) -> bool {
+        let waited = vcpu.unblock();
+        if waited {
             self.make_runnable(vcpu, from);
         }
+        waited
     }
 
     /// Tells the scheduler that a vCPU can run.
@@ -259,7 +261,10 @@ impl<M: Machine> Hypervisor<M> {
     /// Tells one vCPU, which runs there if it runs, and has been told to look.
     #[inline]
     pub fn notify_one(&self, vcpu: &Vcpu, running_on: Option<CpuIndex>, from: CpuIndex) {
-        self.wake(vcpu, from);
+        // Who waited does not go on in its guest before the scheduler has been asked.
+        if self.wake(vcpu, from) {
+            return;
+        }
         if let Some(cpu) = running_on.filter(|cpu| *cpu != from) {
             self.machine.kick(cpu);
         }

@@ -57,7 +57,7 @@ impl<M: Machine> Hypervisor<M> {
             }
             for vcpu in self.vcpus.get(domain.vcpus.clone()).unwrap_or_default() {
                 let off = vcpu.power.is_off();
-                match vcpu.running_on() {
+                match vcpu.running_on().filter(|_| !vcpu.is_blocked()) {
                     Some(cpu) => {
                         self.say(Level::Error, format_args!("  v{}: on processor {cpu}", vcpu.index));
                     }

@@ -93,9 +93,9 @@ impl Pool {
     /// What the processor runs next.
     pub fn choose(&self, processor: Seat, leaving: Leaving, now: Ticks) -> Choice {
         let number = usize::try_from(processor.number).unwrap_or(usize::MAX);
-        let Choice { vcpu, until, call } = self.scheduler.lock().choose(number, leaving, now);
-        let vcpu = vcpu.and_then(|vcpu| self.vcpus.get(usize::try_from(vcpu).ok()?).copied());
-        Choice { vcpu, until, call: call.and_then(|cpu| self.cpu(cpu)) }
+        let choice = self.scheduler.lock().choose(number, leaving, now);
+        let vcpu = choice.vcpu.and_then(|vcpu| self.vcpus.get(usize::try_from(vcpu).ok()?).copied());
+        Choice { vcpu, call: choice.call.and_then(|cpu| self.cpu(cpu)), ..choice }
     }
 
     /// This processor never asks.

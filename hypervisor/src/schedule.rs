@@ -32,6 +32,9 @@ pub enum Leaving {
 pub struct Choice {
     /// The vCPU to run; none: idle.
     pub vcpu: Option<VcpuId>,
+    /// Idle, and the vCPU that ran last here sleeps: it may rest, loaded as it is, since it runs nowhere else before this
+    /// processor has asked again.
+    pub rests: bool,
     /// Ask again at this time. [`NEVER`]: run until something happens.
     pub until: Ticks,
     /// Another processor that should ask again: somebody waits, and it has no time limit yet.
@@ -40,7 +43,7 @@ pub struct Choice {
 
 impl Default for Choice {
     fn default() -> Self {
-        Choice { vcpu: None, until: NEVER, call: None }
+        Choice { vcpu: None, rests: false, until: NEVER, call: None }
     }
 }
 

@@ -231,6 +231,11 @@ impl Vcpu {
         self.blocked.load(Ordering::SeqCst) && self.blocked.swap(false, Ordering::SeqCst)
     }
 
+    /// Is it on its way to sleep, or asleep?
+    pub fn is_blocked(&self) -> bool {
+        self.blocked.load(Ordering::SeqCst)
+    }
+
     /// Is loaded on `cpu`, or on none.
     pub fn set_running_on(&self, cpu: Option<CpuIndex>) {
         self.running_on.store(cpu.map_or(NO_CPU, stored), Ordering::SeqCst);

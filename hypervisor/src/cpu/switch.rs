@@ -44,23 +44,27 @@ impl<M: Machine> Hypervisor<M> {
     #[inline(never)]
     pub(super) fn switch<'h>(&'h self, local: &mut Local<'h, M>) {
         let mut leaving = core::mem::replace(&mut local.leaving, Leaving::Runnable);
+        let rested = core::mem::replace(&mut local.resting, false);
         let now = self.machine.now();
         if local.current.as_ref().is_some_and(|current| !current.domain.lives()) {
             leaving = Leaving::Blocked;
         }
         if leaving != Leaving::Blocked
+            && !rested
             && let Some(current) = local.current.as_ref().filter(|current| current.domain.is_paused())
             && !self.goes_on(current)
         {
             leaving = Leaving::Blocked;
         }
+        // Whoever has a limit is not alone.
         if leaving == Leaving::Yielding
+            && local.limit == NEVER
             && local.current.is_some()
             && local.pool.is_alone(local.processor.seat)
         {
             return;
         }
-        let Choice { vcpu, until, call } = local.pool.choose(local.processor.seat, leaving, now);
+        let Choice { vcpu, rests, until, call } = local.pool.choose(local.processor.seat, leaving, now);
         local.limit = until;
         if let Some(other) = call {
             self.call(other, local.index);
@@ -70,9 +74,17 @@ impl<M: Machine> Hypervisor<M> {
             && current.domain.lives()
             && leaving != Leaving::Blocked
         {
+            if !rested || self.resume(local, now) {
+                return;
+            }
+        }
+        if rests && (rested || leaving == Leaving::Blocked) && self.rest(local, rested, now) {
             return;
         }
         if let Some(current) = local.current.take() {
+            if rested && current.vcpu.is_blocked() {
+                leaving = Leaving::Blocked;
+            }
             self.unload(local, current, leaving, now);
         }
         if let Some(next) = vcpu.and_then(|id| self.vcpu(id)) {
@@ -85,7 +97,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Holds a vCPU of a paused domain, unless the pause has ended in this moment and nobody has seen that it is held:
     /// then it goes on.
-    fn goes_on(&self, current: &Current<'_, M>) -> bool {
+    pub(super) fn goes_on(&self, current: &Current<'_, M>) -> bool {
         current.vcpu.hold();
         !current.domain.is_paused() && current.vcpu.let_go()
     }
@@ -132,19 +144,27 @@ impl<M: Machine> Hypervisor<M> {
         self.notify(current.domain, others.without(index), cpu);
     }
 
-    /// Leaves a blocked vCPU's earliest deadline behind, or wakes it where something has come already.
+    /// Has a vCPU that has just been put aside sleep.
     #[inline]
     fn put_to_sleep(&self, local: &mut Local<'_, M>, current: Current<'_, M>, now: Ticks) {
-        let vcpu = current.vcpu;
         let timer = &current.state.registers.timer;
-        let ahead = [
-            timer.deadline().filter(|_| !timer.in_flight),
-            current.state.pending_physical_deadline(),
-            current.state.poll_deadline,
-        ];
-        let deadline = earliest(ahead);
-        if deadline <= now || current.state.registers.lists.has_pending() {
-            drop(current);
+        let virtual_timer = timer.deadline().filter(|_| !timer.in_flight);
+        self.await_deadline(local, &current, virtual_timer, now);
+    }
+
+    /// Leaves the earliest deadline of a sleeping vCPU behind, or wakes it where something has come already. Its virtual
+    /// timer's stands in `virtual_timer`, unless hardware minds that.
+    #[inline]
+    pub(super) fn await_deadline(
+        &self,
+        local: &mut Local<'_, M>,
+        current: &Current<'_, M>,
+        virtual_timer: Option<Ticks>,
+        now: Ticks,
+    ) {
+        let (vcpu, state) = (current.vcpu, &current.state);
+        let deadline = earliest([virtual_timer, state.pending_physical_deadline(), state.poll_deadline]);
+        if deadline <= now || state.registers.lists.has_pending() {
             self.wake(vcpu, local.index);
         } else if deadline != NEVER {
             vcpu.set_deadline_on(local.index);
@@ -178,10 +198,7 @@ impl<M: Machine> Hypervisor<M> {
             arch::start(&mut current.state.registers, start);
             current.state.physical_timer = Default::default();
         }
-        vcpu.unblock();
-        self.end_poll(domain, vcpu);
-        current.state.poll_deadline = None;
-        self.account(&current, Doing::Running, now);
+        self.begin(&mut current, now);
         vcpu.set_running_on(Some(cpu));
         let upcall = vcpu.take_news().is_some_and(|upcall| upcall);
         let (others, releases) = {
@@ -212,9 +229,18 @@ impl<M: Machine> Hypervisor<M> {
         Some(current)
     }
 
+    /// From now on a vCPU runs that may have slept.
+    #[inline]
+    pub(super) fn begin(&self, current: &mut Current<'_, M>, now: Ticks) {
+        current.vcpu.unblock();
+        self.end_poll(current.domain, current.vcpu);
+        current.state.poll_deadline = None;
+        self.account(current, Doing::Running, now);
+    }
+
     /// The vCPU does something else from now on, and its guest is to know.
     #[inline]
-    fn account(&self, current: &Current<'_, M>, doing: Doing, now: Ticks) {
+    pub(super) fn account(&self, current: &Current<'_, M>, doing: Doing, now: Ticks) {
         let mut runstate = current.vcpu.runstate.lock();
         runstate.change(doing, now);
         if runstate.has_area() {

@@ -16,6 +16,7 @@
 mod budget;
 mod crowd;
 mod processors;
+mod quick;
 
 use machine::contract::{CpuIndex, Ticks};
 use plan::Share;
@@ -62,6 +63,8 @@ pub struct Fair {
     /// The processor that asks in time for those who are parked, and when.
     warden: Option<(CpuIndex, Ticks)>,
     pace: Pace,
+    /// See [`Self::note_plain`].
+    plain: bool,
 }
 
 /// What processors have come to.
@@ -110,6 +113,7 @@ impl Fair {
                 grace: slice >> 3,
                 period: slice.saturating_add(slice >> 2),
             },
+            plain: true,
         })
     }
 
@@ -173,7 +177,7 @@ impl Fair {
         self.processors.note(cpu);
         // It was asked because somebody waits; another processor may be free to take that one sooner.
         let call = self.call_another();
-        Choice { vcpu: running, until: self.guard(cpu, until), call }
+        Choice { vcpu: running, rests: false, until: self.guard(cpu, until), call }
     }
 
     /// Takes those out whose domains have a budget again.
@@ -215,6 +219,19 @@ impl Fair {
         guarded
     }
 
+    /// Wakes a vCPU that rests on an idle processor, which takes it from there.
+    #[inline]
+    fn wake_resting(&mut self, vcpu: VcpuId) -> Option<Call> {
+        let entry = self.crowd.get_mut(vcpu)?;
+        entry.state = State::Due;
+        let (cpu, is_capped) = (entry.cpu, entry.is_capped());
+        if is_capped {
+            let (_, group) = self.crowd.with_group(vcpu)?;
+            group.awake = group.awake.saturating_add(1);
+        }
+        self.processors.call(cpu).map(Call::now)
+    }
+
     /// Makes the processor the warden, if nobody asks in time for those who are parked. Answers with the time when it
     /// has to ask.
     #[inline]
@@ -243,15 +260,18 @@ fn idle_for(idle: CpuSet, affinity: Affinity, last: CpuIndex) -> Option<CpuIndex
     if idle.and(affinity.soft).contains(last) { Some(last) } else { affinity.choose_from(idle) }
 }
 
-impl Scheduler for Fair {
-    fn wake(&mut self, vcpu: VcpuId, now: Ticks) -> Option<Call> {
+impl Fair {
+    /// See [`Scheduler::wake`].
+    #[inline(never)]
+    fn wake_any(&mut self, vcpu: VcpuId, now: Ticks) -> Option<Call> {
         let entry = self.crowd.get_mut(vcpu)?;
         match entry.state {
-            State::Queued => return None,
+            State::Queued | State::Due => return None,
             State::Running => {
                 entry.woken = true;
                 return None;
             }
+            State::Asleep if entry.rests => return self.wake_resting(vcpu),
             State::Asleep => {}
             State::New => {
                 self.pace.newcomers = self.pace.newcomers.saturating_add(1);
@@ -291,21 +311,20 @@ impl Scheduler for Fair {
         Some(Call { cpu, by: keeps.unwrap_or(0) })
     }
 
-    fn remove(&mut self, cpu: CpuIndex) {
-        self.processors.remove(cpu);
-    }
-
-    fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice {
+    /// See [`Scheduler::choose`].
+    #[inline(never)]
+    fn choose_any(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice {
         if self.crowd.parked.first_key().is_some_and(|at| at <= now) {
             self.release(now);
         }
         let Processors { all, sets } = &mut self.processors;
         let Some(processor) = all.get_mut(cpu) else { return Choice::default() };
-        let mut goes_on = false;
+        let (mut goes_on, mut rests) = (false, None);
         match self.crowd.charge(processor, now) {
             // The usual way to sleep.
             Some(entry) if leaving == Leaving::Blocked && !entry.woken && !entry.is_capped() => {
                 (entry.cpu, entry.state) = (cpu, State::Asleep);
+                rests = processor.running;
             }
             running => goes_on = running.is_some(),
         }
@@ -314,11 +333,18 @@ impl Scheduler for Fair {
         {
             return self.keep(cpu, until);
         }
-        let place = (cpu, &sets.idle);
+        let (place, mut first) = ((cpu, &sets.idle), None);
         if let Some(vcpu) = processor.running.filter(|_| goes_on) {
-            self.crowd.put_back(vcpu, place, leaving);
+            if leaving == Leaving::Yielding {
+                first = self.crowd.pass_on(vcpu, cpu);
+            }
+            if first.is_none() {
+                self.crowd.put_back(vcpu, place, leaving);
+            }
+        } else if let Some(vcpu) = processor.resting.take() {
+            rests = self.crowd.end_rest(vcpu, processor, self.pace.slice);
         }
-        let (running, end) = self.crowd.pick(processor, place, &self.pace, now);
+        let (running, end) = self.crowd.pick(processor, place, (&self.pace, now), first);
         if self.pace.newcomers > 0 {
             self.crowd.welcome(running, &mut self.pace);
         }
@@ -328,9 +354,35 @@ impl Scheduler for Fair {
         // Who asks again at once is not idle.
         (processor.limited, processor.called) = (limited, running.is_none() && end != NEVER);
         sets.note(processor);
+        if running.is_none() {
+            processor.resting = self.crowd.rest(rests);
+        }
+        let rests = processor.resting.is_some();
         let call = if waited_for { self.call_another() } else { None };
         let slice = if limited { now.saturating_add(self.pace.turn) } else { NEVER };
-        Choice { vcpu: running, until: self.guard(cpu, slice.min(end)), call }
+        Choice { vcpu: running, rests, until: self.guard(cpu, slice.min(end)), call }
+    }
+}
+
+impl Scheduler for Fair {
+    fn wake(&mut self, vcpu: VcpuId, now: Ticks) -> Option<Call> {
+        self.wake_quick(vcpu, now).or_else(|| {
+            let call = self.wake_any(vcpu, now);
+            self.note_plain();
+            call
+        })
+    }
+
+    fn remove(&mut self, cpu: CpuIndex) {
+        self.processors.remove(cpu);
+    }
+
+    fn choose(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Choice {
+        self.choose_quick(cpu, leaving, now).unwrap_or_else(|| {
+            let choice = self.choose_any(cpu, leaving, now);
+            self.note_plain();
+            choice
+        })
     }
 
     fn is_alone(&self, cpu: CpuIndex) -> bool {
@@ -359,8 +411,8 @@ impl Scheduler for Fair {
         if let Some(entry) = self.crowd.get_mut(vcpu) {
             entry.virtual_time = entry.virtual_time.max(earliest).min(time);
         }
-        Ok(match state {
-            State::New | State::Asleep => None,
+        let call = match state {
+            State::New | State::Asleep | State::Due => None,
             State::Running => self.processors.call(cpu),
             State::Queued if self.crowd.parked.contains(vcpu) => None,
             State::Queued => {
@@ -368,7 +420,9 @@ impl Scheduler for Fair {
                 self.crowd.enqueue(vcpu, 0);
                 self.call_another()
             }
-        })
+        };
+        self.note_plain();
+        Ok(call)
     }
 
     fn set_share(&mut self, domain: usize, share: Share) {

@@ -114,7 +114,8 @@ impl Scheduler for Null {
         owner.woken = false;
         let moving = *owner;
         let Some(to) = moving.to else {
-            return Choice { vcpu: owner.awake.then_some(owner.vcpu), ..Choice::default() };
+            let vcpu = owner.awake.then_some(owner.vcpu);
+            return Choice { vcpu, rests: vcpu.is_none(), ..Choice::default() };
         };
         self.settle(to, Owner { to: None, ..moving });
         if let Some(place) = self.owners.get_mut(cpu) {

@@ -179,7 +179,6 @@ impl Machine for Sim {
         self.own(cpu).counts.idles += 1;
         loop {
             let mut processor = self.own(cpu);
-            assert!(processor.loaded.is_none(), "a processor sleeps with a vCPU loaded");
             if self.pending(&processor, cpu).is_some() {
                 return;
             }

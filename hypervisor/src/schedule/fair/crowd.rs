@@ -19,6 +19,8 @@ pub(super) enum State {
     /// It has never been woken.
     New,
     Asleep,
+    /// It was woken where it rests: its processor takes it from there.
+    Due,
     /// It waits for a processor, or is parked.
     Queued,
     Running,
@@ -40,6 +42,8 @@ pub(super) struct Entry {
     pub(super) state: State,
     /// It was woken while it was on its way to sleep.
     pub(super) woken: bool,
+    /// It sleeps where it ran last, and is that processor's until that asks again.
+    pub(super) rests: bool,
     /// It has had a turn.
     begun: bool,
     /// Where it ran last.
@@ -58,6 +62,7 @@ impl Entry {
             grant: 0,
             state: State::New,
             woken: false,
+            rests: false,
             begun: false,
             cpu: 0,
         }
@@ -86,7 +91,7 @@ pub(super) struct Crowd {
     entries: Vec<Entry>,
     pub(super) groups: Vec<Group>,
     /// Those who wait and may run everywhere.
-    queue: IndexedHeap,
+    pub(super) queue: IndexedHeap,
     /// Those who wait and have an affinity.
     bound: IndexedHeap,
     /// Those who wait for their domain's budget, by the time when there will be one.
@@ -174,6 +179,11 @@ impl Crowd {
         if !self.queue.remove(vcpu) {
             self.bound.remove(vcpu);
         }
+    }
+
+    /// Nobody is parked, or waits for some processors only.
+    pub(super) fn is_plain(&self) -> bool {
+        self.parked.is_empty() && self.bound.is_empty()
     }
 
     /// Somebody waits, for whatever processor.
@@ -299,6 +309,44 @@ impl Crowd {
         }
     }
 
+    /// Lets the next one run in place of one that yields: what [`Self::put_back`] and [`Self::take_first`] do, where there
+    /// is nothing to mind but virtual times. `None`, and nothing happens, elsewhere.
+    #[inline]
+    pub(super) fn pass_on(&mut self, vcpu: VcpuId, cpu: CpuIndex) -> Option<(VcpuId, u64)> {
+        let (first, key) = self.queue.first().filter(|_| self.bound.is_empty())?;
+        if self.get(first)?.is_capped() {
+            return None;
+        }
+        let entry = self.get_mut(vcpu).filter(|entry| entry.is_free && !entry.is_capped())?;
+        (entry.state, entry.woken, entry.cpu) = (State::Queued, false, cpu);
+        entry.virtual_time = entry.virtual_time.max(key.saturating_add(1));
+        let time = entry.virtual_time;
+        self.queue.replace_first(vcpu, time)?;
+        Some((first, self.queue.first_key().unwrap_or(0)))
+    }
+
+    /// A processor that has a vCPU resting asks: if that was woken it waits like others from now on. Else it is answered
+    /// with, and could go on resting.
+    #[inline(never)]
+    pub(super) fn end_rest(&mut self, vcpu: VcpuId, processor: &Processor, slice: Ticks) -> Option<VcpuId> {
+        let time = self.time;
+        let entry = self.get_mut(vcpu)?;
+        entry.rests = false;
+        if entry.state == State::Due {
+            let time = if entry.is_free { time } else { processor.floor };
+            self.enqueue(vcpu, time.saturating_sub(slice));
+            return None;
+        }
+        Some(vcpu).filter(|_| !entry.is_capped())
+    }
+
+    /// Has a vCPU rest, if there is one.
+    #[inline]
+    pub(super) fn rest(&mut self, vcpu: Option<VcpuId>) -> Option<VcpuId> {
+        self.get_mut(vcpu?)?.rests = true;
+        vcpu
+    }
+
     #[inline(never)]
     fn put_back_grant(&mut self, vcpu: VcpuId, sleeps: bool) {
         let Some((entry, group)) = self.with_group(vcpu) else { return };
@@ -319,17 +367,19 @@ impl Crowd {
         }
     }
 
-    /// Who runs on a processor next, and until when at most ([`NEVER`]: no limit). Those without a budget are parked on the way.
+    /// Who runs on a processor next, and until when at most ([`NEVER`]: no limit): `first`, the answer of
+    /// [`Self::pass_on`], or who waits longest. Those without a budget are parked on the way.
     #[inline]
     pub(super) fn pick(
         &mut self,
         processor: &mut Processor,
         (cpu, idle): (CpuIndex, &CpuSet),
-        pace: &Pace,
-        now: Ticks,
+        (pace, now): (&Pace, Ticks),
+        mut first: Option<(VcpuId, u64)>,
     ) -> (Option<VcpuId>, Ticks) {
         for _ in 0..PARKED_AT_A_STRETCH {
-            let Some((vcpu, next)) = self.take_first(cpu, idle) else { return (None, NEVER) };
+            let first = first.take().or_else(|| self.take_first(cpu, idle));
+            let Some((vcpu, next)) = first else { return (None, NEVER) };
             let Some(index) = usize::try_from(vcpu).ok() else { continue };
             let Some(entry) = self.entries.get_mut(index) else { continue };
             let mut end = NEVER;
@@ -343,14 +393,29 @@ impl Crowd {
                 entry.grant = grant;
                 end = now.saturating_add(grant);
             }
-            let least = processor.floor.saturating_sub(pace.slice).max(next.saturating_sub(pace.most_lag));
-            entry.virtual_time = entry.virtual_time.max(least);
-            processor.floor = processor.floor.max(entry.virtual_time);
-            self.time = self.time.max(processor.floor);
-            (entry.state, entry.cpu) = (State::Running, cpu);
+            self.settle(vcpu, (cpu, processor), next, pace);
             return (Some(vcpu), end);
         }
         // There is more to do.
         (None, now)
+    }
+
+    /// A vCPU runs on a processor from now on, and who waits longest stands at the virtual time `next`.
+    #[inline(always)]
+    pub(super) fn settle(
+        &mut self,
+        vcpu: VcpuId,
+        (cpu, processor): (CpuIndex, &mut Processor),
+        next: u64,
+        pace: &Pace,
+    ) {
+        let Some(entry) = usize::try_from(vcpu).ok().and_then(|index| self.entries.get_mut(index)) else {
+            return;
+        };
+        let least = processor.floor.saturating_sub(pace.slice).max(next.saturating_sub(pace.most_lag));
+        entry.virtual_time = entry.virtual_time.max(least);
+        processor.floor = processor.floor.max(entry.virtual_time);
+        self.time = self.time.max(processor.floor);
+        (entry.state, entry.cpu) = (State::Running, cpu);
     }
 }

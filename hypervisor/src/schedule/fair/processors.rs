@@ -8,7 +8,7 @@ use super::super::{CpuSet, VcpuId};
 
 /// Which set a processor is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
+pub(super) enum Standing {
     Idle,
     Unlimited,
     /// In none of them.
@@ -20,6 +20,8 @@ pub(super) struct Processor {
     /// The set of just this one.
     pub(super) own: CpuSet,
     pub(super) running: Option<VcpuId>,
+    /// Nothing runs, and this one, which did, sleeps and is nobody else's.
+    pub(super) resting: Option<VcpuId>,
     pub(super) since: Ticks,
     /// When the running vCPU was chosen.
     pub(super) chosen: Ticks,
@@ -60,6 +62,12 @@ impl Sets {
             Some(_) if processor.limited => Standing::Busy,
             Some(_) => Standing::Unlimited,
         };
+        self.change(processor, standing);
+    }
+
+    /// Puts the processor into the set of its new standing.
+    #[inline]
+    pub(super) fn change(&mut self, processor: &mut Processor, standing: Standing) {
         if processor.standing != standing {
             self.leave(processor);
             processor.standing = standing;
@@ -90,6 +98,7 @@ impl Processors {
         all.extend((0..count).map(|cpu| Processor {
             own: CpuSet::of(cpu),
             running: None,
+            resting: None,
             since: 0,
             chosen: 0,
             floor: 0,

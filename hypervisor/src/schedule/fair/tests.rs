@@ -619,3 +619,89 @@ fn those_who_begin_together_have_short_turns_until_each_has_had_one() {
     seen.sort_unstable();
     assert_eq!(seen, [0, 1, 2, 3]);
 }
+
+/// One thing that is said to a scheduler.
+#[derive(Clone, Copy, Debug)]
+enum Word {
+    Wake(VcpuId),
+    Choose(CpuIndex, Leaving),
+    Bind(VcpuId, u128),
+    Share(usize, u16, u16),
+}
+
+fn word() -> impl Strategy<Value = Word> {
+    use Leaving::{Blocked, Runnable, Yielding};
+    let leaving = prop::sample::select(vec![Runnable, Yielding, Blocked]);
+    prop_oneof![
+        12 => (0u32..4).prop_map(Word::Wake),
+        16 => (0usize..3, leaving).prop_map(|(cpu, leaving)| Word::Choose(cpu, leaving)),
+        1 => (0u32..4, 1u128..8).prop_map(|(vcpu, hard)| Word::Bind(vcpu, hard)),
+        1 => (0usize..3, 1u16..600, prop::sample::select(vec![0, 0, 30, 80])).prop_map(|(d, w, c)| Word::Share(d, w, c)),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_quick_ways_do_what_the_long_ones_do(
+        cpus in 1usize..4,
+        words in prop::collection::vec((word(), 0u64..SLICE), 0..200),
+    ) {
+        let [mut quick, mut long] = [(); 2].map(|()| Fair::try_new(&[1, 1, 2], cpus, SLICE).unwrap());
+        let mut now = 0;
+        for (word, later) in words {
+            now += later * later / SLICE / 2;
+            match word {
+                Word::Wake(vcpu) => prop_assert_eq!(quick.wake(vcpu, now), long.wake_any(vcpu, now)),
+                Word::Choose(cpu, leaving) if cpu < cpus => {
+                    prop_assert_eq!(quick.choose(cpu, leaving, now), long.choose_any(cpu, leaving, now));
+                }
+                Word::Choose(..) => {}
+                Word::Bind(vcpu, hard) => {
+                    let affinity = Affinity { hard: CpuSet(hard), soft: CpuSet::ALL };
+                    let affinity = if hard == 7 { Affinity::FREE } else { affinity };
+                    let said = quick.set_affinity(vcpu, affinity, now);
+                    prop_assert_eq!(said, long.set_affinity(vcpu, affinity, now));
+                }
+                Word::Share(domain, weight, cap) => {
+                    for fair in [&mut quick, &mut long] {
+                        fair.set_share(domain, Share { weight, cap });
+                    }
+                }
+            }
+            long.note_plain();
+            prop_assert_eq!(format!("{quick:?}"), format!("{long:?}"));
+        }
+    }
+
+    #[test]
+    fn who_rests_is_given_to_nobody_else_before_its_processor_has_asked(
+        words in prop::collection::vec((word(), 0u64..SLICE), 0..300),
+    ) {
+        let mut fair = Fair::try_new(&[1, 1, 2], 3, SLICE).unwrap();
+        let (mut now, mut rests) = (0, [None; 3]);
+        for (word, later) in words {
+            now += later;
+            match word {
+                Word::Wake(vcpu) => {
+                    let woken = fair.wake(vcpu, now);
+                    if let Some(cpu) = rests.iter().position(|resting| *resting == Some(vcpu)) {
+                        // Said again it changes nothing.
+                        prop_assert!(woken.is_none_or(|call| call == Call::now(cpu)));
+                    }
+                }
+                Word::Choose(cpu, leaving) => {
+                    let ran = fair.processors.all[cpu].running.or(rests[cpu].take());
+                    let choice = fair.choose(cpu, leaving, now);
+                    prop_assert!(!choice.rests || choice.vcpu.is_none() && ran.is_some());
+                    prop_assert!(choice.vcpu.is_none_or(|vcpu| !rests.contains(&Some(vcpu))));
+                    rests[cpu] = ran.filter(|_| choice.rests);
+                }
+                Word::Bind(vcpu, hard) => {
+                    let affinity = Affinity { hard: CpuSet(hard), soft: CpuSet::ALL };
+                    let _ = fair.set_affinity(vcpu, affinity, now);
+                }
+                Word::Share(domain, weight, cap) => fair.set_share(domain, Share { weight, cap }),
+            }
+        }
+    }
+}
