@@ -31,8 +31,8 @@ pub struct Local<'h, M: Machine> {
     pool: &'h Pool,
     /// The vCPU that is loaded.
     pub current: Option<Current<'h, M>>,
-    /// It sleeps, and the processor does nothing.
-    resting: bool,
+    /// One that sleeps and is loaded all the same, while the processor does nothing.
+    rested: Option<Current<'h, M>>,
     /// When to ask the scheduler again, or [`NEVER`].
     pub limit: Ticks,
     /// What becomes of the loaded vCPU when the scheduler is asked.
@@ -66,7 +66,7 @@ impl<'h, M: Machine> Local<'h, M> {
             processor,
             pool: hypervisor.pools.get(processor.seat.pool)?,
             current: None,
-            resting: false,
+            rested: None,
             limit: NEVER,
             leaving: Leaving::Runnable,
             armed: NEVER,
@@ -154,7 +154,7 @@ impl<M: Machine> Hypervisor<M> {
             self.bring_up_to_date(local);
             return;
         }
-        let Some(current) = local.current.as_mut().filter(|_| !local.resting) else {
+        let Some(current) = local.current.as_mut() else {
             self.idle(local);
             return;
         };
@@ -168,14 +168,17 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Sleeps until something happens, and takes it.
     #[inline(never)]
-    fn idle(&self, local: &mut Local<'_, M>) {
+    fn idle<'h>(&'h self, local: &mut Local<'h, M>) {
         if local.armed < self.earliest(local) {
             // Nobody is woken for a time limit that is of no account any more.
             local.rearm();
             return;
         }
         self.machine.idle(local.index);
-        self.interrupt(local);
+        match local.rested.take() {
+            None => self.interrupt(local),
+            Some(rested) => self.interrupt_rested(local, rested),
+        }
     }
 
     /// Sets the timer and fills the list registers anew, where that is needed.

@@ -286,7 +286,7 @@ impl<M: Machine> Hypervisor<M> {
     fn upcall_from(&self, local: &mut Local<'_, M>, vcpu: &Vcpu) {
         let running_on = vcpu.owe_upcall();
         if vcpu.unblock()
-            && let Some(call) = self.runnable(vcpu)
+            && let Some(call) = self.runnable_here(vcpu)
         {
             if call.cpu == local.index && call.by != 0 {
                 local.ask_by(call.by);
@@ -323,10 +323,10 @@ impl<M: Machine> Hypervisor<M> {
         port: PortNumber,
         news: News,
     ) {
-        self.tell_from(local, (domain, pv), news);
         if pv.events.has_pollers() {
             self.wake_pollers(domain, port, local.index);
         }
+        self.tell_from(local, (domain, pv), news);
     }
 
     /// The same, whoever it is that makes it pending.

@@ -50,6 +50,12 @@ impl IndexedHeap {
         Some((self.only, self.only_key)).filter(|(only, _)| *only != ABSENT)
     }
 
+    /// Takes out the only member, if there is just one.
+    #[inline]
+    pub fn take_only(&mut self) {
+        self.only = ABSENT;
+    }
+
     /// The smallest key; `None` where nobody is in.
     #[inline]
     pub fn first_key(&self) -> Option<u64> {

@@ -66,9 +66,7 @@ impl<M: Machine> Hypervisor<M> {
         };
         current.state.registers.timer.in_flight = true;
         let [intid, _] = current.domain.timers;
-        let vcpu = current.vcpu;
         self.raise_here(local, Raise::Physical(intid, self.virtual_timer));
-        self.wake(vcpu, local.index);
     }
 
     /// Raises an interrupt for, or by, the loaded vCPU: in a list register at once, where one can take it.

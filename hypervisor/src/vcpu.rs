@@ -30,6 +30,13 @@ pub struct State {
 }
 
 impl State {
+    /// Has one of its timers something to say to its interrupt controller?
+    #[inline]
+    pub fn is_due(&self, now: Ticks) -> bool {
+        let timer = &self.registers.timer;
+        timer.in_flight || timer.output(now) || self.physical_timer.output(now) != self.physical_line
+    }
+
     /// When the emulated timer's line will rise, if it is low.
     pub fn pending_physical_deadline(&self) -> Option<Ticks> {
         if self.physical_line { None } else { self.physical_timer.deadline() }

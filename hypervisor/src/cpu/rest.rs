@@ -23,18 +23,39 @@ impl<M: Machine> Hypervisor<M> {
                 local.current = Some(current);
                 return false;
             }
+            if core::mem::take(&mut local.refill) {
+                current.vcpu.call();
+            }
             self.account(&current, Doing::Blocked, now);
             self.await_deadline(local, &current, None, now);
         }
-        (local.current, local.resting) = (Some(current), true);
+        local.rested = Some(current);
         true
+    }
+
+    /// Takes an interrupt while a vCPU rests: what comes for that wakes it.
+    #[inline]
+    pub(super) fn interrupt_rested<'h>(&'h self, local: &mut Local<'h, M>, rested: Current<'h, M>) {
+        local.current = Some(rested);
+        self.interrupt(local);
+        let Some(rested) = local.current.take() else { return };
+        if core::mem::take(&mut local.refill) {
+            rested.vcpu.call();
+            self.wake(rested.vcpu, local.index);
+        }
+        // Its timer's interrupt is in a list register.
+        if rested.state.registers.timer.in_flight {
+            self.wake(rested.vcpu, local.index);
+        }
+        local.rested = Some(rested);
     }
 
     /// A vCPU that has rested runs again; `false` for one that may not.
     #[inline]
     pub(super) fn resume(&self, local: &mut Local<'_, M>, now: Ticks) -> bool {
         let Some(current) = local.current.as_mut() else { return false };
-        if !may_stay(current) && !(current.domain.lives() && self.goes_on(current)) {
+        let held = current.domain.is_paused() && !self.goes_on(current);
+        if held || !current.domain.lives() {
             return false;
         }
         self.begin(current, now);

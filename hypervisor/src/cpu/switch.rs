@@ -44,7 +44,10 @@ impl<M: Machine> Hypervisor<M> {
     #[inline(never)]
     pub(super) fn switch<'h>(&'h self, local: &mut Local<'h, M>) {
         let mut leaving = core::mem::replace(&mut local.leaving, Leaving::Runnable);
-        let rested = core::mem::replace(&mut local.resting, false);
+        let rested = local.rested.is_some();
+        if rested {
+            local.current = local.rested.take();
+        }
         let now = self.machine.now();
         if local.current.as_ref().is_some_and(|current| !current.domain.lives()) {
             leaving = Leaving::Blocked;
@@ -73,10 +76,9 @@ impl<M: Machine> Hypervisor<M> {
             && current.vcpu.id == next
             && current.domain.lives()
             && leaving != Leaving::Blocked
+            && (!rested || self.resume(local, now))
         {
-            if !rested || self.resume(local, now) {
-                return;
-            }
+            return;
         }
         if rests && (rested || leaving == Leaving::Blocked) && self.rest(local, rested, now) {
             return;
@@ -113,6 +115,9 @@ impl<M: Machine> Hypervisor<M> {
     ) {
         let (cpu, vcpu, domain) = (local.index, current.vcpu, current.domain);
         self.machine.save(cpu, &mut current.state.registers);
+        if core::mem::take(&mut local.refill) {
+            vcpu.call();
+        }
         let doing = doing(vcpu, leaving);
         if doing == Doing::Offline || current.state.registers.timer.in_flight {
             self.settle_interrupts(cpu, &mut current, doing, now);
@@ -142,6 +147,8 @@ impl<M: Machine> Hypervisor<M> {
         drop(interrupts);
         self.release_physical(current, cpu);
         self.notify(current.domain, others.without(index), cpu);
+        // Whoever loads it looks at all of this.
+        current.vcpu.call();
     }
 
     /// Has a vCPU that has just been put aside sleep.
@@ -154,7 +161,7 @@ impl<M: Machine> Hypervisor<M> {
 
     /// Leaves the earliest deadline of a sleeping vCPU behind, or wakes it where something has come already. Its virtual
     /// timer's stands in `virtual_timer`, unless hardware minds that.
-    #[inline]
+    #[inline(always)]
     pub(super) fn await_deadline(
         &self,
         local: &mut Local<'_, M>,
@@ -200,25 +207,10 @@ impl<M: Machine> Hypervisor<M> {
         }
         self.begin(&mut current, now);
         vcpu.set_running_on(Some(cpu));
-        let upcall = vcpu.take_news().is_some_and(|upcall| upcall);
-        let (others, releases) = {
-            let mut interrupts = domain.interrupts.lock();
-            let state = &mut *current.state;
-            self.raise_timers(&mut interrupts, (domain.timers, vcpu.index), state, now);
-            if let Some(pv) = &domain.pv
-                && upcall
-            {
-                raise_upcall(&mut interrupts, vcpu.index, pv.event_interrupt, &mut state.registers.lists);
-            }
-            let stale = interrupts.needs_refill(vcpu.index);
-            let lists = &mut state.registers.lists;
-            let others = if stale { interrupts.refill(vcpu.index, lists) } else { Attention::NONE };
-            note_timer(&interrupts, domain.timers, vcpu.index, &mut state.registers);
-            (others, interrupts.has_release(vcpu.index))
-        };
-        if !others.is_empty() {
-            self.notify(domain, others, cpu);
-        }
+        let news = vcpu.take_news();
+        // Whatever else changes its interrupts tells it so.
+        let releases =
+            (news.is_some() || current.state.is_due(now)) && self.catch_up(cpu, &mut current, news, now);
         self.machine.load(cpu, &mut current.state.registers, &domain.map);
         if releases {
             self.release_physical(&mut current, cpu);
@@ -227,6 +219,28 @@ impl<M: Machine> Hypervisor<M> {
             local.due(deadline);
         }
         Some(current)
+    }
+
+    /// Brings the list registers of a vCPU that is about to be loaded up to date. Whether there are physical interrupts to
+    /// end.
+    #[inline(always)]
+    fn catch_up(&self, cpu: CpuIndex, current: &mut Current<'_, M>, news: Option<bool>, now: Ticks) -> bool {
+        let (domain, index, state) = (current.domain, current.vcpu.index, &mut *current.state);
+        let mut interrupts = domain.interrupts.lock();
+        self.raise_timers(&mut interrupts, (domain.timers, index), state, now);
+        if let Some(pv) = domain.pv.as_ref().filter(|_| news == Some(true)) {
+            raise_upcall(&mut interrupts, index, pv.event_interrupt, &mut state.registers.lists);
+        }
+        let stale = interrupts.needs_refill(index);
+        let lists = &mut state.registers.lists;
+        let others = if stale { interrupts.refill(index, lists) } else { Attention::NONE };
+        note_timer(&interrupts, domain.timers, index, &mut state.registers);
+        let releases = interrupts.has_release(index);
+        drop(interrupts);
+        if !others.is_empty() {
+            self.notify(domain, others, cpu);
+        }
+        releases
     }
 
     /// From now on a vCPU runs that may have slept.

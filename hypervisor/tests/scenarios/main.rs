@@ -22,6 +22,7 @@ mod power;
 mod races;
 mod random;
 mod recorded;
+mod rest;
 mod scheduling;
 mod shared_memory;
 mod threads;

@@ -172,7 +172,7 @@ impl Machine for Board {
         }
         let foreign = self.is_foreign(cpu, registers.system.vmpidr_el2, map.vmid);
         processor::load(registers, map.register, foreign);
-        self.gic.load(&registers.lists);
+        self.gic.load(&mut registers.lists);
     }
 
     fn save(&self, cpu: CpuIndex, registers: &mut GuestRegisters) {

@@ -126,7 +126,8 @@ impl Gic {
     }
 
     /// Puts a vCPU's whole virtual interface on this processor.
-    pub(crate) fn load(&self, lists: &Lists) {
+    #[inline]
+    pub(crate) fn load(&self, lists: &mut Lists) {
         either!(self, gic => gic.load(lists));
     }
 

@@ -95,7 +95,7 @@ impl GicV2 {
         self.interface.write(interface::PRIORITY_MASK, 0xff);
         self.interface.write(interface::BINARY_POINT, 0);
         self.interface.write(interface::CONTROL, interface::ON);
-        self.control.write(control::CONTROL, control::ENABLE);
+        self.write_lists(&Lists::default());
         true
     }
 
@@ -151,12 +151,17 @@ impl GicV2 {
     }
 
     pub(crate) fn read_lists(&self, lists: &mut Lists) {
+        self.each_used_list(lists, |index, entry| *entry = self.read_list(index));
+    }
+
+    /// Does something with each list register that is in use.
+    fn each_used_list(&self, lists: &mut Lists, act: impl Fn(usize, &mut u64)) {
         let mut used = lists.used;
         while used != 0 {
             let index = used.trailing_zeros() as usize;
             used &= used - 1;
             if let Some(entry) = lists.entries.get_mut(index) {
-                *entry = self.read_list(index);
+                act(index, entry);
             }
         }
     }
@@ -165,23 +170,29 @@ impl GicV2 {
         for (index, entry) in lists.entries.iter().enumerate().take(self.list_registers()) {
             self.write_list(index, *entry);
         }
+        self.write_control(lists);
+    }
+
+    fn write_control(&self, lists: &Lists) {
         let underflow = if lists.underflow { control::UNDERFLOW } else { 0 };
         self.control.write(control::CONTROL, control::ENABLE | underflow);
     }
 
-    pub(crate) fn load(&self, lists: &Lists) {
+    /// No list register is in use: [`Self::save`] and the start have cleared them.
+    pub(crate) fn load(&self, lists: &mut Lists) {
         self.control.write(control::MACHINE, lists.vmcr as u32);
         self.control.write(control::ACTIVE, lists.active_group0[0] as u32);
-        self.write_lists(lists);
+        self.each_used_list(lists, |index, entry| self.write_list(index, *entry));
+        self.write_control(lists);
     }
 
     pub(crate) fn save(&self, lists: &mut Lists) {
-        self.read_lists(lists);
+        self.each_used_list(lists, |index, entry| {
+            *entry = self.read_list(index);
+            self.write_list(index, 0);
+        });
         lists.vmcr = u64::from(self.control.read(control::MACHINE));
         lists.active_group0[0] = u64::from(self.control.read(control::ACTIVE));
-        for index in 0..self.list_registers() {
-            self.control.write(control::LIST + index * 4, 0);
-        }
         self.control.write(control::CONTROL, control::ENABLE);
     }
 }

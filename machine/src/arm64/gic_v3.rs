@@ -136,7 +136,7 @@ impl GicV3 {
         write!("icc_bpr1_el1", 0);
         write!("icc_ctlr_el1", 1 << 1);
         write!("icc_igrpen1_el1", 1);
-        write!("ich_hcr_el2", 1);
+        write_all_lists(&Lists::default(), read!("ich_vtr_el2"));
         barrier!("isb");
     }
 
@@ -235,8 +235,9 @@ impl GicV3 {
         write_all_lists(lists, read!("ich_vtr_el2"));
     }
 
+    /// No list register is in use: [`Self::save`] and the start have cleared them.
     #[inline]
-    pub(crate) fn load(&self, lists: &Lists) {
+    pub(crate) fn load(&self, lists: &mut Lists) {
         write!("ich_vmcr_el2", lists.vmcr);
         let kind = read!("ich_vtr_el2");
         active_registers(kind, |bits| {
@@ -253,7 +254,8 @@ impl GicV3 {
                 write!("ich_ap1r3_el2", lists.active_group1[3]);
             }
         });
-        write_all_lists(lists, kind);
+        each_used_list(lists, |entry, register| register.write(*entry));
+        write_control(lists);
     }
 
     pub(crate) fn save(&self, lists: &mut Lists) {
@@ -370,6 +372,11 @@ fn write_all_lists(lists: &Lists, kind: u64) {
             write_list(index, *entry);
         }
     }
+    write_control(lists);
+}
+
+#[inline]
+fn write_control(lists: &Lists) {
     write!("ich_hcr_el2", 1 | u64::from(lists.underflow) << 1);
 }
 

@@ -69,7 +69,7 @@ pub const CURVES: [Curve; 16] = [
     curve("boot.gibibytes", "boot by GiB", Cost::Boot, Axis::Gibibytes, Order::Linear),
     curve("event.domains", "ping-pong by domains", Cost::Event, Axis::Domains, Order::Constant),
     curve("event.vcpus", "ping-pong by vCPUs", Cost::Event, Axis::Vcpus, Order::Constant),
-    curve("event.processors", "ping-pong by processors", Cost::Event, Axis::Processors, Order::Linear),
+    curve("event.processors", "ping-pong by processors", Cost::Event, Axis::Processors, Order::Constant),
     curve("event.gibibytes", "ping-pong by GiB", Cost::Event, Axis::Gibibytes, Order::Constant),
     curve("yield.domains", "yield by domains", Cost::Yield, Axis::Domains, Order::Logarithmic),
     curve("yield.vcpus", "yield by vCPUs", Cost::Yield, Axis::Vcpus, Order::Logarithmic),

@@ -34,6 +34,8 @@ pub(super) struct Entry {
     pub(super) affinity: Affinity,
     /// The affinity leaves no processor out.
     pub(super) is_free: bool,
+    /// That, and its domain has no cap: nothing but its virtual time decides on when it runs.
+    pub(super) is_plain: bool,
     /// Its domain, and what that may use: only a cap needs more of the domain.
     pub(super) group: usize,
     pub(super) share: Share,
@@ -57,6 +59,7 @@ impl Entry {
             rest: 0,
             affinity: Affinity::FREE,
             is_free: true,
+            is_plain: true,
             group,
             share: Share::default(),
             grant: 0,
@@ -70,6 +73,7 @@ impl Entry {
 
     pub(super) fn set_affinity(&mut self, affinity: Affinity) {
         (self.affinity, self.is_free) = (affinity, affinity == Affinity::FREE);
+        self.is_plain = self.is_free && !self.is_capped();
     }
 
     /// Its domain has a cap.
@@ -359,6 +363,7 @@ impl Crowd {
         let mut awake = 0_u32;
         for entry in self.entries.iter_mut().filter(|entry| entry.group == group) {
             entry.share = share;
+            entry.set_affinity(entry.affinity);
             awake = awake.saturating_add(u32::from(!matches!(entry.state, State::New | State::Asleep)));
         }
         if let Some(group) = self.groups.get_mut(group) {

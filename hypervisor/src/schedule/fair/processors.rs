@@ -66,7 +66,7 @@ impl Sets {
     }
 
     /// Puts the processor into the set of its new standing.
-    #[inline]
+    #[inline(always)]
     pub(super) fn change(&mut self, processor: &mut Processor, standing: Standing) {
         if processor.standing != standing {
             self.leave(processor);

@@ -5,7 +5,7 @@
 
 use machine::contract::{CpuIndex, Ticks};
 
-use super::crowd::{Entry, State};
+use super::crowd::State;
 use super::processors::{Processors, Standing};
 use super::{Call, Choice, Fair, Leaving, VcpuId};
 use crate::timer::NEVER;
@@ -17,18 +17,23 @@ impl Fair {
         self.plain = self.crowd.is_plain() && self.warden.is_none() && self.pace.newcomers == 0;
     }
 
-    /// A vCPU that slept can run, and has to wait for the only processor.
+    /// A vCPU that slept can run, where it rests or as soon as the only processor has time for it.
     #[inline]
     pub(super) fn wake_quick(&mut self, vcpu: VcpuId, now: Ticks) -> Option<Call> {
-        let Fair { crowd, processors: Processors { all, sets }, pace, .. } = self;
-        let [processor] = all.as_mut_slice() else { return None };
-        let entry = crowd.get(vcpu).filter(|entry| entry.state == State::Asleep && !entry.rests)?;
-        let begun = now < processor.chosen.saturating_add(pace.grace);
-        let settled = !processor.called && !processor.limited && crowd.queue.is_empty();
-        if !(self.plain && settled && begun && is_plain(entry)) {
+        let Fair { crowd, processors, pace, .. } = self;
+        let entry = crowd.get_mut(vcpu).filter(|entry| entry.state == State::Asleep)?;
+        if !entry.is_plain {
             return None;
         }
-        if !is_plain(crowd.get(processor.running?)?) {
+        if entry.rests {
+            entry.state = State::Due;
+            return processors.call(entry.cpu).map(Call::now);
+        }
+        let Processors { all, sets } = processors;
+        let [processor] = all.as_mut_slice() else { return None };
+        let begun = now < processor.chosen.saturating_add(pace.grace);
+        let settled = !processor.called && !processor.limited && crowd.queue.is_empty();
+        if !(self.plain && settled && begun && crowd.get(processor.running?)?.is_plain) {
             return None;
         }
         crowd.charge(processor, now);
@@ -38,17 +43,38 @@ impl Fair {
         Some(Call { cpu: 0, by: processor.chosen.saturating_add(pace.grace) })
     }
 
-    /// What runs on the processor sleeps or yields, and one other waits.
+    /// What rests on the processor was woken, and nobody else wants to run.
+    #[inline]
+    fn resume_quick(&mut self, cpu: CpuIndex, now: Ticks) -> Option<Choice> {
+        let Fair { crowd, processors: Processors { all, sets }, pace, .. } = self;
+        let processor = all.get_mut(cpu)?;
+        let (vcpu, earliest) = (processor.resting?, crowd.time.saturating_sub(pace.slice));
+        if !self.plain || crowd.has_waiting() {
+            return None;
+        }
+        let entry = crowd.get_mut(vcpu).filter(|entry| entry.is_plain && entry.state == State::Due)?;
+        (entry.rests, entry.woken) = (false, false);
+        entry.virtual_time = entry.virtual_time.max(earliest);
+        crowd.settle(vcpu, (cpu, processor), 0, pace);
+        (processor.running, processor.resting) = (Some(vcpu), None);
+        (processor.since, processor.chosen) = (now, now);
+        (processor.limited, processor.called) = (false, false);
+        sets.change(processor, Standing::Unlimited);
+        Some(Choice { vcpu: Some(vcpu), ..Choice::default() })
+    }
+
+    /// What runs on the processor sleeps or yields, and one other waits; or what rests there goes on.
     #[inline]
     pub(super) fn choose_quick(&mut self, cpu: CpuIndex, leaving: Leaving, now: Ticks) -> Option<Choice> {
         let Fair { crowd, processors: Processors { all, sets }, pace, .. } = self;
         let processor = all.get_mut(cpu)?;
-        let (left, (next, key)) = (processor.running?, crowd.queue.only()?);
+        let Some(left) = processor.running else { return self.resume_quick(cpu, now) };
+        let (next, key) = crowd.queue.only()?;
         let goes_on = leaving == Leaving::Yielding;
-        if !self.plain || leaving == Leaving::Runnable || !is_plain(crowd.get(next)?) {
+        if !self.plain || leaving == Leaving::Runnable || !crowd.get(next)?.is_plain {
             return None;
         }
-        if crowd.get(left).is_none_or(|entry| !is_plain(entry) || entry.woken) {
+        if crowd.get(left).is_none_or(|entry| !entry.is_plain || entry.woken) {
             return None;
         }
         if goes_on && !sets.idle.or(sets.unlimited.and_not(processor.own)).is_empty() {
@@ -63,7 +89,7 @@ impl Fair {
             crowd.queue.replace_first(left, behind)?;
         } else {
             entry.state = State::Asleep;
-            crowd.queue.pop()?;
+            crowd.queue.take_only();
         }
         crowd.settle(next, (cpu, processor), behind, pace);
         (processor.running, processor.since, processor.chosen) = (Some(next), now, now);
@@ -72,10 +98,4 @@ impl Fair {
         let until = if goes_on { now.saturating_add(pace.turn) } else { NEVER };
         Some(Choice { vcpu: Some(next), rests: false, until, call: None })
     }
-}
-
-/// Nothing but its virtual time decides on when it runs.
-#[inline]
-fn is_plain(entry: &Entry) -> bool {
-    entry.is_free && !entry.is_capped()
 }
