@@ -18,7 +18,7 @@ use crate::hypervisor::{Hypervisor, Processor, WATCHER};
 use crate::pool::Pool;
 use crate::schedule::Leaving;
 use crate::timer::NEVER;
-use crate::vcpu::{State, Vcpu};
+use crate::vcpu::{State, Told, Vcpu};
 
 /// What belongs to one processor alone.
 #[derive(Debug)]
@@ -188,8 +188,8 @@ impl<M: Machine> Hypervisor<M> {
         if local.rearm {
             self.arm(local);
         }
-        if let Some(upcall) = local.current.as_ref().and_then(|current| current.vcpu.take_news()) {
-            self.hear_news(local, upcall);
+        if let Some(current) = local.current.as_ref() {
+            self.hear_news(local, current.vcpu.take_news());
         }
         if core::mem::take(&mut local.refill)
             && let Some(current) = local.current.as_mut()
@@ -198,14 +198,16 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    /// Somebody else has changed the loaded vCPU's interrupts, or has an event for it.
-    fn hear_news(&self, local: &mut Local<'_, M>, upcall: bool) {
+    /// Acts on what the loaded vCPU was told.
+    #[inline]
+    fn hear_news(&self, local: &mut Local<'_, M>, told: Told) {
         let pv = local.current.as_ref().and_then(|current| current.domain.pv.as_ref());
-        if let Some(pv) = pv.filter(|_| upcall) {
+        if let Some(pv) = pv.filter(|_| told.of_upcall()) {
             self.raise_here(local, Raise::Pulse(pv.event_interrupt));
         }
-        let Some(current) = local.current.as_ref() else { return };
-        local.refill |= current.domain.interrupts.lock().needs_refill(current.vcpu.index);
+        if let Some(current) = local.current.as_ref().filter(|_| told.of_interrupts()) {
+            local.refill |= current.domain.interrupts.lock().needs_refill(current.vcpu.index);
+        }
     }
 
     /// Brings the loaded vCPU's list registers up to date.

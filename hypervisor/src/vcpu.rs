@@ -105,6 +105,27 @@ impl Power {
     }
 }
 
+/// What a vCPU was told of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Told(u8);
+
+impl Told {
+    const INTERRUPTS: u8 = 1;
+    const UPCALL: u8 = 2;
+
+    /// Somebody else has changed its interrupts.
+    #[inline]
+    pub fn of_interrupts(self) -> bool {
+        self.0 & Self::INTERRUPTS != 0
+    }
+
+    /// Its event interrupt is to be raised.
+    #[inline]
+    pub fn of_upcall(self) -> bool {
+        self.0 & Self::UPCALL != 0
+    }
+}
+
 /// A vCPU polls for more than one port.
 pub const POLLS_FOR_ANY: u32 = u32::MAX;
 
@@ -194,17 +215,14 @@ impl Vcpu {
         self.poll.load(Ordering::SeqCst) != 0 && self.poll.swap(0, Ordering::SeqCst) != 0
     }
 
-    const INTERRUPTS: u8 = 1;
-    const UPCALL: u8 = 2;
-
     /// Says that its interrupt controller has news. Answers with the processor that runs it.
     pub fn call(&self) -> Option<CpuIndex> {
-        self.tell(Self::INTERRUPTS)
+        self.tell(Told::INTERRUPTS)
     }
 
     /// Says that its event interrupt is to be raised, which is left to the processor that runs it: now, or next.
     pub fn owe_upcall(&self) -> Option<CpuIndex> {
-        self.tell(Self::INTERRUPTS | Self::UPCALL)
+        self.tell(Told::UPCALL)
     }
 
     #[inline]
@@ -219,13 +237,10 @@ impl Vcpu {
         self.news.load(Ordering::Relaxed) != 0
     }
 
-    /// Is there news, and is it an event? Forgets it.
+    /// What news there is; forgets it.
     #[inline]
-    pub fn take_news(&self) -> Option<bool> {
-        if self.news.load(Ordering::SeqCst) == 0 {
-            return None;
-        }
-        Some(self.news.swap(0, Ordering::SeqCst) & Self::UPCALL != 0)
+    pub fn take_news(&self) -> Told {
+        Told(if self.news.load(Ordering::SeqCst) == 0 { 0 } else { self.news.swap(0, Ordering::SeqCst) })
     }
 
     /// Is on its way to sleep, or asleep, from now on.

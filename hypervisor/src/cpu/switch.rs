@@ -15,7 +15,7 @@ use crate::pv::Pv;
 use crate::runstate::Doing;
 use crate::schedule::{Choice, Leaving};
 use crate::timer::NEVER;
-use crate::vcpu::{State, Vcpu};
+use crate::vcpu::{State, Told, Vcpu};
 
 /// What a vCPU does that gives its processor up.
 fn doing(vcpu: &Vcpu, leaving: Leaving) -> Doing {
@@ -207,10 +207,8 @@ impl<M: Machine> Hypervisor<M> {
         }
         self.begin(&mut current, now);
         vcpu.set_running_on(Some(cpu));
-        let news = vcpu.take_news();
-        // Whatever else changes its interrupts tells it so.
-        let releases =
-            (news.is_some() || current.state.is_due(now)) && self.catch_up(cpu, &mut current, news, now);
+        let told = vcpu.take_news();
+        let releases = !self.is_up_to_date(&mut current, told, now) && self.catch_up(cpu, &mut current, told, now);
         self.machine.load(cpu, &mut current.state.registers, &domain.map);
         if releases {
             self.release_physical(&mut current, cpu);
@@ -221,14 +219,25 @@ impl<M: Machine> Hypervisor<M> {
         Some(current)
     }
 
+    /// Is all that a vCPU which is about to be loaded is owed in its list registers? Whatever changes its interrupts tells
+    /// it so, but for its timers. An event alone is most often the last one's entry again.
+    #[inline(always)]
+    fn is_up_to_date(&self, current: &mut Current<'_, M>, told: Told, now: Ticks) -> bool {
+        if told.of_interrupts() || current.state.is_due(now) {
+            return false;
+        }
+        let Some(pv) = current.domain.pv.as_ref().filter(|_| told.of_upcall()) else { return true };
+        current.state.registers.lists.repeat(pv.event_interrupt)
+    }
+
     /// Brings the list registers of a vCPU that is about to be loaded up to date. Whether there are physical interrupts to
     /// end.
-    #[inline(always)]
-    fn catch_up(&self, cpu: CpuIndex, current: &mut Current<'_, M>, news: Option<bool>, now: Ticks) -> bool {
+    #[inline(never)]
+    fn catch_up(&self, cpu: CpuIndex, current: &mut Current<'_, M>, told: Told, now: Ticks) -> bool {
         let (domain, index, state) = (current.domain, current.vcpu.index, &mut *current.state);
         let mut interrupts = domain.interrupts.lock();
         self.raise_timers(&mut interrupts, (domain.timers, index), state, now);
-        if let Some(pv) = domain.pv.as_ref().filter(|_| news == Some(true)) {
+        if let Some(pv) = domain.pv.as_ref().filter(|_| told.of_upcall()) {
             raise_upcall(&mut interrupts, index, pv.event_interrupt, &mut state.registers.lists);
         }
         let stale = interrupts.needs_refill(index);

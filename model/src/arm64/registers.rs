@@ -121,6 +121,8 @@ pub struct Lists {
     pub underflow: bool,
     /// More interrupts are owed than there is room for.
     pub more: bool,
+    /// An entry was active when the list registers were filled.
+    pub had_active: bool,
     /// ICH_VMCR_EL2 (GICv3) or GICH_VMCR (GICv2), as the host has it.
     pub vmcr: u64,
     /// ICH_AP0R<n>_EL2; for GICv2 the first holds GICH_APR.
@@ -134,6 +136,12 @@ impl Lists {
     #[inline]
     pub fn has_pending(&self) -> bool {
         self.used != 0 && self.used_entries().any(|entry| entry >> 62 == 1)
+    }
+
+    /// An entry is active, as last read from the hardware or written to it.
+    #[inline]
+    pub(crate) fn has_active(&self) -> bool {
+        self.used_entries().any(|entry| entry >> 63 != 0)
     }
 
     #[inline]

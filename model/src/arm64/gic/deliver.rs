@@ -121,6 +121,7 @@ impl Gic {
                 self.fill(vcpu, lists);
             }
         }
+        lists.had_active = lists.has_active();
         if attention.is_empty() { attention } else { attention.without(vcpu) }
     }
 

@@ -153,6 +153,24 @@ fn free_place(
     place_of(intid, lists)
 }
 
+impl Lists {
+    /// Raises an interrupt of a vCPU that is not loaded, as the last one's entry again, where its interrupts have not
+    /// changed since the lists were filled. False, and nothing happens, where that does not do: then it is to be raised by
+    /// [`Gic::raise_running`].
+    #[inline(always)]
+    pub fn repeat(&mut self, intid: u32) -> bool {
+        // What was listed as active has the priority of then.
+        let as_filled = !self.more && !self.had_active && index(intid) >= SGIS;
+        let place = place_of(index(intid), self).filter(|_| as_filled);
+        let Some(entry) = place.and_then(|place| self.entries.get_mut(place)) else { return false };
+        let again = ListRegister(*entry).again(false);
+        if let Some(again) = again {
+            *entry = again.0;
+        }
+        again.is_some()
+    }
+}
+
 /// The list register that has the interrupt.
 #[inline(always)]
 fn place_of(intid: usize, lists: &Lists) -> Option<usize> {

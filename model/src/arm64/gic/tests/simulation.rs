@@ -18,6 +18,17 @@ const ALL: [u64; 10] = [SGI, LINKED_PPI, LEVEL_PPI, 33, 34, 35, 36, 37, LINKED_E
 /// An interrupt as the plain model tells them apart: the vCPU of a private one, the source of an SGI.
 type Key = (u64, usize, u8);
 
+/// For which vCPU an interrupt is raised.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whose {
+    /// Whichever.
+    Anybody,
+    /// One that runs here.
+    Loaded,
+    /// One that is about to.
+    Loads,
+}
+
 #[derive(Clone, Debug)]
 enum Step {
     Acknowledge,
@@ -25,7 +36,7 @@ enum Step {
     Kick,
     Sgi { targets: u64 },
     SgiToOneself,
-    Pulse { of: usize, running: bool },
+    Pulse { of: usize, whose: Whose },
     Edge(usize),
     Line { of: usize, high: bool },
     Inject { of: usize, running: bool },
@@ -45,7 +56,8 @@ fn step() -> impl Strategy<Value = Step> {
         3 => any::<u64>().prop_map(|targets| Step::Sgi { targets }),
         3 => Just(Step::SgiToOneself),
         4 => (0..EDGES.len()).prop_map(Step::Edge),
-        4 => (0..ALL.len(), any::<bool>()).prop_map(|(of, running)| Step::Pulse { of, running }),
+        6 => (0..ALL.len(), prop::sample::select(vec![Whose::Anybody, Whose::Loaded, Whose::Loads]))
+            .prop_map(|(of, whose)| Step::Pulse { of, whose }),
         4 => (0_usize..3, any::<bool>()).prop_map(|(of, high)| Step::Line { of, high }),
         4 => (0_usize..3, any::<bool>()).prop_map(|(of, running)| Step::Inject { of, running }),
         6 => (bit_register(), 0..ALL.len())
@@ -346,7 +358,7 @@ impl World {
             Step::Edge(of) => self.edge(vcpu, EDGES[of]),
             Step::Line { of, high } => self.line(vcpu, [LEVEL_PPI, LEVELS[0], LEVELS[1]][of], high),
             Step::SgiToOneself => self.send_to_oneself(vcpu),
-            Step::Pulse { of, running } => self.pulse(vcpu, ALL[of], running),
+            Step::Pulse { of, whose } => self.pulse(vcpu, ALL[of], whose),
             Step::Inject { of, running } => {
                 self.inject(vcpu, [LINKED_PPI, LINKED_EDGE, LINKED_LEVEL][of], running);
             }
@@ -398,17 +410,21 @@ impl World {
     }
 
     /// Becomes pending, in a list register or by the long way.
-    fn pulse(&mut self, vcpu: usize, intid: u64, running: bool) {
+    fn pulse(&mut self, vcpu: usize, intid: u64, whose: Whose) {
         if intid < 16 {
             return;
         }
         let (place, owner) = slot(intid, vcpu);
         self.latch((place, owner, 0));
-        if running {
-            self.raise(vcpu, Raise::Pulse(intid as u32));
-        } else {
+        let unchanged = whose == Whose::Loads && !self.gic.needs_refill(vcpu);
+        if unchanged && self.processors[vcpu].lists.repeat(intid as u32) {
+            return;
+        }
+        if whose == Whose::Anybody {
             let attention = self.gic.pulse(vcpu, intid as u32);
             self.after(vcpu, attention);
+        } else {
+            self.raise(vcpu, Raise::Pulse(intid as u32));
         }
     }
 
