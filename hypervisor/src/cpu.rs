@@ -276,17 +276,36 @@ impl<M: Machine> Hypervisor<M> {
 
     /// The loaded vCPU waits for an interrupt: it sleeps, unless one is there.
     pub fn wait(&self, local: &mut Local<'_, M>) {
-        let Some(current) = local.current.as_mut() else { return };
+        if self.has_to_wait(local) {
+            local.leave(Leaving::Blocked);
+        }
+    }
+
+    /// The same at once: the caller has nothing more to do with it.
+    #[inline]
+    pub fn wait_now<'h>(&'h self, local: &mut Local<'h, M>) {
+        if self.has_to_wait(local) {
+            local.leaving = Leaving::Blocked;
+            self.switch(local);
+            local.due(local.limit);
+        }
+    }
+
+    /// The loaded vCPU is on its way to sleep, unless something is there for it.
+    #[inline]
+    fn has_to_wait(&self, local: &mut Local<'_, M>) -> bool {
+        let Some(current) = local.current.as_mut() else { return false };
         current.vcpu.block();
         let registers = &mut current.state.registers;
         self.machine.read_lists(registers);
         // All else that it is owed is in its list registers, unless there is no room for it.
         let lists = &registers.lists;
-        if current.vcpu.is_called() || lists.has_pending() || lists.more && self.is_owed(current) {
+        let sleeps =
+            !(current.vcpu.is_called() || lists.has_pending() || lists.more && self.is_owed(current));
+        if !sleeps {
             current.vcpu.unblock();
-        } else {
-            local.leave(Leaving::Blocked);
         }
+        sleeps
     }
 
     #[inline(never)]

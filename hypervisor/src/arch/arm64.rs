@@ -49,7 +49,7 @@ pub fn start(registers: &mut Registers, start: Start) {
 
 /// Acts on a trap of the loaded vCPU.
 #[inline]
-pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, trap: Trap) {
+pub fn handle<'h, M: Machine>(hypervisor: &'h Hypervisor<M>, local: &mut Local<'h, M>, trap: Trap) {
     // What comes most, without looking at all that it could be.
     match trap.frequent() {
         Some(Exit::Hypercall { immediate: XEN_HVC }) => hypercall::handle(hypervisor, local),
@@ -62,10 +62,10 @@ pub fn handle<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, 
 }
 
 #[inline(never)]
-fn wait<M: Machine>(hypervisor: &Hypervisor<M>, local: &mut Local<'_, M>, syndrome: u64) {
+fn wait<'h, M: Machine>(hypervisor: &'h Hypervisor<M>, local: &mut Local<'h, M>, syndrome: u64) {
     if let Some(current) = local.current.as_mut() {
         exception::advance(&mut current.state.registers, syndrome);
-        hypervisor.wait(local);
+        hypervisor.wait_now(local);
     }
 }
 
