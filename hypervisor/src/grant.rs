@@ -222,7 +222,8 @@ impl<M: Machine> Hypervisor<M> {
         };
         let mut tracks = pv.grants.tracks.lock();
         let handle = tracks.take(&mapping).ok_or(GNTST_NO_DEVICE_SPACE)?;
-        match self.machine.show(&domain.map, mapping.at, Showing::Granted(&pin.frame), wanted.writable) {
+        match self.machine.show(&domain.map, mapping.at, Showing::Granted(pin.frame.held()), wanted.writable)
+        {
             Ok(None) => {}
             Ok(Some(former)) => self.part_with(domain, former),
             Err(_) => {

@@ -273,7 +273,7 @@ impl<M: Machine> Hypervisor<M> {
     fn show_kept(&self, domain: &Domain<M>, number: u64) -> bool {
         let Some((at, ipa)) = domain.homes.at(number).zip(number.checked_mul(FRAME)) else { return false };
         let Some(frame) = self.machine.frames().regain(domain.id, at) else {
-            let shown = self.machine.frame_at(&domain.map, ipa);
+            let shown = self.frame_at(domain, ipa);
             return matches!(shown, Some((frame, Kind::Ram, _)) if frame.address() == at);
         };
         self.machine.clear_frame(&frame);
@@ -324,6 +324,12 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
+    /// What a domain is shown at an address, as [`Machine::frame_at`] says, which is compiled into its callers.
+    #[inline(never)]
+    pub fn frame_at(&self, domain: &Domain<M>, ipa: u64) -> Option<(GuestFrame, Kind, bool)> {
+        self.machine.frame_at(&domain.map, ipa)
+    }
+
     /// Shows a domain something at a frame number, in the place of what was there.
     ///
     /// # Errors
@@ -358,7 +364,7 @@ impl<M: Machine> Hypervisor<M> {
         let pv = domain.pv.as_ref().ok_or(Errno::Inval)?;
         let (page, place) = pv.shared_page(which).ok_or(Errno::Inval)?;
         let before = place.begin(|number| {
-            let shown = number.checked_mul(FRAME).and_then(|ipa| self.machine.frame_at(&domain.map, ipa));
+            let shown = number.checked_mul(FRAME).and_then(|ipa| self.frame_at(domain, ipa));
             matches!(shown, Some((frame, Kind::Shared, _)) if frame.address() == page.address())
         })?;
         let shown = page

@@ -12,7 +12,7 @@ use alloc::vec::Vec;
 use model::arm64::{Registers, SystemRegister, Trap};
 use plan::{DeviceInterrupt, GuestMemory, Range};
 
-use crate::frames::{Block, FrameRange, FrameTable, GuestFrame};
+use crate::frames::{Block, FrameRange, FrameTable, GuestFrame, Held};
 use crate::stage2::{Kind, MapError};
 
 /// Index of a physical processor in `plan::Board::cpus`.
@@ -52,7 +52,7 @@ pub enum Showing<'f> {
     /// Another domain's RAM.
     Foreign(GuestFrame),
     /// Another domain's RAM by its grant, whose handle stays with whoever made the mapping.
-    Granted(&'f GuestFrame),
+    Granted(Held<'f>),
 }
 
 /// What a guest was shown at an address, and cannot reach any more.

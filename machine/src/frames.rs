@@ -12,7 +12,7 @@ pub mod table;
 
 use alloc::vec::Vec;
 use plan::Range;
-pub use table::{Block, FrameTable, GuestFrame, LARGEST_ORDER, MOST_OWNERS, NO_DOMAIN, OwnerIndex};
+pub use table::{Block, FrameTable, GuestFrame, Held, LARGEST_ORDER, MOST_OWNERS, NO_DOMAIN, OwnerIndex};
 
 /// Bytes of a frame.
 pub const FRAME_SIZE: u64 = 4096;

@@ -239,12 +239,9 @@ impl Stage2 {
     }
 
     /// What stands behind `ipa`.
-    #[inline]
+    #[inline(always)]
     pub fn shown(&self, ipa: u64) -> Option<Shown> {
-        let mut table = self.root.checked_add(usize::try_from(ipa >> 39).ok()?)?;
-        if table >= self.root.checked_add(self.root_tables)? {
-            return None;
-        }
+        let mut table = self.root_of(ipa)?;
         for level in 1..=3_u32 {
             let size = leaf_size(level);
             let entry = self.entry(table, index(ipa, level))?.load(Ordering::Relaxed);
@@ -358,9 +355,17 @@ impl Stage2 {
         self.tables_at.wrapping_add((index as u64).wrapping_mul(FRAME_SIZE))
     }
 
+    /// The table that an entry leads to; no table's index where it is none of ours.
     #[inline]
     fn table_index(&self, entry: u64) -> Option<usize> {
-        usize::try_from((entry & ADDRESS).checked_sub(self.tables_at)? / FRAME_SIZE).ok()
+        usize::try_from((entry & ADDRESS).wrapping_sub(self.tables_at) / FRAME_SIZE).ok()
+    }
+
+    /// The root table that has an address.
+    #[inline]
+    fn root_of(&self, ipa: u64) -> Option<usize> {
+        let half = usize::try_from(ipa >> 39).ok()?;
+        (half < self.root_tables).then(|| self.root.wrapping_add(half))
     }
 }
 

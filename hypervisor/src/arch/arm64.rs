@@ -131,7 +131,7 @@ fn was_passing<M: Machine>(
             hypervisor.machine.is_shown(&current.domain.map, ipa)
         }
         // Page tables have to be in memory.
-        AbortReason::TableWalk => hypervisor.machine.frame_at(&current.domain.map, ipa).is_some(),
+        AbortReason::TableWalk => hypervisor.frame_at(current.domain, ipa).is_some(),
         _ => false,
     }
 }

@@ -92,7 +92,7 @@ pub(super) fn own_page<M: Machine>(
     number: u64,
 ) -> Result<GuestFrame, Errno> {
     let ipa = number.checked_mul(FRAME).ok_or(Errno::Inval)?;
-    match hypervisor.machine.frame_at(&current.domain.map, ipa) {
+    match hypervisor.frame_at(current.domain, ipa) {
         Some((frame, Kind::Ram, true)) => Ok(frame),
         _ => Err(Errno::Inval),
     }

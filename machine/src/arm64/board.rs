@@ -303,6 +303,7 @@ impl Machine for Board {
         foreign::guest_address(address, write)
     }
 
+    #[inline(always)]
     fn frame_at(&self, map: &GuestMap, ipa: u64) -> Option<(GuestFrame, Kind, bool)> {
         let map = map.tables.lock();
         let shown = map.shown(ipa).filter(|shown| shown.kind != Kind::Device)?;
@@ -317,6 +318,7 @@ impl Machine for Board {
         map.tables.lock().first_shown()
     }
 
+    #[inline(always)]
     fn show(
         &self,
         map: &GuestMap,
@@ -324,7 +326,7 @@ impl Machine for Board {
         what: Showing<'_>,
         writable: bool,
     ) -> Result<Option<Hidden>, MapError> {
-        map.tables.lock().show(self.frames, (ipa, what, writable), &mut |_| processor::flush(map.register))
+        map.tables.lock().show(self.frames, (ipa, what, writable), |_| processor::flush(map.register))
     }
 
     fn show_block(&self, map: &GuestMap, ipa: u64, block: Block) -> Result<(), Block> {

@@ -13,6 +13,7 @@
 //! the handle of an unmapped frame only after they have seen to that.
 
 use alloc::vec::Vec;
+use core::marker::PhantomData;
 use core::mem::ManuallyDrop;
 use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -65,6 +66,21 @@ pub struct GuestFrame {
     record: usize,
     /// Host-physical address.
     at: u64,
+}
+
+/// The address of a frame of which somebody else has a handle meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'f> {
+    at: u64,
+    handle: PhantomData<&'f GuestFrame>,
+}
+
+impl Held<'_> {
+    /// Host-physical address of its first byte.
+    #[inline]
+    pub fn address(self) -> u64 {
+        self.at
+    }
 }
 
 /// The owner, if there is one: a record of zeros is nobody's.
@@ -213,7 +229,7 @@ impl FrameTable {
 
     /// One more handle of the frame at a host address, if somebody has one. Whoever wants to be sure that it is
     /// still what was shown there has the map locked meanwhile.
-    #[inline]
+    #[inline(always)]
     pub fn hold(&'static self, at: u64) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
         let counted = self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |value| {
@@ -254,7 +270,7 @@ impl FrameTable {
         self.record_of(at / FRAME_SIZE).is_some()
     }
 
-    #[inline]
+    #[inline(always)]
     fn record_of(&self, frame: u64) -> Option<usize> {
         for span in &self.spans {
             let offset = frame.wrapping_sub(span.first);
@@ -298,6 +314,12 @@ impl GuestFrame {
     #[inline]
     pub fn address(&self) -> u64 {
         self.at
+    }
+
+    /// The frame for as long as this handle stays.
+    #[inline]
+    pub fn held(&self) -> Held<'_> {
+        Held { at: self.at, handle: PhantomData }
     }
 
     /// The domain that owns it.

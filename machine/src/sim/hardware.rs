@@ -319,7 +319,7 @@ impl Machine for Sim {
         what: Showing<'_>,
         writable: bool,
     ) -> Result<Option<Hidden>, MapError> {
-        map.tables.lock().show(self.frames, (ipa, what, writable), &mut |_| ())
+        map.tables.lock().show(self.frames, (ipa, what, writable), |_| ())
     }
 
     fn show_block(&self, map: &GuestMap, ipa: u64, block: Block) -> Result<(), Block> {

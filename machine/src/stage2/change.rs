@@ -36,7 +36,7 @@ pub struct Leaf {
     /// Whether the guest may write to it.
     pub writable: bool,
     /// 2: 2 MiB; 3: 4 KiB.
-    pub level: u32,
+    pub level: u8,
 }
 
 /// A leaf of 4 KiB that is gone, and out of all caches.
@@ -49,10 +49,24 @@ pub struct Removed {
 }
 
 impl Leaf {
-    fn entry(&self) -> u64 {
+    fn entry(self) -> u64 {
         let attributes = if self.kind == Kind::Device { DEVICE } else { NORMAL };
         let access = if self.writable { attributes } else { attributes & !WRITABLE };
-        self.host | access | self.kind.bits() | leaf_bits(self.level)
+        self.host | access | self.kind.bits() | leaf_bits(self.level())
+    }
+
+    const fn level(self) -> u32 {
+        self.level as u32
+    }
+}
+
+impl Showing<'_> {
+    /// The map has the count from now on, where it has one of its own.
+    #[inline]
+    fn into_map(self) {
+        if let Showing::Ram(frame) | Showing::Shared(frame) | Showing::Foreign(frame) = self {
+            frame.into_map();
+        }
     }
 }
 
@@ -69,34 +83,13 @@ impl Stage2 {
     /// # Errors
     /// [`MapError::Occupied`] where a leaf of 2 MiB would replace what is there, or what a grant shows would be
     /// replaced by something else; nothing has changed.
-    #[inline(always)]
     pub fn insert(
         &mut self,
         ipa: u64,
         leaf: Leaf,
         flush: &mut dyn FnMut(Flush),
     ) -> Result<Option<Removed>, MapError> {
-        // As nearly always: a page where there is nothing, in a table that is there.
-        if leaf.level == 3
-            && (ipa | leaf.host).is_multiple_of(leaf_size(3))
-            && let Some(End { table, level: 3, entry }) = self.end_of(ipa, 3)
-            && entry & VALID == 0
-        {
-            self.put(table, ipa, leaf)?;
-            return Ok(None);
-        }
-        self.insert_anyhow(ipa, leaf, flush)
-    }
-
-    /// The same, whatever is on the way.
-    #[inline(never)]
-    fn insert_anyhow(
-        &mut self,
-        ipa: u64,
-        leaf: Leaf,
-        flush: &mut dyn FnMut(Flush),
-    ) -> Result<Option<Removed>, MapError> {
-        let size = leaf_size(leaf.level);
+        let size = leaf_size(leaf.level());
         if !(ipa | leaf.host).is_multiple_of(size) || !(2..=3).contains(&leaf.level) {
             return Err(MapError::Unaligned);
         }
@@ -105,27 +98,38 @@ impl Stage2 {
             self.prune(ipa, flush);
         }
         // What is left of the way is made of new tables; a block on it is taken apart into them.
-        let end = self.way_to(ipa, leaf.level, flush)?;
+        let end = self.way_to(ipa, leaf.level(), flush)?;
         let occupied = end.entry & VALID != 0;
         // What a grant shows goes with the grant alone.
         let granted = Kind::of(end.entry) == Kind::Granted && leaf.kind != Kind::Granted;
         if occupied && (leaf.level == 2 || granted) {
             return Err(MapError::Occupied);
         }
-        let table = self.open(ipa, leaf.level, end, flush)?;
+        let table = self.open(ipa, leaf.level(), end, flush)?;
         let removed = if occupied { self.clear(table, ipa, flush) } else { None };
         self.put(table, ipa, leaf)?;
         Ok(removed)
     }
 
+    /// The same for a page where there is nothing, in a table that is there, as nearly always. False, and nothing has
+    /// changed, where it is otherwise.
+    #[inline(always)]
+    pub(super) fn fill(&mut self, ipa: u64, leaf: Leaf) -> bool {
+        if leaf.level != 3 || !(ipa | leaf.host).is_multiple_of(leaf_size(3)) {
+            return false;
+        }
+        let Some(End { table, level: 3, entry }) = self.end_of(ipa, 3) else { return false };
+        entry & VALID == 0 && self.put(table, ipa, leaf).is_ok()
+    }
+
     /// Puts a leaf where nothing is in its table.
-    #[inline]
+    #[inline(always)]
     fn put(&mut self, table: usize, ipa: u64, leaf: Leaf) -> Result<(), MapError> {
-        let entry = self.entry(table, index(ipa, leaf.level)).ok_or(MapError::OutOfRange)?;
+        let entry = self.entry(table, index(ipa, leaf.level())).ok_or(MapError::OutOfRange)?;
         entry.store(leaf.entry(), Ordering::Release);
         self.count_up(table);
         if leaf.kind == Kind::Ram {
-            self.ram = self.ram.saturating_add(leaf_size(leaf.level));
+            self.ram = self.ram.saturating_add(leaf_size(leaf.level()));
         }
         Ok(())
     }
@@ -142,11 +146,17 @@ impl Stage2 {
     ) -> Result<Option<Removed>, MapError> {
         let is_it = |end: &End| end.entry & VALID != 0 && kinds.contains(&Kind::of(end.entry));
         let Some(end) = self.end_of(ipa, 3).filter(is_it) else { return Ok(None) };
-        let end = if end.level < 3 { self.way_to(ipa, 3, flush)? } else { end };
-        let table = self.open(ipa, 3, end, flush)?;
+        let table = if end.level == 3 { end.table } else { self.take_apart(ipa, flush)? };
         let removed = self.clear(table, ipa, flush);
         self.note_bare(table, ipa, flush);
         Ok(removed)
+    }
+
+    /// Takes the block apart that has `ipa`: the table of its page.
+    #[inline(never)]
+    fn take_apart(&mut self, ipa: u64, flush: &mut dyn FnMut(Flush)) -> Result<usize, MapError> {
+        let end = self.way_to(ipa, 3, flush)?;
+        self.open(ipa, 3, end, flush)
     }
 
     /// Takes 2 MiB of the domain's RAM at `ipa` away where they are shown as one, or as a part of more: their
@@ -201,12 +211,9 @@ impl Stage2 {
     }
 
     /// Follows the way to `ipa` down to `deepest`, or to where it ends.
-    #[inline]
+    #[inline(always)]
     fn end_of(&self, ipa: u64, deepest: u32) -> Option<End> {
-        let mut table = self.root.checked_add(usize::try_from(ipa >> 39).ok()?)?;
-        if table >= self.root.checked_add(self.root_tables)? {
-            return None;
-        }
+        let mut table = self.root_of(ipa)?;
         for level in 1..=3_u32 {
             let entry = self.entry(table, index(ipa, level))?.load(Ordering::Relaxed);
             if level == deepest || entry & VALID == 0 || entry & 0b10 == 0 {
@@ -312,11 +319,12 @@ impl Stage2 {
     ///
     /// # Errors
     /// See [`MapError`]; nothing has changed, and what was to be shown is dropped.
+    #[inline(always)]
     pub(crate) fn show(
         &mut self,
         table: &'static FrameTable,
         (ipa, what, writable): (u64, Showing<'_>, bool),
-        flush: &mut dyn FnMut(Flush),
+        mut flush: impl FnMut(Flush),
     ) -> Result<Option<Hidden>, MapError> {
         let (kind, host) = match &what {
             Showing::Ram(frame) => (Kind::Ram, frame.address()),
@@ -324,15 +332,27 @@ impl Stage2 {
             Showing::Foreign(frame) => (Kind::Foreign, frame.address()),
             Showing::Granted(frame) => (Kind::Granted, frame.address()),
         };
-        let removed = self.insert(ipa, Leaf { host, kind, writable, level: 3 }, flush)?;
-        match what {
-            // The map has the count from now on.
-            Showing::Ram(frame) | Showing::Shared(frame) | Showing::Foreign(frame) => {
-                frame.into_map();
-            }
-            Showing::Granted(_) => {}
+        let leaf = Leaf { host, kind, writable, level: 3 };
+        if self.fill(ipa, leaf) {
+            what.into_map();
+            return Ok(None);
         }
-        Ok(removed.map(|removed| hidden(table, removed)))
+        let replaced = self.replace(table, (ipa, leaf), &mut flush);
+        if replaced.is_ok() {
+            what.into_map();
+        }
+        replaced
+    }
+
+    /// Shows a leaf in the place of what was there, which comes out.
+    #[inline(never)]
+    fn replace(
+        &mut self,
+        table: &'static FrameTable,
+        (ipa, leaf): (u64, Leaf),
+        flush: &mut dyn FnMut(Flush),
+    ) -> Result<Option<Hidden>, MapError> {
+        Ok(self.insert(ipa, leaf, flush)?.map(|removed| hidden(table, removed)))
     }
 
     /// Shows 2 MiB of the domain's RAM as one leaf.

@@ -121,7 +121,7 @@ fn add_foreign<M: Machine>(
         return Err(Errno::Inval);
     }
     let ipa = index.checked_mul(FRAME).ok_or(Errno::Inval)?;
-    match hypervisor.machine.frame_at(&owner.map, ipa) {
+    match hypervisor.frame_at(owner, ipa) {
         Some((frame, Kind::Ram, writable)) => {
             hypervisor.show_in(domain, number, Showing::Foreign(frame), writable)
         }

@@ -149,7 +149,7 @@ pub(super) fn exchange<M: Machine>(
     }
     let first = hypervisor.read_element(current, given.extent_start, order.nr_exchanged)?;
     let ipa = first.checked_mul(FRAME).ok_or(Errno::Inval)?;
-    match hypervisor.machine.frame_at(&domain.map, ipa) {
+    match hypervisor.frame_at(domain, ipa) {
         Some((_, Kind::Ram | Kind::Shared, _)) => Err(Errno::OpNotSupp),
         _ => Err(Errno::Inval),
     }
