@@ -351,6 +351,12 @@ fn translate(table: &FrameTable, _map: &Stage2, address: u64, writing: bool) -> 
     (answer >> 56 == CACHED || table.knows(found)).then(|| seen_at(found))
 }
 
+/// Whether there is something, and one page has it all, as nearly always.
+#[inline(always)]
+const fn is_in_one_page(address: u64, bytes: usize) -> bool {
+    bytes != 0 && bytes <= FRAME - (address as usize & (FRAME - 1))
+}
+
 /// Copies between an address of the loaded guest's and bytes of ours.
 ///
 /// # Safety
@@ -363,11 +369,10 @@ unsafe fn exchange_guest<const KNOWN: bool>(
     ours: (usize, usize),
 ) -> bool {
     let (at, bytes) = ours;
-    if bytes == 0 || bytes > FRAME - (address as usize & (FRAME - 1)) {
+    if !is_in_one_page(address, bytes) {
         // SAFETY: the caller's promise.
         return unsafe { exchange_pages(tables, way, address, ours) };
     }
-    // One page has it all, as nearly always.
     let Some(place) = translate(tables.0, tables.1, address, way == Way::FromUs) else { return false };
     let (to, from) = if way == Way::ToUs { (at, place) } else { (place, at) };
     // SAFETY: `place` is mapped RAM that the guest has for as long as its map is locked; the rest is the caller's
@@ -401,27 +406,44 @@ unsafe fn exchange_pages(
     true
 }
 
+/// Bytes of known size are copied by way of so many others where they are in two pages: so nobody but us has their
+/// address, and they can be in registers.
+const MOST_KNOWN: usize = 64;
+
 /// Copies from an address of the loaded guest's.
-#[inline]
+#[inline(always)]
 pub(crate) fn read_guest<const KNOWN: bool>(
     table: &FrameTable,
     map: &Stage2,
     address: u64,
     into: &mut [u8],
 ) -> bool {
+    if KNOWN && !is_in_one_page(address, into.len()) {
+        let mut others = [0; MOST_KNOWN];
+        let Some(others) = others.get_mut(..into.len()) else { return false };
+        let read = read_guest::<false>(table, map, address, others);
+        into.copy_from_slice(others);
+        return read;
+    }
     let ours = (into.as_mut_ptr() as usize, into.len());
     // SAFETY: `into` is ours to write.
     unsafe { exchange_guest::<KNOWN>((table, map), Way::ToUs, address, ours) }
 }
 
 /// Copies to an address of the loaded guest's.
-#[inline]
+#[inline(always)]
 pub(crate) fn write_guest<const KNOWN: bool>(
     table: &FrameTable,
     map: &Stage2,
     address: u64,
     from: &[u8],
 ) -> bool {
+    if KNOWN && !is_in_one_page(address, from.len()) {
+        let mut others = [0; MOST_KNOWN];
+        let Some(others) = others.get_mut(..from.len()) else { return false };
+        others.copy_from_slice(from);
+        return write_guest::<false>(table, map, address, others);
+    }
     let ours = (from.as_ptr() as usize, from.len());
     // SAFETY: `from` is ours to read.
     unsafe { exchange_guest::<KNOWN>((table, map), Way::FromUs, address, ours) }
