@@ -1,9 +1,9 @@
 //! Grants: memory that one domain lets another one map and copy.
 //!
 //! A domain has both sides of it, each with a lock of its own: the table of what it grants ([`active`]), and the
-//! handles of what it has mapped ([`track`]). No processor holds two of these locks: a use is begun under
-//! the granting domain's lock, which gives a handle of the frame, and acted upon afterwards. A use that
-//! has begun is a [`Pin`], whose drop ends it; only a mapping keeps it, and ends it when it is unmapped.
+//! handles of what it has mapped ([`track`]). A use begins under the granting domain's lock, and so does a mapping: it
+//! has the frame that the use has, and ends that when it is unmapped. A copy is made afterwards, with a handle of its
+//! own; its use is a [`Pin`], whose drop ends it.
 
 mod active;
 mod track;
@@ -11,7 +11,7 @@ mod track;
 use abi::grant_table::{GNTST_BAD_HANDLE, GNTST_BAD_PAGE, GNTST_GENERAL_ERROR, GNTST_NO_DEVICE_SPACE};
 use active::Table;
 use machine::contract::{Machine, Showing};
-use machine::frames::{FRAME_SIZE as FRAME, FrameTable, GuestFrame};
+use machine::frames::{FRAME_SIZE as FRAME, FrameTable, GuestFrame, Held};
 use machine::lock::{Lock, Rank};
 use machine::stage2::Kind;
 pub use track::{Mapping, Tracks};
@@ -85,7 +85,7 @@ impl GrantTable {
         let table = Table::try_new(frames, entries, FIRST_FRAMES)?;
         Some(GrantTable {
             table: Lock::new(Rank::Grants, table),
-            tracks: Lock::new(Rank::Grants, Tracks::try_new(mappings)?),
+            tracks: Lock::new(Rank::Mappings, Tracks::try_new(mappings)?),
         })
     }
 
@@ -124,25 +124,16 @@ impl GrantTable {
 #[derive(Debug)]
 pub struct Pin<'h, M: Machine> {
     machine: &'h M,
-    granter: Option<&'h Domain<M>>,
+    granter: &'h Domain<M>,
     reference: u32,
     how: Use,
     /// The frame.
     pub frame: GuestFrame,
 }
 
-impl<M: Machine> Pin<'_, M> {
-    /// The use goes on when this is dropped.
-    fn keep(&mut self) {
-        self.granter = None;
-    }
-}
-
 impl<M: Machine> Drop for Pin<'_, M> {
     fn drop(&mut self) {
-        if let Some(granter) = self.granter {
-            end_use(self.machine, granter, self.reference, self.how);
-        }
+        end_use(self.machine, self.granter, self.reference, self.how);
     }
 }
 
@@ -184,56 +175,78 @@ impl<M: Machine> Hypervisor<M> {
         reference: u32,
         (by, how): (&Domain<M>, Use),
     ) -> Result<Pin<'h, M>, Refused> {
-        let frame = self.begin_use(granter, reference, (by.id, how))?;
-        Ok(Pin { machine: &self.machine, granter: Some(granter), reference, how, frame })
+        let frame = self.begin_use(granter, (reference, by.id, how))?;
+        Ok(Pin { machine: &self.machine, granter, reference, how, frame })
     }
 
     #[inline(never)]
-    fn begin_use(
-        &self,
-        granter: &Domain<M>,
-        reference: u32,
-        (by, how): (u16, Use),
-    ) -> Result<GuestFrame, Refused> {
+    fn begin_use(&self, granter: &Domain<M>, of: (u32, u16, Use)) -> Result<GuestFrame, Refused> {
         let pv = granter.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
-        pv.grants.table.lock().begin(self, (granter, &pv.grant_frames), (reference, by, how))
+        let mut table = pv.grants.table.lock();
+        let more = table.begin(self, (granter, &pv.grant_frames), of)?.try_clone();
+        if more.is_none() {
+            table.take_back(&self.machine, &pv.grant_frames, (of.0, of.2));
+        }
+        more.ok_or(GNTST_GENERAL_ERROR.into())
     }
 
     /// Maps a grant: the handle, and the frame's host address.
     ///
     /// # Errors
     /// `GNTST_*`.
+    #[inline(always)]
     pub fn map_grant(
         &self,
         domain: &Domain<M>,
         granter: &Domain<M>,
         wanted: Wanted,
     ) -> Result<(u32, u64), i16> {
-        let pv = domain.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
+        let granting = granter.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?;
+        let pages = &granting.grant_frames;
         let how = Use { way: Way::Map, write: wanted.writable };
-        let mut pin =
-            self.pin(granter, wanted.reference, (domain, how)).inspect_err(|_| self.pass_handle(domain))?;
+        let mut table = granting.grants.table.lock();
+        let frame = match table.begin(self, (granter, pages), (wanted.reference, domain.id, how)) {
+            Ok(frame) => frame,
+            Err(refused) => {
+                drop(table);
+                self.pass_handle(domain);
+                return Err(refused.into());
+            }
+        };
+        let mapped = self.show_granted(domain, granter, wanted, frame.held());
+        if mapped.is_err() {
+            table.take_back(&self.machine, pages, (wanted.reference, how));
+        }
+        Ok(mapped?)
+    }
+
+    /// Shows a domain the frame of a grant whose use has begun: the handle of the mapping, and the frame's host address.
+    #[inline(always)]
+    fn show_granted(
+        &self,
+        domain: &Domain<M>,
+        granter: &Domain<M>,
+        wanted: Wanted,
+        frame: Held<'_>,
+    ) -> Result<(u32, u64), Refused> {
         let mapping = Mapping {
             granter: u16::try_from(granter.index).map_err(|_| GNTST_GENERAL_ERROR)?,
             reference: wanted.reference,
             at: wanted.at & !FRAME.wrapping_sub(1),
-            host: pin.frame.address(),
+            host: frame.address(),
             writable: wanted.writable,
         };
-        let mut tracks = pv.grants.tracks.lock();
+        let mut tracks = domain.pv.as_ref().ok_or(GNTST_GENERAL_ERROR)?.grants.tracks.lock();
         let handle = tracks.take(&mapping).ok_or(GNTST_NO_DEVICE_SPACE)?;
-        match self.machine.show(&domain.map, mapping.at, Showing::Granted(pin.frame.held()), wanted.writable)
-        {
+        match self.machine.show(&domain.map, mapping.at, Showing::Granted(frame), wanted.writable) {
             Ok(None) => {}
             Ok(Some(former)) => self.part_with(domain, former),
             Err(_) => {
                 tracks.free(handle);
-                return Err(GNTST_GENERAL_ERROR);
+                return Err(GNTST_GENERAL_ERROR.into());
             }
         }
-        drop(tracks);
         domain.note_top(Some(mapping.at / FRAME));
-        pin.keep();
         Ok((handle, mapping.host))
     }
 
@@ -248,6 +261,7 @@ impl<M: Machine> Hypervisor<M> {
     ///
     /// # Errors
     /// `GNTST_*`; nothing has changed.
+    #[inline(always)]
     pub fn unmap_grant(&self, domain: &Domain<M>, handle: u32, at: u64) -> Result<(), i16> {
         let pv = domain.pv.as_ref().ok_or(GNTST_BAD_HANDLE)?;
         if at == 0 {

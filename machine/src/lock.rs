@@ -19,8 +19,10 @@ pub enum Rank {
     Registers,
     /// What the event channels of all domains are bound to.
     Bindings,
-    /// A domain's grant table.
+    /// A domain's grants in use.
     Grants,
+    /// A domain's mappings of others' grants.
+    Mappings,
     /// A domain's UART.
     Uart,
     /// How a domain is told of its events.

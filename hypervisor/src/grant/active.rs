@@ -11,7 +11,7 @@ use abi::grant_table::{
 };
 use alloc::vec::Vec;
 use machine::contract::{Machine, Word};
-use machine::frames::shelf::Shelf;
+use machine::frames::shelf::{Lent, Shelf};
 use machine::frames::{FrameTable, GuestFrame};
 
 use super::{ENTRIES_PER_FRAME, Refused, Use, Way};
@@ -64,9 +64,9 @@ impl Entry {
 impl Active {
     /// The count of such uses; there is one of each kind.
     #[inline]
-    fn count(&mut self, how: Use) -> Result<&mut u8, i16> {
+    fn count(&mut self, how: Use) -> Result<&mut u8, Refused> {
         let kind = if how.way == Way::Map { 0 } else { 2 };
-        self.uses.get_mut(kind | usize::from(how.write)).ok_or(GNTST_GENERAL_ERROR)
+        self.uses.get_mut(kind | usize::from(how.write)).ok_or(GNTST_GENERAL_ERROR.into())
     }
 
     #[inline]
@@ -117,13 +117,6 @@ fn mark_again<M: Machine>(machine: &M, at: (&GuestFrame, usize), of: (u16, Use))
     mark(machine, at, of)
 }
 
-/// Puts a handle of a frame on the shelf, and gives one more.
-#[inline(always)]
-fn keep(shelf: &mut Shelf, place: usize, frame: GuestFrame) -> Option<GuestFrame> {
-    let more = frame.try_clone()?;
-    shelf.put(place, frame).ok().map(|()| more)
-}
-
 /// The page and the place in it of a reference.
 fn place(pages: &[GuestFrame], reference: usize) -> Option<(&GuestFrame, usize)> {
     let page = pages.get(reference.checked_div(ENTRIES_PER_FRAME)?)?;
@@ -145,14 +138,14 @@ impl Table {
     /// The number of an entry that is in use as a table's.
     fn number(&self, reference: u32) -> Result<usize, i16> {
         let number = usize::try_from(reference).map_err(|_| GNTST_BAD_GNTREF)?;
-        if number < self.frames.saturating_mul(ENTRIES_PER_FRAME) {
+        if number.checked_div(ENTRIES_PER_FRAME).is_some_and(|page| page < self.frames) {
             Ok(number)
         } else {
             Err(GNTST_BAD_GNTREF)
         }
     }
 
-    /// Begins a use: a handle of the frame that the granting domain means by its number.
+    /// Begins a use of the frame that the granting domain means by its number, and lends it.
     ///
     /// # Errors
     /// `GNTST_*`; nothing has changed.
@@ -162,7 +155,7 @@ impl Table {
         hypervisor: &Hypervisor<M>,
         (granter, pages): (&Domain<M>, &[GuestFrame]),
         (reference, by, how): (u32, u16, Use),
-    ) -> Result<GuestFrame, Refused> {
+    ) -> Result<Lent<'_>, Refused> {
         let machine = &hypervisor.machine;
         let number = self.number(reference)?;
         let at = place(pages, number).ok_or(GNTST_BAD_GNTREF)?;
@@ -170,7 +163,7 @@ impl Table {
         if !active.is_used() {
             let meant = mark(machine, at, (by, how))?;
             let found = hypervisor.own_frame(granter, u64::from(meant));
-            let Some(frame) = found.and_then(|found| keep(&mut self.shelf, number, found)) else {
+            let Some(frame) = found.and_then(|found| self.shelf.put(number, found).ok()) else {
                 machine.word(at.0, at.1, Word::Clear16(GTF_READING | GTF_WRITING));
                 return Err(GNTST_BAD_PAGE.into());
             };
@@ -182,13 +175,20 @@ impl Table {
         if active.by != by || *active.count(how)? >= MOST_USERS {
             return Err(GNTST_GENERAL_ERROR.into());
         }
-        let frame = self.shelf.get(number).and_then(|frame| frame.try_clone()).ok_or(GNTST_GENERAL_ERROR)?;
+        let frame = self.shelf.get(number).ok_or(GNTST_GENERAL_ERROR)?;
         if how.write && !active.is_written() {
             mark_again(machine, at, (by, how))?;
         }
         let count = active.count(how)?;
         *count = count.saturating_add(1);
         Ok(frame)
+    }
+
+    /// Ends a use that came to nothing.
+    #[cold]
+    #[inline(never)]
+    pub(super) fn take_back<M: Machine>(&mut self, machine: &M, pages: &[GuestFrame], of: (u32, Use)) {
+        drop(self.end(machine, pages, of));
     }
 
     /// Ends a use. What comes back is to be dropped once no lock is held.

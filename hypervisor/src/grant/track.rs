@@ -67,6 +67,7 @@ impl Tracks {
     }
 
     /// Takes the next free handle. `None` where there is none.
+    #[inline(always)]
     pub fn take(&mut self, mapping: &Mapping) -> Option<u32> {
         let number = self.first_free;
         let host = u32::try_from(mapping.host >> FRAME_SHIFT).ok()?;
@@ -108,6 +109,7 @@ impl Tracks {
     }
 
     /// Puts the next free handle behind all others, as if it had been used.
+    #[inline(never)]
     pub fn pass(&mut self) {
         let nothing = Mapping { granter: 0, reference: 0, at: 0, host: 0, writable: false };
         if let Some(handle) = self.take(&nothing) {

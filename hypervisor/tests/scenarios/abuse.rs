@@ -98,9 +98,10 @@ fn queues_begin_and_end_while_others_send() {
 
 #[test]
 fn a_refused_control_call_takes_no_lock_but_the_callers_own_map() {
-    const RANKS: [Rank; 8] = [
+    const RANKS: [Rank; 9] = [
         Rank::Bindings,
         Rank::Grants,
+        Rank::Mappings,
         Rank::Events,
         Rank::Interrupts,
         Rank::Power,

@@ -202,6 +202,29 @@ fn references_and_handles_out_of_range_are_refused() {
     assert!(grants.is_unused());
 }
 
+#[test]
+fn what_cannot_be_mapped_is_not_in_use() {
+    let system = three();
+    let (one, two) = (system.domain(1), system.domain(2));
+    let hypervisor = system.hypervisor;
+    let mappings = &two.pv.as_ref().unwrap().grants;
+    write_entry(&system, (one, 8), (2, FIRST, READ_WRITE));
+    let (host, _) = page(&system, one, FIRST).unwrap();
+    let fails = || hypervisor.map_grant(two, one, wanted(8, 1 << 48)) == Err(grant::GNTST_GENERAL_ERROR);
+    assert!(fails());
+    assert_eq!((flags(&system, one, 8), mappings.mappings()), (READ_WRITE, 0));
+    assert_eq!(page(&system, one, FIRST), Some((host, 1)));
+    // One that reads stays one that reads.
+    let reader = hypervisor.pin(one, 8, (two, COPY_READ)).unwrap();
+    assert!(fails());
+    assert_eq!((flags(&system, one, 8), mappings.mappings()), (READ_WRITE | grant::GTF_READING, 0));
+    assert_eq!(page(&system, one, FIRST), Some((host, 3)), "the map's, the grant's and the reader's");
+    drop(reader);
+    assert_eq!((flags(&system, one, 8), page(&system, one, FIRST)), (READ_WRITE, Some((host, 1))));
+    let (handle, _) = hypervisor.map_grant(two, one, wanted(8, HOLE)).unwrap();
+    assert_eq!(handle, 2, "each that failed has had a handle");
+}
+
 /// A page that a guest's program writes its lists to.
 const LIST: u64 = guest::RAM + 0x30_0000;
 

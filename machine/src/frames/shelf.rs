@@ -47,18 +47,17 @@ impl Shelf {
         Some(Shelf { table, places: empty })
     }
 
-    /// Puts a handle at a place.
+    /// Puts a handle at a place, and lends it.
     ///
     /// # Errors
     /// The handle, where there is no such place, where it is not empty, or for a frame of another table.
     #[inline]
-    pub fn put(&mut self, place: usize, frame: GuestFrame) -> Result<(), GuestFrame> {
+    pub fn put(&mut self, place: usize, frame: GuestFrame) -> Result<Lent<'_>, GuestFrame> {
         let empty = self.places.get_mut(place).filter(|number| **number == 0);
         match (empty, frame.number_in(self.table)) {
             (Some(empty), Some(number)) => {
                 *empty = number;
-                frame.into_map();
-                Ok(())
+                Ok(Lent { frame: ManuallyDrop::new(frame), shelf: PhantomData })
             }
             _ => Err(frame),
         }
