@@ -47,19 +47,21 @@ impl<M: Machine> Hypervisor<M> {
         self.write_bytes(current, handle.address(), value.to_bytes().as_ref())
     }
 
-    /// The same where it is called, for what is done very often.
+    /// The same where it is called, for what is done very often, and from the byte `FROM` of the value on.
     ///
     /// # Errors
     /// `EFAULT`; some of it may have been written.
     #[inline(always)]
-    pub fn write_often<T: Layout>(
+    pub fn write_from<T: Layout, const FROM: usize>(
         &self,
         current: &Current<'_, M>,
         handle: Handle<T>,
         value: &T,
     ) -> Result<(), Errno> {
         let of = (&current.state.registers, &current.domain.map);
-        let written = self.machine.write_guest::<true>(of, handle.address(), value.to_bytes().as_ref());
+        let at = handle.address().wrapping_add(u64::try_from(FROM).unwrap_or(0));
+        let bytes = value.to_bytes();
+        let written = self.machine.write_guest::<true>(of, at, bytes.as_ref().get(FROM..).unwrap_or(&[]));
         if written { Ok(()) } else { Err(Errno::Fault) }
     }
 

@@ -43,12 +43,12 @@ pub(super) fn grant_table_op<M: Machine>(
         return Err(Errno::Inval);
     }
     match command & COMMAND {
-        grant::GNTTABOP_MAP_GRANT_REF => each::<_, _, true>(hypervisor, local, call, mapping::map),
-        grant::GNTTABOP_UNMAP_GRANT_REF => each::<_, _, true>(hypervisor, local, call, mapping::unmap),
-        grant::GNTTABOP_UNMAP_AND_REPLACE => each::<_, _, false>(hypervisor, local, call, mapping::replace),
-        grant::GNTTABOP_COPY => each::<_, _, true>(hypervisor, local, call, copy::copy),
-        grant::GNTTABOP_SWAP_GRANT_REF => each::<_, _, false>(hypervisor, local, call, table::swap),
-        grant::GNTTABOP_CACHE_FLUSH => each::<_, _, false>(hypervisor, local, call, caches::flush),
+        grant::GNTTABOP_MAP_GRANT_REF => each::<_, _, 16>(hypervisor, local, call, mapping::map),
+        grant::GNTTABOP_UNMAP_GRANT_REF => each::<_, _, 16>(hypervisor, local, call, mapping::unmap),
+        grant::GNTTABOP_UNMAP_AND_REPLACE => each::<_, _, 0>(hypervisor, local, call, mapping::replace),
+        grant::GNTTABOP_COPY => each::<_, _, 32>(hypervisor, local, call, copy::copy),
+        grant::GNTTABOP_SWAP_GRANT_REF => each::<_, _, 0>(hypervisor, local, call, table::swap),
+        grant::GNTTABOP_CACHE_FLUSH => each::<_, _, 0>(hypervisor, local, call, caches::flush),
         grant::GNTTABOP_QUERY_SIZE => one(hypervisor, local, call, table::query_size),
         grant::GNTTABOP_SETUP_TABLE => one(hypervisor, local, call, table::setup),
         grant::GNTTABOP_GET_STATUS_FRAMES => one(hypervisor, local, call, table::status_frames),
@@ -59,16 +59,31 @@ pub(super) fn grant_table_op<M: Machine>(
     }
 }
 
-/// Serves a list; `OFTEN` for what is worth its own copies from and to the guest.
-fn each<M: Machine, T: Layout, const OFTEN: bool>(
+/// Serves a list. `ANSWER` says where the answer begins in an element that is worth its own copies from and to the guest;
+/// 0 for all others.
+#[inline(always)]
+fn each<M: Machine, T: Layout, const ANSWER: usize>(
     hypervisor: &Hypervisor<M>,
     local: &Local<'_, M>,
     call: &mut Call,
-    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno>,
+    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno> + Copy,
 ) -> Answer {
-    let list: Handle<T> = Handle::new(call.argument(1));
+    let list = Handle::new(call.argument(1));
+    if ANSWER != 0 && call.word(2) == 1 {
+        return element::<_, _, ANSWER>(hypervisor, local, list, serve);
+    }
+    each_of::<_, _, ANSWER>(hypervisor, local, (call, list), serve)
+}
+
+/// Serves a list that may have any length.
+#[inline(never)]
+fn each_of<M: Machine, T: Layout, const ANSWER: usize>(
+    hypervisor: &Hypervisor<M>,
+    local: &Local<'_, M>,
+    (call, list): (&mut Call, Handle<T>),
+    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno> + Copy,
+) -> Answer {
     let count = call.word(2);
-    let current = local.caller()?;
     for done in 0..count {
         let place = list.element(u64::from(done)).ok_or(Errno::Fault)?;
         if done >= AT_A_STRETCH || (done > 0 && hypervisor.must_look(local)) {
@@ -77,15 +92,28 @@ fn each<M: Machine, T: Layout, const OFTEN: bool>(
             call.arguments = [command, place.address(), left, third, fourth];
             return Err(Errno::Restart);
         }
-        let order =
-            if OFTEN { hypervisor.read_often(current, place) } else { hypervisor.read(current, place) };
-        let mut order = order?;
+        element::<_, _, ANSWER>(hypervisor, local, place, serve)?;
+    }
+    Ok(0)
+}
+
+/// Serves an element of a list: a function of its own for each kind, so that none pays for another's variables.
+#[inline(never)]
+fn element<M: Machine, T: Layout, const ANSWER: usize>(
+    hypervisor: &Hypervisor<M>,
+    local: &Local<'_, M>,
+    place: Handle<T>,
+    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno> + Copy,
+) -> Answer {
+    let current = local.caller()?;
+    if ANSWER == 0 {
+        let mut order = hypervisor.read(current, place)?;
         serve(hypervisor, current, &mut order)?;
-        if OFTEN {
-            hypervisor.write_often(current, place, &order)?;
-        } else {
-            hypervisor.write(current, place, &order)?;
-        }
+        hypervisor.write(current, place, &order)?;
+    } else {
+        let mut order = hypervisor.read_often(current, place)?;
+        serve(hypervisor, current, &mut order)?;
+        hypervisor.write_from::<T, ANSWER>(current, place, &order)?;
     }
     Ok(0)
 }
@@ -94,11 +122,12 @@ fn each<M: Machine, T: Layout, const OFTEN: bool>(
 ///
 /// # Errors
 /// `EINVAL` where the guest says that it is one.
+#[inline(never)]
 fn one<M: Machine, T: Layout>(
     hypervisor: &Hypervisor<M>,
     local: &Local<'_, M>,
     call: &Call,
-    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno>,
+    serve: impl Fn(&Hypervisor<M>, &Current<'_, M>, &mut T) -> Result<(), Errno> + Copy,
 ) -> Answer {
     if call.word(2) != 1 {
         return Err(Errno::Inval);

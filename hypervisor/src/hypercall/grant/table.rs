@@ -90,6 +90,7 @@ pub(super) fn swap<M: Machine>(
 ///
 /// # Errors
 /// `ENOSYS` for version 2, `EINVAL` for others.
+#[inline(never)]
 pub(super) fn set_version<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &Local<'_, M>,
@@ -110,6 +111,7 @@ pub(super) fn set_version<M: Machine>(
 ///
 /// # Errors
 /// `ESRCH`, `EPERM`.
+#[inline(never)]
 pub(super) fn get_version<M: Machine>(
     hypervisor: &Hypervisor<M>,
     local: &Local<'_, M>,
