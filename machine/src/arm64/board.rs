@@ -196,12 +196,12 @@ impl Machine for Board {
         self.gic.write_lists(&registers.lists);
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_list(&self, _cpu: CpuIndex, place: usize) -> u64 {
         self.gic.read_list(place)
     }
 
-    #[inline]
+    #[inline(always)]
     fn write_list(&self, _cpu: CpuIndex, place: usize, entry: u64) {
         self.gic.write_list(place, entry);
     }

@@ -113,15 +113,33 @@ impl Gic {
         either!(self, gic => gic.write_lists(lists));
     }
 
-    /// One list register.
-    #[inline]
+    /// One list register. The first two, which most interrupts are in, are an instruction where they are asked for.
+    #[inline(always)]
     pub(crate) fn read_list(&self, place: usize) -> u64 {
+        match (self, place) {
+            (Gic::V3(gic), 0) => gic.read_list(0),
+            (Gic::V3(gic), 1) => gic.read_list(1),
+            _ => self.read_any_list(place),
+        }
+    }
+
+    #[inline(never)]
+    fn read_any_list(&self, place: usize) -> u64 {
         either!(self, gic => gic.read_list(place))
     }
 
     /// Writes one list register.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_list(&self, place: usize, entry: u64) {
+        match (self, place) {
+            (Gic::V3(gic), 0) => gic.write_list(0, entry),
+            (Gic::V3(gic), 1) => gic.write_list(1, entry),
+            _ => self.write_any_list(place, entry),
+        }
+    }
+
+    #[inline(never)]
+    fn write_any_list(&self, place: usize, entry: u64) {
         either!(self, gic => gic.write_list(place, entry));
     }
 

@@ -217,12 +217,12 @@ impl GicV3 {
         barrier!("isb");
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn read_list(&self, place: usize) -> u64 {
         read_list(place)
     }
 
-    #[inline]
+    #[inline(always)]
     pub(crate) fn write_list(&self, place: usize, entry: u64) {
         write_list(place, entry);
     }
@@ -343,7 +343,7 @@ fn each_used_list(lists: &mut Lists, act: impl Fn(&mut u64, ListRegister)) {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn read_list(index: usize) -> u64 {
     ListRegister(index).read()
 }
@@ -380,7 +380,7 @@ fn write_control(lists: &Lists) {
     write!("ich_hcr_el2", 1 | u64::from(lists.underflow) << 1);
 }
 
-#[inline]
+#[inline(always)]
 fn write_list(index: usize, value: u64) {
     ListRegister(index).write(value);
 }
