@@ -208,7 +208,8 @@ impl<M: Machine> Hypervisor<M> {
         self.begin(&mut current, now);
         vcpu.set_running_on(Some(cpu));
         let told = vcpu.take_news();
-        let releases = !self.is_up_to_date(&mut current, told, now) && self.catch_up(cpu, &mut current, told, now);
+        let releases =
+            !self.is_up_to_date(&mut current, told, now) && self.catch_up(cpu, &mut current, told, now);
         self.machine.load(cpu, &mut current.state.registers, &domain.map);
         if releases {
             self.release_physical(&mut current, cpu);
