@@ -179,6 +179,9 @@ pub struct Console {
 }
 
 impl Console {
+    /// Bytes of its rings.
+    pub const BYTES: usize = (1 << RING_ORDER) + (1 << HISTORY_ORDER);
+
     /// A console that writes at once, until [`Console::use_interrupts`]. `frequency` stamps lines.
     pub fn try_new(switch: Option<u8>, timestamps: Option<u64>) -> Option<Self> {
         Some(Console {

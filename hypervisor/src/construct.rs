@@ -9,7 +9,7 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 use machine::contract::Construction;
-use machine::frames::{ClaimError, FramePool, FrameRange};
+use machine::frames::{ClaimError, FramePool, FrameRange, FrameTable};
 use machine::lock::{Lock, Rank};
 use machine::stage2::MapError;
 use model::arm64::gic::{Gic, Version};
@@ -23,6 +23,7 @@ use crate::domain::Domain;
 use crate::event::channel::{Binding, PortNumber};
 use crate::event::{CONTROL_PORTS, DOMAIN_PORTS, Events};
 use crate::grant::{CONTROL_MAPPINGS, DOMAIN_MAPPINGS, GrantTable};
+use crate::heap::IndexedHeap;
 use crate::hypervisor::{Hypervisor, Processor};
 use crate::pool::{Pool, Seat};
 use crate::pv::Pv;
@@ -41,24 +42,30 @@ const NANOSECONDS: u64 = 1_000_000_000;
 pub const fn sizes<M: Construction>() -> Sizes {
     // Rounding, and what the allocator cannot use, beside each object.
     const SLACK: usize = 1024;
+    // With what the alignment of a page may cost.
     const STACK: usize = 20 << 10;
-    const CONSOLE: usize = 64 << 10;
+    // Kernels are unpacked before there is a console.
+    const FIRST: usize = if Inflater::BYTES > Console::BYTES { Inflater::BYTES } else { Console::BYTES };
+    const WORDS: usize = plan::LONGEST_COMMAND_LINE_BYTES;
+    const DEVICES: usize = size_of::<Option<u16>>() * INTERRUPTS;
     // A concatenated root may need one table more to be aligned.
     const SPARE_TABLE: usize = 4096;
-    // A domain with the most vCPUs that there can be.
-    const EVENTS: usize = Events::bytes(plan::MOST_VCPUS as usize, DOMAIN_PORTS) + 4 * SLACK;
-    // Dom0's are beside those of any domain.
-    const CONTROL_EVENTS: usize = Events::bytes(0, CONTROL_PORTS);
+    const PV: usize = GrantTable::bytes(DOMAIN_MAPPINGS) + Events::bytes(0, DOMAIN_PORTS);
+    const CONTROL: usize = GrantTable::bytes(CONTROL_MAPPINGS) + Events::bytes(0, CONTROL_PORTS);
     Sizes {
-        fixed: (size_of::<Hypervisor<M>>() + SLACK + CONSOLE) as u64,
-        processor: (size_of::<Processor>() + Pool::BYTES_PER_PROCESSOR + SLACK + STACK) as u64,
+        fixed: (size_of::<Hypervisor<M>>() + WORDS + FIRST + DEVICES + SLACK) as u64,
+        processor: (size_of::<Processor>() + Pool::BYTES_PER_PROCESSOR + SLACK) as u64,
+        stack: STACK as u64,
+        // Its deadline, and who of the domain ran there last.
+        seat: (IndexedHeap::BYTES_PER_MEMBER + size_of::<u64>()) as u64,
         domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 3 * SLACK + SPARE_TABLE) as u64,
-        vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + Pool::BYTES_PER_VCPU + 2 * SLACK) as u64,
+        vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + Pool::BYTES_PER_VCPU + Events::bytes(1, 0) + SLACK)
+            as u64,
         spi: Gic::BYTES_PER_SPI as u64,
-        pv_domain: (GrantTable::bytes(DOMAIN_MAPPINGS) + EVENTS) as u64,
-        control_domain: (GrantTable::bytes(CONTROL_MAPPINGS) + CONTROL_EVENTS) as u64,
-        // A record of 4 bytes, and two bits with their summaries in the sets of free blocks.
-        frame: 5,
+        pv_domain: (PV + SLACK) as u64,
+        control_domain: (CONTROL - PV) as u64,
+        block: FrameTable::BYTES_PER_BLOCK as u64,
+        stretch: FrameTable::BYTES_PER_RANGE as u64,
         shared_pages: Sizes::BUILT.shared_pages,
         boot_heap: 0,
     }
@@ -313,8 +320,10 @@ fn construct_pools<M: Construction>(machine: &M, plan: &Plan) -> Result<Vec<Pool
 
 fn construct_processors(plan: &Plan, vcpus: usize) -> Result<Vec<Processor>, Failure> {
     let mut processors = Vec::new();
+    let count = plan.board.cpus.len();
+    processors.try_reserve_exact(count).map_err(|_| Failure::OutOfMemory("the processors"))?;
     let mut seats = Seats::try_new(plan)?;
-    for cpu in 0..plan.board.cpus.len() {
+    for cpu in 0..count {
         let deadlines = Deadlines::try_new(vcpus).ok_or(Failure::OutOfMemory("deadlines"))?;
         let pool = plan.pools.iter().position(|pool| pool.cpus.contains(&cpu)).unwrap_or(0);
         processors.push(Processor::new(deadlines, seats.next(pool)));
@@ -406,6 +415,7 @@ pub fn construct<M: Construction>(
 ) -> Result<Hypervisor<M>, Failure> {
     let vcpus = construct_vcpus(&machine, plan)?;
     let mut domains = Vec::new();
+    domains.try_reserve_exact(plan.domains.len()).map_err(|_| Failure::OutOfMemory("the domains"))?;
     let mut first_vcpu = 0_usize;
     let mut seats = Seats::try_new(plan)?;
     for (index, domain) in (0_usize..).zip(&plan.domains) {

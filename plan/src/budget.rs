@@ -5,13 +5,14 @@ use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::input::Sizes;
-use crate::placement::HEAP_GRANULE;
-use crate::range::{FRAME_BYTES, align_up};
+use crate::range::{BLOCK_2_MIB, FRAME_BYTES, align_up};
 use crate::shape::{Board, BudgetLine};
 use crate::tables::{self, Tables};
 
-/// Bytes of a note of a piece of memory.
-const PIECE_BYTES: u64 = 24;
+/// Bytes of a note of a piece of memory that is a domain's for good.
+const NOTE_BYTES: u64 = 24;
+/// Bytes that a piece takes in the list of what is not handed out yet, while that grows.
+const PIECE_BYTES: u64 = 48;
 
 /// What one domain costs.
 #[derive(Clone, Copy, Debug)]
@@ -22,8 +23,8 @@ pub(crate) struct Cost {
     /// It has PV interfaces.
     pub(crate) pv: bool,
     pub(crate) tables: Tables,
-    /// Pieces of memory that are its own for good.
-    pub(crate) fixed_pieces: u64,
+    /// Pieces of its memory, and those of them that are its own for good.
+    pub(crate) pieces: [u64; 2],
     pub(crate) tree_bytes: u64,
 }
 
@@ -34,14 +35,18 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
     let processors = u64::try_from(board.cpus.len()).unwrap_or(u64::MAX);
     let frames = board.memory.iter().fold(0_u64, |sum, bank| sum.saturating_add(bank.size / FRAME_BYTES));
     line(String::from("the hypervisor's own tables"), sizes.fixed);
-    line(format!("the table of {frames} frames"), frames.saturating_mul(sizes.frame));
-    line(format!("{processors} processors"), processors.saturating_mul(sizes.processor));
+    line(format!("the table of {frames} frames"), frame_table(sizes, board, frames));
+    let vcpus = domains.iter().fold(1_u64, |sum, cost| sum.saturating_add(u64::from(cost.vcpus)));
+    let each = vcpus.saturating_mul(sizes.seat).saturating_add(sizes.processor).saturating_add(sizes.stack);
+    line(format!("{processors} processors"), processors.saturating_mul(each).saturating_sub(sizes.stack));
     let first = u64::from(!domains.first().is_some_and(|cost| cost.is_dom0));
     for (id, cost) in (first..=u64::MAX).zip(domains) {
+        let [pieces, own] = cost.pieces;
         let objects = u64::from(cost.vcpus)
             .saturating_mul(sizes.vcpu)
             .saturating_add(u64::from(cost.spis).saturating_mul(sizes.spi))
-            .saturating_add(cost.fixed_pieces.saturating_mul(PIECE_BYTES))
+            .saturating_add(pieces.saturating_mul(PIECE_BYTES))
+            .saturating_add(own.saturating_mul(NOTE_BYTES))
             .saturating_add(sizes.domain);
         line(format!("objects of domain {id}"), objects);
         line(format!("stage 2 tables of domain {id}"), tables::bytes(cost.tables.boot));
@@ -59,8 +64,18 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
     lines
 }
 
-/// Bytes of a heap with room for all `lines`.
-pub(crate) fn heap_bytes(lines: &[BudgetLine]) -> u64 {
+/// Bytes of the table of frames. Each range that is reserved or the hypervisor's (image, heap and tree) may cut a bank,
+/// or what is left of one, in two.
+fn frame_table(sizes: &Sizes, board: &Board, frames: u64) -> u64 {
+    const OURS: usize = 3;
+    let stretches = board.memory.len().saturating_add(board.reserved.len()).saturating_add(OURS);
+    let blocks = frames.div_ceil(BLOCK_2_MIB / FRAME_BYTES);
+    let stretches = u64::try_from(stretches).unwrap_or(u64::MAX).saturating_mul(sizes.stretch);
+    blocks.saturating_mul(sizes.block).saturating_add(stretches)
+}
+
+/// Bytes of a heap with room for all `lines`, a multiple of `granule`.
+pub(crate) fn heap_bytes(lines: &[BudgetLine], granule: u64) -> u64 {
     let sum = lines.iter().fold(0_u64, |sum, line| sum.saturating_add(line.bytes));
-    align_up(sum.max(1), HEAP_GRANULE).unwrap_or(u64::MAX)
+    align_up(sum.max(1), granule).unwrap_or(u64::MAX)
 }

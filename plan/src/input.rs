@@ -61,8 +61,12 @@ pub struct Facts {
 pub struct Sizes {
     /// Once, whatever the plan says.
     pub fixed: u64,
-    /// For each physical processor, its stack included.
+    /// For each physical processor.
     pub processor: u64,
+    /// For each of them but the first, which has its stack in the image.
+    pub stack: u64,
+    /// For each vCPU on each of them.
+    pub seat: u64,
     /// For each domain, beside its stage 2 tables and its device tree.
     pub domain: u64,
     /// For each vCPU.
@@ -73,8 +77,10 @@ pub struct Sizes {
     pub pv_domain: u64,
     /// For dom0, beside that.
     pub control_domain: u64,
-    /// For each 4 KiB frame of the host's RAM.
-    pub frame: u64,
+    /// For each 2 MiB of the host's RAM.
+    pub block: u64,
+    /// For each stretch of RAM that lies together and is not the hypervisor's.
+    pub stretch: u64,
     /// Not bytes but frames: how many pages each domain with PV interfaces may share with the hypervisor (its
     /// shared information page, its grant table and its status frames).
     pub shared_pages: u64,
@@ -87,14 +93,17 @@ impl Sizes {
     /// The sizes of the image as it is built: the desk and the board plan by the same figures. The image
     /// does not build where its objects have outgrown them.
     pub const BUILT: Self = Self {
-        fixed: 72 << 10,
-        processor: 24 << 10,
+        fixed: 57 << 10,
+        processor: 2 << 10,
+        stack: 20 << 10,
+        seat: 24,
         domain: 10 << 10,
-        vcpu: 5 << 10,
+        vcpu: 4 << 10,
         spi: 12,
-        pv_domain: 400 << 10,
-        control_domain: 1100 << 10,
-        frame: 5,
+        pv_domain: 370 << 10,
+        control_domain: 721 << 10,
+        block: 2180,
+        stretch: 2 << 10,
         shared_pages: 66,
         boot_heap: 540 << 10,
     };
@@ -104,12 +113,15 @@ impl Sizes {
     pub const fn fit(&self, there: &Self) -> bool {
         self.fixed <= there.fixed
             && self.processor <= there.processor
+            && self.stack <= there.stack
+            && self.seat <= there.seat
             && self.domain <= there.domain
             && self.vcpu <= there.vcpu
             && self.spi <= there.spi
             && self.pv_domain <= there.pv_domain
             && self.control_domain <= there.control_domain
-            && self.frame <= there.frame
+            && self.block <= there.block
+            && self.stretch <= there.stretch
             && self.shared_pages <= there.shared_pages
             && self.boot_heap <= there.boot_heap
     }

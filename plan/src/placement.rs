@@ -29,7 +29,7 @@ use crate::shape::{GuestMemory, Range};
 /// Most host ranges that one domain's memory is put together from.
 pub const MOST_PIECES: usize = 256;
 
-/// Granule of the heap's size.
+/// Granule of the memory that an owner has chosen for the heap.
 pub const HEAP_GRANULE: u64 = 64 << 10;
 
 /// Memory that a domain asks for.

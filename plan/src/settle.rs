@@ -42,8 +42,11 @@ pub(crate) fn settle(
         })
         .collect();
     let map = (ipa_bits(&input.facts), drafts.first().is_some_and(|draft| draft.wanted.is_dom0));
-    // Who has chosen the place may not have 2 MiB to lose.
-    let align = if ground.static_heap.is_empty() { BLOCK_2_MIB } else { HEAP_GRANULE };
+    // Who has chosen the place may not have 2 MiB to lose, and has chosen it in such steps.
+    let (align, granule) = match ground.static_heap.is_empty() {
+        true => (BLOCK_2_MIB, FRAME_BYTES),
+        false => (HEAP_GRANULE, HEAP_GRANULE),
+    };
     let mut heap_bytes = 0;
     for _ in 0..MOST_ROUNDS {
         let mut open = ground.open.clone();
@@ -63,13 +66,13 @@ pub(crate) fn settle(
                 spis: draft.spis,
                 is_dom0: draft.wanted.is_dom0,
                 pv: draft.interface.is_some(),
-                fixed_pieces: fixed_pieces(draft, memory),
+                pieces: pieces(draft, memory),
                 tables: tables(map, board, draft, memory),
                 tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
             })
             .collect();
         let lines = budget::lines(&input.facts.sizes, board, &costs);
-        let needed = budget::heap_bytes(&lines);
+        let needed = budget::heap_bytes(&lines, granule);
         match heap.filter(|heap| heap.size >= needed) {
             Some(heap) => return Ok(Settled { heap, memory, pages, costs, lines, open }),
             None => heap_bytes = needed.max(heap_bytes),
@@ -78,10 +81,11 @@ pub(crate) fn settle(
     Err(Failure::Heap(heap_bytes))
 }
 
-/// Pieces of a domain's memory that stay its own whatever it does: they are noted.
-fn fixed_pieces(draft: &Draft<'_, '_>, memory: &[GuestMemory]) -> u64 {
+/// Pieces of a domain's memory, and those that stay its own whatever it does.
+fn pieces(draft: &Draft<'_, '_>, memory: &[GuestMemory]) -> [u64; 2] {
     let own = if draft.wanted.static_memory.is_empty() { 0 } else { memory.len() };
-    u64::try_from(own.saturating_add(draft.shared.len())).unwrap_or(u64::MAX)
+    [memory.len(), own]
+        .map(|count| u64::try_from(count.saturating_add(draft.shared.len())).unwrap_or(u64::MAX))
 }
 
 /// What found no place.

@@ -26,6 +26,14 @@ impl BitTree {
     /// 64 to this power is more than there are frames in 48 bits of address.
     const MOST_LEVELS: usize = 7;
 
+    /// What rounding up to words adds at most: one at each level, and what the allocator rounds up beside.
+    pub(super) const ROUNDING_BYTES: usize = (Self::MOST_LEVELS + 2) * size_of::<u64>();
+
+    /// `bytes` of members' bits with their share of all levels above, each a 64th of the one below.
+    pub(super) const fn share(bytes: usize) -> usize {
+        (bytes * WORD).div_ceil(WORD - 1)
+    }
+
     /// The empty set of numbers below `limit`; `None` where there is no memory.
     pub(super) fn try_new(limit: usize) -> Option<Self> {
         let mut levels = [0; Self::MOST_LEVELS];

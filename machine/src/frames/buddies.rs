@@ -27,6 +27,12 @@ pub(super) struct Buddies {
 }
 
 impl Buddies {
+    /// Bytes for the frames of a largest block: twice a bit for each frame, and the summaries' share.
+    pub(super) const BYTES_PER_BLOCK: usize = BitTree::share((2 << LARGEST_ORDER) / 8);
+    /// Bytes that a stretch takes beside.
+    pub(super) const BYTES: usize =
+        size_of::<Self>().saturating_add(BitTree::ROUNDING_BYTES.saturating_mul(ORDERS));
+
     /// Nothing free among the frames from `first` to before `end`. `None` where there is no memory.
     pub(super) fn try_new(first: u64, end: u64) -> Option<Self> {
         let base = first >> LARGEST_ORDER << LARGEST_ORDER;

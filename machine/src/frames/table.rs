@@ -98,6 +98,14 @@ fn count_of(record: u32) -> u32 {
 }
 
 impl FrameTable {
+    /// Bytes for the frames of 2 MiB.
+    pub const BYTES_PER_BLOCK: usize =
+        (size_of::<AtomicU32>() << LARGEST_ORDER).saturating_add(Buddies::BYTES_PER_BLOCK);
+    /// Bytes for each of a pool's ranges beside, those of the pool's two lists while they grow with them.
+    pub const BYTES_PER_RANGE: usize = size_of::<Span>()
+        .saturating_add(Buddies::BYTES)
+        .saturating_add(size_of::<Range>().saturating_mul(2 * 4));
+
     /// A table of the frames that a pool was made of; none is free yet. `None` where there is no memory.
     pub fn try_new(pool: &FramePool) -> Option<Self> {
         let (mut spans, mut total, mut free) = (Vec::new(), 0_usize, Vec::new());

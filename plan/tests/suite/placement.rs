@@ -89,7 +89,7 @@ fn check_domains(plan: &Plan, asked: &[u64]) -> Result<(), TestCaseError> {
     }
     let needed: u64 = plan.budget.iter().map(|line| line.bytes).sum();
     prop_assert!(plan.heap.size >= needed && plan::is_aligned(plan.heap.base, plan::BLOCK_2_MIB));
-    prop_assert!(plan::is_aligned(plan.heap.size, plan::HEAP_GRANULE));
+    prop_assert!(plan::is_aligned(plan.heap.size, plan::FRAME_BYTES));
     Ok(())
 }
 
@@ -179,7 +179,7 @@ fn a_small_system_costs_little() {
     let plan = world.plan();
     // The hole below the image holds the heap.
     assert_eq!(plan.heap.base, RAM_BASE);
-    let table = plan.board.memory.iter().map(|bank| bank.size / 4096 * SIZES.frame).sum::<u64>();
+    let table = plan.board.memory.iter().map(|bank| bank.size.div_ceil(2 * MIB) * SIZES.block).sum::<u64>();
     assert!(plan.heap.size - table <= 512 << 10, "{} and {table}", plan.heap.size);
     // The domain is mapped by blocks: two roots and one table of 2 MiB entries.
     assert_eq!(plan.domains[0].table_frames, 3);

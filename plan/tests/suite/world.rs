@@ -185,13 +185,16 @@ pub(crate) fn domain(name: &str, memory_kib: u64, cpus: u32) -> Node {
 
 pub(crate) const SIZES: Sizes = Sizes {
     fixed: 96 << 10,
-    processor: 48 << 10,
+    processor: 28 << 10,
+    stack: 20 << 10,
+    seat: 24,
     domain: 8 << 10,
     vcpu: 4 << 10,
     spi: 16,
     pv_domain: 64 << 10,
     control_domain: 128 << 10,
-    frame: 4,
+    block: 2 << 10,
+    stretch: 2 << 10,
     shared_pages: 66,
     boot_heap: 8 << 20,
 };
