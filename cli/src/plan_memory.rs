@@ -38,6 +38,8 @@ impl Stretch {
 pub(crate) enum Use {
     /// The hypervisor's image.
     Image,
+    /// Its end, in which the plan is made; free when the domains are constructed.
+    Planning,
     /// The hypervisor's heap.
     Heap,
     /// A domain's RAM.
@@ -100,10 +102,13 @@ type Claim = (Range, (Use, Option<u16>, String));
 
 /// All claims, the strongest first.
 fn claims(plan: &Plan, desk: &Desk) -> Vec<Claim> {
-    let mut claims = vec![
+    let planning =
+        plan.planning.map(|range| (range, (Use::Planning, None, "image, for planning".to_owned())));
+    let mut claims: Vec<Claim> = planning.into_iter().collect();
+    claims.extend([
         (desk.image, (Use::Image, None, "image of the hypervisor".to_owned())),
         (plan.heap, (Use::Heap, None, "heap of the hypervisor".to_owned())),
-    ];
+    ]);
     for domain in &plan.domains {
         for piece in &domain.memory {
             let range = Range { base: piece.host, size: piece.size };

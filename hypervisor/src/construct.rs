@@ -67,6 +67,7 @@ pub const fn sizes<M: Construction>() -> Sizes {
         block: FrameTable::BYTES_PER_BLOCK as u64,
         stretch: FrameTable::BYTES_PER_RANGE as u64,
         shared_pages: Sizes::BUILT.shared_pages,
+        planning: 0,
         boot_heap: 0,
     }
 }
@@ -481,8 +482,8 @@ impl<M: Construction> Hypervisor<M> {
         }
     }
 
-    /// Lets the first vCPU of every domain run.
-    pub fn start_domains(&self, plan: &Plan) {
+    /// Tells every domain what the plan has for it, and where it starts.
+    pub fn prepare_domains(&self, plan: &Plan) {
         for channel in &plan.channels {
             // As after any binding, the end that came later is to look.
             let [_, later] = channel.ends;
@@ -503,6 +504,12 @@ impl<M: Construction> Hypervisor<M> {
             let start = Start { entry: planned.kernel.entry, argument: planned.tree_at };
             vcpu.power.switch_on(start);
             domain.online.store(1, core::sync::atomic::Ordering::Release);
+        }
+    }
+
+    /// Lets the first vCPU of every domain run.
+    pub fn start_domains(&self) {
+        for vcpu in self.domains.iter().filter_map(|domain| self.vcpu_of(domain, 0)) {
             self.make_runnable(vcpu, 0);
         }
     }

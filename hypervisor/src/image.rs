@@ -41,7 +41,7 @@ fn xenite_start(boot: Boot) -> ! {
     let account = (image, plan::fingerprint(&plan, image));
     plan::account(&plan, account, |line| boot.say(format_args!("(XEN) {line}")));
     match boot.take(&plan, tree_at) {
-        Ok(taken) => run(taken, &plan, account),
+        Ok(taken) => run(taken, plan, account),
         Err(words) => arm64::stop(format_args!("(XEN) Boot stops: {words}")),
     }
 }
@@ -61,9 +61,9 @@ fn remember(hypervisor: &Hypervisor<Board>, plan: &Plan, account: (plan::Range, 
     plan::account(plan, account, |line| console.remember(line));
 }
 
-fn run(taken: Taken, plan: &Plan, account: (plan::Range, u64)) -> ! {
-    let Taken { board, frames } = taken;
-    let hypervisor: &'static Hypervisor<Board> = match construct(board, frames, plan) {
+fn run(taken: Taken, plan: Plan, account: (plan::Range, u64)) -> ! {
+    let Taken { board, frames, planning } = taken;
+    let hypervisor: &'static Hypervisor<Board> = match construct(board, frames, &plan) {
         Ok(hypervisor) => Box::leak(Box::new(hypervisor)),
         Err(failure) => arm64::stop(format_args!("(XEN) Boot stops: {failure}")),
     };
@@ -80,14 +80,20 @@ fn run(taken: Taken, plan: &Plan, account: (plan::Range, u64)) -> ! {
         hypervisor.leave_out(cpu);
         hypervisor.say(Level::Error, format_args!("processor {cpu} does not start: {why}"));
     });
-    if let Err(words) = arm64::seal(hypervisor.machine.frames()) {
+    let frames = hypervisor.machine.frames();
+    let sealed = arm64::show_ram(frames).and_then(|()| {
+        remember(hypervisor, &plan, account);
+        hypervisor.prepare_domains(&plan);
+        if plan.board.uart.is_some_and(|uart| uart.interrupt.is_some()) {
+            hypervisor.console().use_interrupts();
+        }
+        drop(plan);
+        arm64::seal(frames, planning)
+    });
+    if let Err(words) = sealed {
         arm64::stop(format_args!("(XEN) Boot stops: {words}"));
     }
-    if plan.board.uart.is_some_and(|uart| uart.interrupt.is_some()) {
-        hypervisor.console().use_interrupts();
-    }
-    remember(hypervisor, plan, account);
-    hypervisor.start_domains(plan);
+    hypervisor.start_domains();
     hypervisor.run(0);
     arm64::stop(format_args!("(XEN) the loop has ended"))
 }

@@ -25,20 +25,30 @@ mod translation;
 mod uart;
 
 pub use board::{Board, GuestMap};
-pub use boot::{Boot, Taken, stop};
+pub use boot::{Boot, Planning, Taken, stop};
 pub use fault::set_noreboot;
 pub use heap::allocations;
 
 use crate::frames::FrameTable;
 
-/// Construction is over: RAM that is not ours is shown, and from now on nothing is allocated and nothing is
-/// mapped. A processor that starts later would find no stack, so all have been started before.
+/// Guests' memory is filled: RAM that is not ours is shown, for as long as the machine runs.
 ///
 /// # Errors
 /// Words, where RAM lies in so many pieces that the tables do not suffice.
-pub fn seal(frames: &FrameTable) -> Result<(), &'static str> {
-    for range in frames.ranges() {
-        translation::map_foreign(range).ok_or("RAM lies in too many pieces to be mapped")?;
+pub fn show_ram(frames: &FrameTable) -> Result<(), &'static str> {
+    frames.ranges().try_for_each(translation::map_foreign).ok_or("RAM lies in too many pieces to be mapped")
+}
+
+/// Construction is over, and the plan has gone: the memory that it had is free, and from now on nothing is allocated and
+/// nothing is mapped. A processor that starts later would find no stack, so all have been started before.
+///
+/// # Errors
+/// Words, where something that was allocated while planning is still there: a fault of ours.
+pub fn seal(frames: &FrameTable, planning: Planning) -> Result<(), &'static str> {
+    if let Planning(Some(planning)) = planning {
+        let pages = heap::end_planning().ok_or("something of the plan is still in use")?;
+        translation::hide_of_image(pages);
+        frames.free_range(planning);
     }
     heap::seal();
     translation::seal();

@@ -29,7 +29,7 @@ pub fn account(plan: &Plan, (image, sum): (Range, u64), mut say: impl FnMut(fmt:
     ));
     say(format_args!(
         "kept by the hypervisor: image {} KiB at {:#x}, heap {} KiB at {:#x}",
-        image.size >> 10,
+        image.size.saturating_sub(plan.planning.map_or(0, |planning| planning.size)) >> 10,
         image.base,
         plan.heap.size >> 10,
         plan.heap.base

@@ -383,6 +383,7 @@ fn finish(
         options,
         heap: settled.heap,
         static_heap: ground.static_heap.clone(),
+        planning: ground.planning,
         domains,
         pools: pools.list,
         channels: Vec::new(),

@@ -76,6 +76,8 @@ pub(crate) struct Ground {
     pub(crate) static_heap: Vec<Range>,
     /// RAM that is neither there nor anybody's.
     pub(crate) idle: RangeSet,
+    /// The part of the image that is free in the end.
+    pub(crate) planning: Option<Range>,
 }
 
 /// Checks all claims against RAM and each other, and gives what is left.
@@ -116,7 +118,7 @@ pub(crate) fn check(
         let claim = (*range, Owner::Heap);
         fixed_range(claim, (CHOSEN, static_heap::PROPERTY), (surveyed, &mut claims), report);
     }
-    ground(surveyed, &claims, heap)
+    ground((input, surveyed), &claims, heap)
 }
 
 /// Whether a range lies in RAM. Of a board without RAM all that there is to say has been said.
@@ -183,7 +185,11 @@ fn fixed_range<'w>(
     claims.push(Claim { range, owner });
 }
 
-fn ground(surveyed: &Surveyed, claims: &[Claim<'_>], static_heap: Vec<Range>) -> Ground {
+fn ground(
+    (input, surveyed): (&Input<'_>, &Surveyed),
+    claims: &[Claim<'_>],
+    static_heap: Vec<Range>,
+) -> Ground {
     let mut open = surveyed.ram.clone();
     let mut boot_only = RangeSet::new();
     for claim in claims.iter().filter(|claim| claim.owner != Owner::Heap) {
@@ -206,5 +212,8 @@ fn ground(surveyed: &Surveyed, claims: &[Claim<'_>], static_heap: Vec<Range>) ->
         static_heap.iter().for_each(|range| idle.remove(*range));
         static_heap::keep_only(&mut open, &static_heap);
     }
-    Ground { open, boot_only, static_heap, idle }
+    let end = input.image.end();
+    let planning = Range::between(end.saturating_sub(input.facts.sizes.planning).max(input.image.base), end);
+    let planning = planning.and_then(|range| range.inward(FRAME_BYTES)).filter(|_| static_heap.is_empty());
+    Ground { open, boot_only, static_heap, idle, planning }
 }

@@ -84,6 +84,8 @@ pub struct Sizes {
     /// Not bytes but frames: how many pages each domain with PV interfaces may share with the hypervisor (its
     /// shared information page, its grant table and its status frames).
     pub shared_pages: u64,
+    /// Bytes at the end of the image that nobody needs once the domains exist: the plan was made there.
+    pub planning: u64,
     /// How much memory there is for the plan itself; a plan that would need more is refused. See the crate's
     /// documentation for how it is counted.
     pub boot_heap: u64,
@@ -105,6 +107,7 @@ impl Sizes {
         block: 2180,
         stretch: 2 << 10,
         shared_pages: 66,
+        planning: 1152 << 10,
         boot_heap: 540 << 10,
     };
 
@@ -123,6 +126,7 @@ impl Sizes {
             && self.block <= there.block
             && self.stretch <= there.stretch
             && self.shared_pages <= there.shared_pages
+            && self.planning <= there.planning
             && self.boot_heap <= there.boot_heap
     }
 }

@@ -29,6 +29,9 @@ pub struct Plan {
     pub heap: Range,
     /// `xen,static-heap`: only in these ranges lies what has no place of its owner's choice. Empty: in all of RAM.
     pub static_heap: Vec<Range>,
+    /// The end of the image, in whole frames, if it becomes free when the domains are constructed. With `static_heap` it
+    /// stays the hypervisor's.
+    pub planning: Option<Range>,
     /// The domains: dom0 first, if there is one, then the others in device-tree order. `Domain::id` is the index
     /// if the first is dom0, else the index plus 1.
     pub domains: Vec<Domain>,

@@ -85,7 +85,7 @@ pub(crate) fn memory(svg: &mut Svg, place: Area, purpose: Use, id: Option<u16>) 
             svg.rect(place, "url(#back)", "");
         }
         Use::SharedMemory => svg.rect(place, "#f3dcef", EDGE),
-        Use::DeviceTree | Use::Module => {
+        Use::DeviceTree | Use::Module | Use::Planning => {
             svg.rect(place, "#f4f1ea", EDGE);
             svg.rect(place, "url(#grain)", "");
         }

@@ -446,7 +446,8 @@ impl System {
 
     /// Lets the domains start.
     pub(crate) fn start(&self) {
-        self.hypervisor.start_domains(&self.plan);
+        self.hypervisor.prepare_domains(&self.plan);
+        self.hypervisor.start_domains();
     }
 
     /// One turn of a processor.

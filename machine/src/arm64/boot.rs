@@ -2,8 +2,6 @@
 //! nothing is taken.
 #![expect(unsafe_code, reason = "the entry from boot.s, and the tree as a slice")]
 
-use core::sync::atomic::{AtomicBool, Ordering};
-
 use alloc::boxed::Box;
 use plan::{Facts, Modules, Pl011, Plan, Range, RangeSet, Sizes};
 
@@ -12,7 +10,7 @@ use super::device::Registers;
 use super::translation::{self, Memory};
 use super::uart::Uart;
 use super::{fault, heap, memory, processor, system};
-use crate::frames::{FRAME_SIZE, FramePool, FrameTable};
+use crate::frames::{FRAME_SIZE, FramePool, FrameRange, FrameTable};
 
 /// What reading a tree takes beside the guests' trees (see `plan`).
 const RESERVED_FOR_PLANNING: u64 = 512 << 10;
@@ -37,7 +35,13 @@ pub struct Taken {
     pub board: Board,
     /// All RAM that is neither reserved nor the hypervisor's own.
     pub frames: FramePool,
+    /// What planning has taken, for [`super::seal`].
+    pub planning: Planning,
 }
+
+/// Frames in which the plan lies, if they become free when it has gone; nobody else can use them meanwhile.
+#[derive(Debug)]
+pub struct Planning(pub(super) Option<FrameRange>);
 
 #[unsafe(no_mangle)]
 extern "C" fn boot_processor(tree_at: u64, image_at: u64) -> ! {
@@ -96,13 +100,7 @@ impl Boot {
 
     /// Gives faults and early words a console.
     pub fn open_console(&self, uart: Pl011) {
-        static OPEN: AtomicBool = AtomicBool::new(false);
-        if OPEN.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        if let Some(registers) = Registers::map(uart.registers) {
-            fault::set_console(Box::leak(Box::new(Uart::new(registers))));
-        }
+        fault::set_console(|| Registers::map(uart.registers).map(Uart::new));
     }
 
     /// Writes a line to that console.
@@ -127,13 +125,19 @@ impl Boot {
         translation::set_heap(plan.heap, base);
         let mut left = RangeSet::new();
         plan.board.memory.iter().for_each(|bank| left.insert(*bank));
-        let ours = [self.image, plan.heap, tree];
+        let image = plan.planning.and_then(|planning| Range::between(self.image.base, planning.base));
+        let ours = [image.unwrap_or(self.image), plan.heap, tree];
         plan.board.reserved.iter().chain(&ours).for_each(|range| left.remove(range.outward(FRAME_SIZE)));
-        let frames = FramePool::new(&left.into_vec());
+        let mut frames = FramePool::new(&left.into_vec());
+        let planning = match plan.planning {
+            Some(end) if end != heap::planning() => return Err("the image does not end as the plan says"),
+            Some(end) => Some(frames.claim(end).map_err(|_| "the end of the image is not RAM")?),
+            None => None,
+        };
         let table = FrameTable::try_new(&frames).ok_or("there is no memory for the table of frames")?;
         let board = Board::take(plan, Box::leak(Box::new(table)))?;
         board.start_processor(0);
-        Ok(Taken { board, frames })
+        Ok(Taken { board, frames, planning: Planning(planning) })
     }
 }
 

@@ -6,7 +6,7 @@
 #![expect(unsafe_code, reason = "reads the stack that led here")]
 
 use core::fmt::{self, Write};
-use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use super::system::{halt, read};
 use super::uart::Uart;
@@ -18,16 +18,24 @@ const VERSION: &str = env!("CARGO_PKG_VERSION");
 static NOREBOOT: AtomicBool = AtomicBool::new(true);
 static FAULTED: AtomicBool = AtomicBool::new(false);
 static ENDED: AtomicBool = AtomicBool::new(false);
-static CONSOLE: AtomicUsize = AtomicUsize::new(0);
+static CONSOLE: AtomicBool = AtomicBool::new(false);
+/// Written once, before `CONSOLE` is.
+static mut UART: Option<Uart> = None;
 
 /// Whether the machine stays as it is after a fault (`noreboot`).
 pub fn set_noreboot(stay: bool) {
     NOREBOOT.store(stay, Ordering::Relaxed);
 }
 
-/// Where a fault is told.
-pub(crate) fn set_console(uart: &'static Uart) {
-    CONSOLE.store(core::ptr::from_ref(uart) as usize, Ordering::Release);
+/// Where a fault is told. Opened at the first call only.
+pub(crate) fn set_console(open: impl FnOnce() -> Option<Uart>) {
+    static OPEN: AtomicBool = AtomicBool::new(false);
+    if !OPEN.swap(true, Ordering::AcqRel) {
+        let place = &raw mut UART;
+        // SAFETY: only the first caller comes here, and nobody looks before it has said so.
+        unsafe { place.write(open()) };
+        CONSOLE.store(true, Ordering::Release);
+    }
 }
 
 /// The console, without its lock.
@@ -35,9 +43,12 @@ struct Raw;
 
 impl Write for Raw {
     fn write_str(&mut self, text: &str) -> fmt::Result {
-        let uart = CONSOLE.load(Ordering::Acquire) as *const Uart;
-        // SAFETY: null, or the address of a static that `set_console` was given.
-        let Some(uart) = (unsafe { uart.as_ref() }) else { return Ok(()) };
+        if !CONSOLE.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let place = &raw const UART;
+        // SAFETY: written before the flag, and never again.
+        let Some(uart) = (unsafe { place.read() }) else { return Ok(()) };
         for byte in text.bytes() {
             if byte == b'\n' {
                 while uart.send(b"\r") == 0 {}

@@ -1,36 +1,53 @@
 //! The hypervisor's own heap: a first-fit list of free pieces, sorted by address.
 //!
-//! It starts with a piece of the image's own memory, enough to read the device tree and plan; then the
-//! range that the plan chose is added. After construction it is sealed: from then on an allocation is a
-//! fault of ours, and is refused and counted.
+//! There are two. Planning has the end of the image's own memory, enough to read the device tree and to make a
+//! plan. Once there is one, all else comes out of the range that the plan chose. So when the plan has gone the first
+//! heap is empty, and its memory can be RAM like any other. After construction the heap is sealed: from then on an
+//! allocation is a fault of ours, and is refused and counted.
 #![expect(unsafe_code, reason = "the global allocator")]
 
 use core::alloc::{GlobalAlloc, Layout};
-use core::mem::MaybeUninit;
+use core::arch::global_asm;
 use core::ptr::null_mut;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use plan::{Range, Sizes};
+
+use super::translation;
 use crate::lock::{Lock, Rank};
 
-/// Bytes of the first piece.
-pub(crate) const EARLY: usize = 1152 << 10;
+/// Bytes for planning.
+pub(crate) const EARLY: usize = Sizes::BUILT.planning as usize;
 const GRAIN: usize = 16;
 
-#[repr(C, align(4096))]
-struct Early(MaybeUninit<[u8; EARLY]>);
+// The image's last memory, outside of what boot clears, which would be most of that.
+global_asm!(
+    ".pushsection .early, \"aw\", %nobits",
+    ".balign 4096",
+    "early_memory: .skip {}",
+    ".popsection",
+    const EARLY
+);
 
-/// Outside of what boot clears, which would be most of that.
-#[unsafe(link_section = ".bss.early")]
-static mut EARLY_MEMORY: Early = Early(MaybeUninit::uninit());
+unsafe extern "C" {
+    static mut early_memory: u8;
+}
 
 #[global_allocator]
-static HEAP: Heap = Heap { list: Lock::new(Rank::Machine, List { first: null_mut() }) };
+static HEAP: Heap = Heap { lists: Lock::new(Rank::Machine, Lists { early: List::EMPTY, own: None }) };
 
 static SEALED: AtomicBool = AtomicBool::new(false);
 static AFTER_SEAL: AtomicU64 = AtomicU64::new(0);
 
 struct Heap {
-    list: Lock<List>,
+    lists: Lock<Lists>,
+}
+
+struct Lists {
+    /// For planning.
+    early: List,
+    /// For all else, once there is a plan.
+    own: Option<List>,
 }
 
 /// The head of a free piece lies in the piece.
@@ -46,20 +63,39 @@ struct List {
 // SAFETY: the pieces belong to the list alone, and the list is behind the lock.
 unsafe impl Send for List {}
 
-/// Gives the heap its first piece. Called once, by the boot processor.
+/// Gives planning its memory. Called once, by the boot processor.
 pub(crate) fn start() {
-    let early = &raw mut EARLY_MEMORY;
+    let early = &raw mut early_memory;
     // SAFETY: nothing else names this memory.
-    unsafe { add(early.cast(), EARLY) };
+    unsafe { HEAP.lists.lock().early.give(early, EARLY) };
 }
 
-/// Gives the heap more memory.
+/// Where that lies, as a host-physical range.
+pub(crate) fn planning() -> Range {
+    let base = translation::physical_of_image(&raw const early_memory as u64);
+    Range { base, size: Sizes::BUILT.planning }
+}
+
+/// From now on all that is allocated comes out of this memory.
 ///
 /// # Safety
-/// `[base, base + size)` is mapped, writable, and used by nobody else, for ever.
+/// `[base, base + size)` is mapped at [`translation::HEAP`] or behind, writable, and used by nobody else, for ever.
 pub(crate) unsafe fn add(base: *mut u8, size: usize) {
     // SAFETY: passed on.
-    unsafe { HEAP.list.lock().give(base, size & !(GRAIN - 1)) };
+    unsafe { HEAP.lists.lock().own.insert(List::EMPTY).give(base, size & !(GRAIN - 1)) };
+}
+
+/// Takes the memory that planning had away from the heap, if all of it is free again: its addresses in the image. Nothing
+/// of the heap refers to it any more.
+pub(crate) fn end_planning() -> Option<Range> {
+    let mut lists = HEAP.lists.lock();
+    let first = lists.early.first;
+    // SAFETY: null, or a piece on the list.
+    let is_whole = unsafe { first.as_ref() }.is_some_and(|piece| piece.size == EARLY);
+    is_whole.then(|| {
+        lists.early = List::EMPTY;
+        Range { base: first as u64, size: Sizes::BUILT.planning }
+    })
 }
 
 /// From now on nothing is allocated.
@@ -80,12 +116,14 @@ unsafe impl GlobalAlloc for Heap {
             return null_mut();
         }
         // SAFETY: the layout is the caller's promise.
-        unsafe { self.list.lock().take(rounded(layout.size()), layout.align().max(GRAIN)) }
+        unsafe { self.lists.lock().current().take(rounded(layout.size()), layout.align().max(GRAIN)) }
     }
 
+    // In very many drops, none of which is in a hurry.
+    #[inline(never)]
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
         // SAFETY: by the trait's contract the block came from `alloc` with this layout.
-        unsafe { self.list.lock().give(pointer, rounded(layout.size())) };
+        unsafe { self.lists.lock().of(pointer).give(pointer, rounded(layout.size())) };
     }
 }
 
@@ -93,7 +131,21 @@ const fn rounded(size: usize) -> usize {
     if size == 0 { GRAIN } else { size.next_multiple_of(GRAIN) }
 }
 
+impl Lists {
+    /// What is allocated from now.
+    fn current(&mut self) -> &mut List {
+        self.own.as_mut().unwrap_or(&mut self.early)
+    }
+
+    /// The list from which a block came.
+    fn of(&mut self, block: *mut u8) -> &mut List {
+        if (block as u64) < translation::HEAP { &mut self.early } else { self.current() }
+    }
+}
+
 impl List {
+    const EMPTY: List = List { first: null_mut() };
+
     /// # Safety
     /// The list's pieces are free memory of ours.
     unsafe fn take(&mut self, size: usize, align: usize) -> *mut u8 {

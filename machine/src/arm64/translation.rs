@@ -111,6 +111,15 @@ pub(crate) fn start(image_at: u64) {
     flush();
 }
 
+/// Takes pages out of the image's map: they are not ours any more.
+pub(crate) fn hide_of_image(pages: Range) {
+    let _space = SPACE.lock();
+    for page in (pages.base..pages.base + pages.size).step_by(PAGE as usize) {
+        write_entry(addr_of_mut!(image_l3).cast(), ((page >> 12) & 511) as usize, 0);
+    }
+    flush();
+}
+
 /// Physical address of something in the image.
 pub(crate) fn physical_of_image(address: u64) -> u64 {
     address.wrapping_add(SPACE.lock().offset)

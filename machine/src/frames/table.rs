@@ -160,6 +160,11 @@ impl FrameTable {
         }
     }
 
+    /// Frames of the pool that construction has used itself are free from now on.
+    pub fn free_range(&self, frames: FrameRange) {
+        self.give_run(frames.base / FRAME_SIZE, frames.size / FRAME_SIZE);
+    }
+
     /// Frames that follow one another are free from now on: in blocks as large as they come, since one by one they
     /// would be most of a boot.
     fn give_run(&self, mut frame: u64, mut frames: u64) {

@@ -96,6 +96,19 @@ fn table(frames: u64) -> &'static FrameTable {
 }
 
 #[test]
+fn what_construction_has_used_itself_can_be_a_domains_afterwards() {
+    let mut pool = FramePool::new(&[Range { base: 0x4000_0000, size: 8 * FRAME_SIZE }]);
+    let used = pool.claim(Range { base: 0x4000_2000, size: 4 * FRAME_SIZE }).unwrap();
+    let table: &'static FrameTable = Box::leak(Box::new(FrameTable::try_new(&pool).unwrap()));
+    table.set_free(pool);
+    assert_eq!(table.free_frames(), 4);
+    let taken: Vec<GuestFrame> = (0..4).map(|_| table.take(7, 0).unwrap().next().unwrap()).collect();
+    assert!(taken.iter().all(|frame| !(0x4000_2000..0x4000_6000).contains(&frame.address())));
+    table.free_range(used);
+    assert_eq!(table.take(7, 0).unwrap().next().unwrap().address(), 0x4000_2000);
+}
+
+#[test]
 fn a_frame_is_free_again_when_its_last_handle_is_dropped() {
     let table = table(4);
     let frame = table.take(7, 0).unwrap().next().unwrap();

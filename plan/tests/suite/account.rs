@@ -23,7 +23,7 @@ fn an_account_has_warnings_sums_domains_and_the_fingerprint() {
     assert_eq!(ram, GIB);
     assert!(said[1].starts_with("2 processors, GICv3, 1024 MiB of RAM, "), "{said:?}");
     let kept = format!(
-        "kept by the hypervisor: image 2048 KiB at 0x40200000, heap {} KiB at {:#x}",
+        "kept by the hypervisor: image 1792 KiB at 0x40200000, heap {} KiB at {:#x}",
         plan.heap.size >> 10,
         plan.heap.base
     );
@@ -36,6 +36,20 @@ fn an_account_has_warnings_sums_domains_and_the_fingerprint() {
     );
     assert_eq!(said[4], format!("the plan's fingerprint is {:016x}", fingerprint(&plan, IMAGE)));
     assert_eq!(said.len(), 5);
+}
+
+#[test]
+fn planning_has_whole_frames_at_the_end_of_the_image() {
+    let mut world = World::with_a_domain();
+    world.image = IMAGE;
+    let end = |world: &World| world.plan().planning;
+    assert_eq!(end(&world), Some(Range { base: RAM_BASE + 4 * MIB - (256 << 10), size: 256 << 10 }));
+    world.image.size -= 0x800;
+    let frames = Range { base: RAM_BASE + 4 * MIB - (256 << 10), size: (256 << 10) - 4096 };
+    assert_eq!(end(&world), Some(frames));
+    // A small image is not less than nothing.
+    world.image.size = 4096;
+    assert_eq!(end(&world), Some(Range { base: world.image.base, size: 4096 }));
 }
 
 #[test]

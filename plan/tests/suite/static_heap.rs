@@ -45,6 +45,8 @@ fn heap_domains_and_free_memory_lie_in_the_ranges_and_the_rest_is_nobodys() {
         let idle: u64 = plan.idle.iter().map(|range| range.size).sum();
         assert!(idle > GIB && plan.idle.iter().all(|range| !range.overlaps(&plan.heap)));
         assert_eq!(world.warnings(), "");
+        // The memory of planning would be outside: nobody gets it.
+        assert_eq!(plan.planning, None);
     }
     // Whoever says nothing loses nothing.
     let mut all = world(&[]);

@@ -196,6 +196,7 @@ pub(crate) const SIZES: Sizes = Sizes {
     block: 2 << 10,
     stretch: 2 << 10,
     shared_pages: 66,
+    planning: 256 << 10,
     boot_heap: 8 << 20,
 };
 
