@@ -390,7 +390,7 @@ fn share_memory<M: Construction>(
 fn bind_channels<M: Construction>(domains: &[Domain<M>], plan: &Plan) -> Result<(), Failure> {
     let bind = |here: ChannelEnd, there: ChannelEnd| {
         let domain = domains.get(here.domain).ok_or(Failure::OutOfMemory("a static event channel"))?;
-        let binding = Binding::Interdomain { domain: there.domain, port: there.port };
+        let binding = Binding::to(there.domain, there.port);
         let bound = domain.pv.as_ref().map(|pv| pv.events.lock().channels.take_this(here.port, binding));
         match bound {
             Some(Ok(())) => Ok(()),

@@ -371,7 +371,7 @@ impl<M: Machine> Hypervisor<M> {
             let mut state = pv.events.lock();
             match state.channels.used(port).ok_or(Errno::Inval)?.binding {
                 Binding::Ipi => (state.set_pending(&self.machine, port), None),
-                Binding::Interdomain { domain, port } => (News::None, Some((domain, port))),
+                binding @ Binding::Interdomain { .. } => (News::None, binding.peer()),
                 // Nobody listens yet.
                 Binding::Unbound(_) => return Ok(()),
                 _ => return Err(Errno::Inval),
@@ -419,10 +419,10 @@ impl<M: Machine> Hypervisor<M> {
             state.channels.used(port).ok_or(Errno::Inval)?;
             state.release(&self.machine, port)
         };
-        if let Some(Binding::Interdomain { domain: index, port: remote_port }) = binding
+        if let Some((index, remote_port)) = binding.and_then(Binding::peer)
             && let Some(remote) = self.domains.get(index).and_then(|remote| remote.pv.as_ref())
             && let Some(channel) = remote.events.lock().channels.get_mut(remote_port)
-            && channel.binding == (Binding::Interdomain { domain: domain.index, port })
+            && channel.binding == Binding::to(domain.index, port)
         {
             channel.binding = Binding::Unbound(domain.id);
         }
@@ -446,7 +446,7 @@ impl<M: Machine> Hypervisor<M> {
             let mut state = remote_pv.events.lock();
             match state.channels.get_mut(remote_port) {
                 Some(channel) if channel.binding == Binding::Unbound(domain.id) => {
-                    channel.binding = Binding::Interdomain { domain: domain.index, port };
+                    channel.binding = Binding::to(domain.index, port);
                     true
                 }
                 _ => false,
@@ -459,7 +459,7 @@ impl<M: Machine> Hypervisor<M> {
                 return Err(Errno::Inval);
             }
             if let Some(channel) = state.channels.get_mut(port) {
-                channel.binding = Binding::Interdomain { domain: remote.index, port: remote_port };
+                channel.binding = Binding::to(remote.index, remote_port);
             }
             // What was sent before has been lost; the new end is to look.
             state.set_pending(&self.machine, port)

@@ -20,7 +20,7 @@ pub enum Binding {
     /// A port of another domain, or of its own.
     Interdomain {
         /// Index of the domain.
-        domain: usize,
+        domain: u16,
         /// Its port.
         port: PortNumber,
     },
@@ -31,14 +31,24 @@ pub enum Binding {
 }
 
 impl Binding {
+    /// To a port of the domain with this index.
+    pub fn to(index: usize, port: PortNumber) -> Self {
+        // There are fewer domains.
+        Binding::Interdomain { domain: u16::try_from(index).unwrap_or(u16::MAX), port }
+    }
+
     /// The domain (its index) and the port at the other end.
     #[inline]
     pub fn peer(self) -> Option<(usize, PortNumber)> {
-        if let Binding::Interdomain { domain, port } = self { Some((domain, port)) } else { None }
+        if let Binding::Interdomain { domain, port } = self {
+            Some((usize::from(domain), port))
+        } else {
+            None
+        }
     }
 }
 
-/// One event channel.
+/// One event channel. There are very many: 16 bytes.
 #[derive(Clone, Copy, Debug)]
 pub struct Channel {
     /// What it is bound to.
@@ -50,8 +60,10 @@ pub struct Channel {
     /// It is pending, but has no event word yet; for queues only.
     pub pending: bool,
     /// The queue that it was linked into last: vCPU and priority.
-    pub queue: Option<(u16, u8)>,
+    pub queue: Option<(u8, u8)>,
 }
+
+const _: () = assert!(size_of::<Channel>() == 16);
 
 impl Channel {
     const FREE: Channel = Channel {

@@ -163,9 +163,11 @@ impl Fifo {
             return false;
         }
         let queue = (channel.vcpu, channel.priority);
-        if let Some((vcpu, priority)) = channel.queue.replace(queue).filter(|old| *old != queue) {
+        // A domain has 128 vCPUs at most.
+        let short = (u8::try_from(queue.0).unwrap_or(u8::MAX), queue.1);
+        if let Some((vcpu, priority)) = channel.queue.replace(short).filter(|old| *old != short) {
             // It is no longer the last one of its former list, whatever its word says.
-            if let Some(tail) = self.tail(vcpu, priority).filter(|tail| **tail == port) {
+            if let Some(tail) = self.tail(vcpu.into(), priority).filter(|tail| **tail == port) {
                 *tail = 0;
             }
         }

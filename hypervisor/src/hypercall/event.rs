@@ -241,7 +241,7 @@ fn status<M: Machine>(
         Binding::Free | Binding::Reserved => (event::EVTCHNSTAT_CLOSED, [0, 0]),
         Binding::Unbound(domain) => (event::EVTCHNSTAT_UNBOUND, [u32::from(domain), 0]),
         Binding::Interdomain { domain, port } => {
-            let id = hypervisor.domains.get(domain).map_or(0, |domain| u32::from(domain.id));
+            let id = hypervisor.domains.get(usize::from(domain)).map_or(0, |domain| u32::from(domain.id));
             (event::EVTCHNSTAT_INTERDOMAIN, [id, port])
         }
         Binding::Virq(virq) => (event::EVTCHNSTAT_VIRQ, [virq, 0]),

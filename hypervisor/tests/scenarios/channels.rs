@@ -39,8 +39,8 @@ fn pending(system: &System, id: u16) -> u64 {
 #[test]
 fn both_ends_are_bound_at_the_start_and_nothing_else_is() {
     let system = pair(Version::V3);
-    assert_eq!(binding(&system, 1, 10), Some(Binding::Interdomain { domain: 1, port: 11 }));
-    assert_eq!(binding(&system, 2, 11), Some(Binding::Interdomain { domain: 0, port: 10 }));
+    assert_eq!(binding(&system, 1, 10), Some(Binding::to(1, 11)));
+    assert_eq!(binding(&system, 2, 11), Some(Binding::to(0, 10)));
     for id in [1, 2] {
         let events = system.domain(id).pv.as_ref().unwrap().events.lock();
         let used = (1..1024).filter(|port| events.channels.used(*port).is_some()).count();

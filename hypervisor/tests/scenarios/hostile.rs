@@ -608,10 +608,10 @@ pub(crate) fn audit_ports(hypervisor: &Hypervisor<Sim>, index: usize, story: imp
     for port in 1..1024 {
         let binding = events.lock().channels.get(port).unwrap().binding;
         assert_ne!(binding, Binding::Reserved, "{story:?}");
-        if let Binding::Interdomain { domain, port: remote } = binding {
+        if let Some((domain, remote)) = binding.peer() {
             let other = &hypervisor.domains[domain].pv.as_ref().unwrap().events;
             let back = other.lock().channels.get(remote).map(|channel| channel.binding);
-            assert_eq!(back, Some(Binding::Interdomain { domain: index, port }), "{story:?}");
+            assert_eq!(back, Some(Binding::to(index, port)), "{story:?}");
         }
     }
 }
