@@ -134,7 +134,10 @@ fn tables(
     };
     let grant_window = draft.interface.as_ref().map(|interface| interface.grant_window);
     let hardware = draft.hardware.as_ref().map_or([].as_slice(), |hardware| hardware.mmio.as_slice());
-    let is_dom0 = draft.wanted.is_dom0;
+    let extended = match &draft.interface {
+        Some(interface) if draft.wanted.is_dom0 => interface.extended.as_slice(),
+        _ => &[],
+    };
     // What it shares is mapped, and given up, as its own RAM is.
     let mut whole = memory.to_vec();
     for share in &draft.shared {
@@ -142,5 +145,5 @@ fn tables(
     }
     let memory = whole.as_slice();
     let pool = draft.wanted.pool_mib.map(tables::of_pool);
-    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware, is_dom0, mortal, pool })
+    tables::count(&Map { ipa_bits, memory, interface, grant_window, hardware, extended, mortal, pool })
 }

@@ -9,7 +9,9 @@
 //! - [`FOREIGN_TABLES`] for other domains' pages that it maps, which is 64 MiB of them at scattered places;
 //! - [`LOOSE_TABLES`] for the pages that a toolstack puts beside its RAM, and the upper tables on their way.
 //!
-//! dom0 serves all others and maps their pages all the time: it gets [`CONTROL_TABLES`] in place of the last two.
+//! dom0 serves all others and maps their pages all the time: where it has given up RAM, or where its tree says that it may, in
+//! its extended regions. In place of [`FOREIGN_TABLES`] it gets what it takes to fill these with single pages. They
+//! are all of the RAM that it was not given, so where that is much, it gets [`CONTROL_TABLES`], or a quarter.
 //!
 //! Where the owner says how large the pool is (`xen,domain-p2m-mem-mb`), it has all that, if that is enough for the
 //! map as it is at boot.
@@ -31,10 +33,12 @@ const FOREIGN_TABLES: u32 = 32;
 /// Tables for single pages at fixed places, such as the xenstore page.
 const LOOSE_TABLES: u32 = 4;
 
+/// Tables for what dom0 maps of others, if it can map so much: 384 MiB at scattered places, three times what it can
+/// have mapped of grants, and three of the steps in which Linux takes extended regions.
+const CONTROL_TABLES: u32 = 192;
+
 /// Tables that taking a map apart needs at a time: a block of 1 GiB, then one of 2 MiB in it.
 const LAST_TABLES: u32 = 2;
-/// Tables for what dom0 maps of others: 512 MiB at scattered places.
-const CONTROL_TABLES: u32 = 256;
 
 /// What is mapped, or may be.
 #[derive(Clone, Copy, Debug)]
@@ -47,8 +51,8 @@ pub(crate) struct Map<'a> {
     pub(crate) grant_window: Option<Range>,
     /// The host's registers that it sees, in guest order.
     pub(crate) hardware: &'a [GuestMemory],
-    /// It is dom0.
-    pub(crate) is_dom0: bool,
+    /// dom0's extended regions, in guest order.
+    pub(crate) extended: &'a [Range],
     /// Somebody may destroy the domain.
     pub(crate) mortal: bool,
     /// Tables that the owner wants it to have in all.
@@ -75,17 +79,29 @@ impl Tables {
 pub(crate) fn count(map: &Map<'_>) -> Tables {
     let devices = merged(pieces(map.hardware, false), map.interface.into_iter());
     let boot = stage2::table_frames(map.ipa_bits, merged(pieces(map.memory, false), devices.clone()));
-    let reserve = if map.is_dom0 { CONTROL_TABLES } else { FOREIGN_TABLES.saturating_add(LOOSE_TABLES) };
     if let Some(pool) = map.pool {
         return Tables { boot, spare: pool.saturating_sub(boot) };
     }
     let spare = map.grant_window.map_or(if map.mortal { LAST_TABLES } else { 0 }, |window| {
-        let window = Mapping { guest: window.base, host: window.base, size: window.size, pages_only: true };
-        let beside = merged(devices.clone(), core::iter::once(window));
-        let split = stage2::table_frames(map.ipa_bits, merged(pieces(map.memory, true), beside));
-        split.saturating_sub(boot).saturating_add(reserve)
+        let beside = merged(devices.clone(), core::iter::once(in_pages(&window)));
+        let mapped = merged(pieces(map.memory, true), beside);
+        let split = stage2::table_frames(map.ipa_bits, mapped.clone());
+        let foreign = match map.extended {
+            [] => FOREIGN_TABLES,
+            _ => {
+                let filled = merged(mapped, map.extended.iter().map(in_pages));
+                let all = stage2::table_frames(map.ipa_bits, filled).saturating_sub(split);
+                all.min(CONTROL_TABLES.max(all / 4))
+            }
+        };
+        split.saturating_sub(boot).saturating_add(foreign).saturating_add(LOOSE_TABLES)
     });
     Tables { boot, spare }
+}
+
+/// Guest addresses at which single pages are mapped.
+fn in_pages(range: &Range) -> Mapping {
+    Mapping { guest: range.base, host: range.base, size: range.size, pages_only: true }
 }
 
 /// A domain's RAM or registers as mappings.

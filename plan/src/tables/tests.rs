@@ -17,7 +17,7 @@ fn plain(memory: &[GuestMemory]) -> Map<'_> {
         interface: None,
         grant_window: None,
         hardware: &[],
-        is_dom0: false,
+        extended: &[],
         mortal: false,
         pool: None,
     }
@@ -84,9 +84,34 @@ fn registers_are_mapped_in_blocks_where_they_can_be() {
     let memory = [piece(0x8000_0000, 0x8000_0000, BLOCK_1_GIB)];
     let mmio = [piece(0x900_0000, 0x900_0000, 0x1000), piece(0x1000_0000, 0x1000_0000, BLOCK_2_MIB)];
     let window = Range { base: 0x4020_0000, size: 0x4_0000 };
-    let map = Map { grant_window: Some(window), hardware: &mmio, is_dom0: true, ..plain(&memory) };
+    let map = Map { grant_window: Some(window), hardware: &mmio, ..plain(&memory) };
     // Level 2 for the first GiB and level 3 for its one page; then RAM split, and the window's two.
-    assert_eq!(count(&map), Tables { boot: 4, spare: 1 + 512 + 2 + CONTROL_TABLES });
+    assert_eq!(count(&map), Tables { boot: 4, spare: 1 + 512 + 2 + RESERVE });
+}
+
+#[test]
+fn dom0_can_fill_its_extended_regions_with_single_pages() {
+    let memory = [piece(0x4800_0000, 0x4800_0000, BLOCK_2_MIB)];
+    let window = Range { base: 0x4020_0000, size: 0x4_0000 };
+    let extended =
+        [Range { base: 0x5000_0000, size: 64 << 20 }, Range { base: 0x8_0000_0000, size: 64 << 20 }];
+    let map = Map { grant_window: Some(window), extended: &extended, ..plain(&memory) };
+    // Level 3 for RAM and the window; 32 of them for each region, and a level 2 for the one that is far away.
+    assert_eq!(count(&map), Tables { boot: 3, spare: 1 + 1 + 32 + 33 + LOOSE_TABLES });
+}
+
+#[test]
+fn dom0_on_a_large_board_can_fill_a_quarter_of_its_extended_regions() {
+    let memory = [piece(0x4800_0000, 0x4800_0000, BLOCK_2_MIB)];
+    let window = Range { base: 0x4020_0000, size: 0x4_0000 };
+    for (mib, foreign) in
+        [(384, 192), (386, 192), (1024, 192), (2048, (1024 + 2) / 4), (8192, (4096 + 8) / 4)]
+    {
+        let extended = [Range { base: 0x8000_0000, size: mib << 20 }];
+        let map = Map { grant_window: Some(window), extended: &extended, ..plain(&memory) };
+        // All of 384 MiB are 192 tables and one above them.
+        assert_eq!(count(&map), Tables { boot: 3, spare: 1 + 1 + foreign + LOOSE_TABLES }, "{mib} MiB");
+    }
 }
 
 #[test]

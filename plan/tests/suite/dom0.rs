@@ -157,8 +157,8 @@ fn the_tables_of_dom0_suffice_for_what_it_maps_of_others() {
     let spare = plan.budget.iter().find(|line| line.what == "spare stage 2 tables of domain 0").unwrap();
     let boot = plan.budget.iter().find(|line| line.what == "stage 2 tables of domain 0").unwrap();
     assert_eq!(u64::from(plan.domains[0].table_frames), (spare.bytes + boot.bytes) / 4104);
-    // 256 MiB and more of foreign pages, beside every block of its RAM.
-    assert!(spare.bytes / 4104 >= 256 + 256, "{}", spare.bytes);
+    // 384 MiB and more of foreign pages, beside every block of its RAM.
+    assert!(spare.bytes / 4104 >= 256 + 192, "{}", spare.bytes);
     assert!(boot.bytes / 4104 < 16, "{}", boot.bytes);
     assert!(plan.budget.iter().any(|line| line.what == "domain 0's control of the others"));
 }
