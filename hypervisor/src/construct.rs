@@ -9,13 +9,13 @@ use core::fmt;
 use core::sync::atomic::{AtomicU64, AtomicUsize};
 
 use machine::contract::Construction;
-use machine::frames::{ClaimError, FramePool, FrameRange, FrameTable};
+use machine::frames::{ClaimError, FramePool, FrameRange};
 use machine::lock::{Lock, Rank};
 use machine::stage2::MapError;
 use model::arm64::gic::{Gic, Version};
 use model::arm64::identity::{HostIdentity, Identity, IdentityOptions};
 use plan::gzip::{GzipError, Inflater};
-use plan::{ChannelEnd, GicRegions, Plan, Range, Sizes};
+use plan::{ChannelEnd, GicRegions, Plan, Range};
 
 use crate::arch;
 use crate::console::{Console, DomainConsole, Focus};
@@ -23,7 +23,6 @@ use crate::domain::Domain;
 use crate::event::channel::{Binding, PortNumber};
 use crate::event::{CONTROL_PORTS, DOMAIN_PORTS, Events};
 use crate::grant::{CONTROL_MAPPINGS, DOMAIN_MAPPINGS, GrantTable};
-use crate::heap::IndexedHeap;
 use crate::hypervisor::{Hypervisor, Processor};
 use crate::pool::{Pool, Seat};
 use crate::pv::Pv;
@@ -33,44 +32,9 @@ use crate::vcpu::{Start, Vcpu};
 /// Length of a time slice in milliseconds, where vCPUs wait for each other.
 const SLICE_MILLISECONDS: u64 = 4;
 /// INTIDs of all interrupts that a device can have.
-const INTERRUPTS: usize = 1020;
+pub(crate) const INTERRUPTS: usize = 1020;
 /// In a second.
 const NANOSECONDS: u64 = 1_000_000_000;
-
-/// What the hypervisor's objects cost, which the plan's budget must cover (`plan::Sizes::BUILT`).
-#[expect(clippy::as_conversions, clippy::arithmetic_side_effects, reason = "evaluated while compiling")]
-pub const fn sizes<M: Construction>() -> Sizes {
-    // Rounding, and what the allocator cannot use, beside each object.
-    const SLACK: usize = 1024;
-    // With what the alignment of a page may cost.
-    const STACK: usize = 20 << 10;
-    // Kernels are unpacked before there is a console.
-    const FIRST: usize = if Inflater::BYTES > Console::BYTES { Inflater::BYTES } else { Console::BYTES };
-    const WORDS: usize = plan::LONGEST_COMMAND_LINE_BYTES;
-    const DEVICES: usize = size_of::<Option<u16>>() * INTERRUPTS;
-    // A concatenated root may need one table more to be aligned.
-    const SPARE_TABLE: usize = 4096;
-    const PV: usize = GrantTable::bytes(DOMAIN_MAPPINGS) + Events::bytes(0, DOMAIN_PORTS);
-    const CONTROL: usize = GrantTable::bytes(CONTROL_MAPPINGS) + Events::bytes(0, CONTROL_PORTS);
-    Sizes {
-        fixed: (size_of::<Hypervisor<M>>() + WORDS + FIRST + DEVICES + SLACK) as u64,
-        processor: (size_of::<Processor>() + Pool::BYTES_PER_PROCESSOR + SLACK) as u64,
-        stack: STACK as u64,
-        // Its deadline, and who of the domain ran there last.
-        seat: (IndexedHeap::BYTES_PER_MEMBER + size_of::<u64>()) as u64,
-        domain: (size_of::<Domain<M>>() + size_of::<DomainConsole>() + 3 * SLACK + SPARE_TABLE) as u64,
-        vcpu: (size_of::<Vcpu>() + Gic::BYTES_PER_VCPU + Pool::BYTES_PER_VCPU + Events::bytes(1, 0) + SLACK)
-            as u64,
-        spi: Gic::BYTES_PER_SPI as u64,
-        pv_domain: (PV + SLACK) as u64,
-        control_domain: (CONTROL - PV) as u64,
-        block: FrameTable::BYTES_PER_BLOCK as u64,
-        stretch: FrameTable::BYTES_PER_RANGE as u64,
-        shared_pages: Sizes::BUILT.shared_pages,
-        planning: 0,
-        boot_heap: 0,
-    }
-}
 
 /// Why a system could not be constructed.
 #[derive(Debug)]
@@ -162,11 +126,13 @@ impl<'m, M: Construction> Ram<'m, M> {
         })
     }
 
-    fn load_kernel(&mut self, kernel: &plan::Kernel) -> Result<(), Failure> {
+    fn load_kernel(&mut self, kernel: &plan::Kernel, unpacker: Option<&mut Inflater>) -> Result<(), Failure> {
         let (module, guest) = (kernel.placed.module, kernel.placed.guest);
-        if !kernel.gzip {
-            return if self.copy(guest, module) { Ok(()) } else { Err(Failure::Load(self.id, "its kernel")) };
-        }
+        let unpacker = match unpacker {
+            Some(unpacker) if kernel.gzip => unpacker,
+            _ if !kernel.gzip && self.copy(guest, module) => return Ok(()),
+            _ => return Err(Failure::Load(self.id, "its kernel")),
+        };
         let machine = self.machine;
         let mut read = 0_u64;
         let mut input = |into: &mut [u8]| {
@@ -188,13 +154,13 @@ impl<'m, M: Construction> Ram<'m, M> {
             written = written.saturating_add(u64::try_from(bytes.len()).unwrap_or(0));
             self.write(at, bytes)
         };
-        Inflater::new().unpack(&mut input, &mut output).map_err(|error| Failure::Unpack(id, error))?;
+        unpacker.unpack(&mut input, &mut output).map_err(|error| Failure::Unpack(id, error))?;
         Ok(())
     }
 
     /// Puts kernel, ramdisk and tree in place.
-    fn load(&mut self, domain: &plan::Domain) -> Result<(), Failure> {
-        self.load_kernel(&domain.kernel)?;
+    fn load(&mut self, domain: &plan::Domain, unpacker: Option<&mut Inflater>) -> Result<(), Failure> {
+        self.load_kernel(&domain.kernel, unpacker)?;
         if let Some(ramdisk) = &domain.ramdisk
             && !self.copy(ramdisk.guest, ramdisk.module)
         {
@@ -218,7 +184,7 @@ impl<'m, M: Construction> Ram<'m, M> {
 
 fn construct_domain<M: Construction>(
     machine: &M,
-    frames: &mut FramePool,
+    (frames, unpacker): (&mut FramePool, Option<&mut Inflater>),
     plan: &Plan,
     domain: &plan::Domain,
     places: (usize, usize, Seat),
@@ -228,7 +194,7 @@ fn construct_domain<M: Construction>(
         .guest_map(domain.id, tables, domain.layout.cpu_interface)
         .map_err(|error| Failure::Map(domain.id, error))?;
     let mut ram = Ram::take(machine, frames, domain)?;
-    ram.load(domain)?;
+    ram.load(domain, unpacker)?;
     ram.map(&mut map)?;
     for registers in domain.hardware.iter().flat_map(|hardware| &hardware.mmio) {
         machine.map_device(&mut map, *registers).map_err(|error| Failure::Map(domain.id, error))?;
@@ -405,13 +371,14 @@ fn bind_channels<M: Construction>(domains: &[Domain<M>], plan: &Plan) -> Result<
     Ok(())
 }
 
-/// Constructs everything.
+/// Constructs everything, of these frames. What unpacks kernels, if one is packed, has been made beforehand: it is not part
+/// of the budget.
 ///
 /// # Errors
 /// See [`Failure`].
 pub fn construct<M: Construction>(
     machine: M,
-    mut frames: FramePool,
+    (mut frames, mut unpacker): (FramePool, Option<Inflater>),
     plan: &Plan,
 ) -> Result<Hypervisor<M>, Failure> {
     let vcpus = construct_vcpus(&machine, plan)?;
@@ -421,7 +388,7 @@ pub fn construct<M: Construction>(
     let mut seats = Seats::try_new(plan)?;
     for (index, domain) in (0_usize..).zip(&plan.domains) {
         let places = (index, first_vcpu, seats.next(domain.pool));
-        domains.push(construct_domain(&machine, &mut frames, plan, domain, places)?);
+        domains.push(construct_domain(&machine, (&mut frames, unpacker.as_mut()), plan, domain, places)?);
         first_vcpu = first_vcpu.saturating_add(usize::from(domain.vcpus));
     }
     share_memory(&machine, &mut frames, &mut domains, plan)?;

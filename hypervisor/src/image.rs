@@ -5,14 +5,16 @@ extern crate alloc;
 
 use alloc::boxed::Box;
 
-use hypervisor::construct::{self, construct};
+use hypervisor::construct::construct;
 use hypervisor::hypervisor::{Hypervisor, Level};
+use hypervisor::sizes::sizes;
 use machine::arm64::{self, Board, Boot, Taken};
 use machine::contract::Machine;
+use plan::gzip::Inflater;
 use plan::{Input, Plan, Sizes};
 
 const _: () = assert!(
-    construct::sizes::<Board>().fit(&Sizes::BUILT),
+    sizes::<Board>().fit(&Sizes::BUILT),
     "the hypervisor's objects have outgrown what the plan reckons with: raise plan::Sizes::BUILT"
 );
 
@@ -40,8 +42,10 @@ fn xenite_start(boot: Boot) -> ! {
     arm64::set_noreboot(plan.options.noreboot);
     let account = (image, plan::fingerprint(&plan, image));
     plan::account(&plan, account, |line| boot.say(format_args!("(XEN) {line}")));
+    // In the memory of planning, as the plan.
+    let unpacker = plan.domains.iter().any(|domain| domain.kernel.gzip).then(Inflater::new);
     match boot.take(&plan, tree_at) {
-        Ok(taken) => run(taken, plan, account),
+        Ok(taken) => run((taken, unpacker), plan, account),
         Err(words) => arm64::stop(format_args!("(XEN) Boot stops: {words}")),
     }
 }
@@ -61,9 +65,9 @@ fn remember(hypervisor: &Hypervisor<Board>, plan: &Plan, account: (plan::Range, 
     plan::account(plan, account, |line| console.remember(line));
 }
 
-fn run(taken: Taken, plan: Plan, account: (plan::Range, u64)) -> ! {
+fn run((taken, unpacker): (Taken, Option<Inflater>), plan: Plan, account: (plan::Range, u64)) -> ! {
     let Taken { board, frames, planning } = taken;
-    let hypervisor: &'static Hypervisor<Board> = match construct(board, frames, &plan) {
+    let hypervisor: &'static Hypervisor<Board> = match construct(board, (frames, unpacker), &plan) {
         Ok(hypervisor) => Box::leak(Box::new(hypervisor)),
         Err(failure) => arm64::stop(format_args!("(XEN) Boot stops: {failure}")),
     };

@@ -40,6 +40,7 @@ pub mod pool;
 pub mod pv;
 pub mod runstate;
 pub mod schedule;
+pub mod sizes;
 pub mod timer;
 pub mod vcpu;
 

@@ -178,10 +178,6 @@ impl Source<'_> {
 }
 
 impl Inflater {
-    /// Bytes of the working memory.
-    pub const BYTES: usize =
-        size_of::<DecompressorOxide>().saturating_add(WINDOW_BYTES).saturating_add(CHUNK_BYTES);
-
     /// Takes the working memory.
     #[must_use]
     pub fn new() -> Self {

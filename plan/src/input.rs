@@ -95,7 +95,7 @@ impl Sizes {
     /// The sizes of the image as it is built: the desk and the board plan by the same figures. The image
     /// does not build where its objects have outgrown them.
     pub const BUILT: Self = Self {
-        fixed: 57 << 10,
+        fixed: 43 << 10,
         processor: 2 << 10,
         stack: 20 << 10,
         seat: 24,

@@ -3,13 +3,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex};
 
-use hypervisor::construct::{construct, sizes};
+use hypervisor::construct::construct;
 use hypervisor::cpu::Local;
 use hypervisor::domain::Domain;
 use hypervisor::hypervisor::Hypervisor;
+use hypervisor::sizes::sizes;
 use machine::sim::{Ended, Memory, Sim, on_processor};
 use model::arm64::gic::Version;
 use plan::fdt::Writer;
+use plan::gzip::Inflater;
 use plan::{Facts, Input, Plan, Range};
 
 pub(crate) const MIB: u64 = 1 << 20;
@@ -346,7 +348,8 @@ impl Setup {
         let input = Input { tree: &tree, tree_at, image: IMAGE, modules: &memory, facts };
         let plan = plan::read(&input).unwrap_or_else(|refusals| panic!("refused: {refusals:?}"));
         let (sim, frames) = Sim::new(&plan, memory, self.list_registers, &[IMAGE, tree_at]);
-        let hypervisor = construct(sim, frames, &plan).unwrap_or_else(|failure| panic!("{failure}"));
+        let hypervisor = construct(sim, (frames, Some(Inflater::new())), &plan)
+            .unwrap_or_else(|failure| panic!("{failure}"));
         // It lives as long as the test: processors borrow it.
         let hypervisor: &'static Hypervisor<Sim> = Box::leak(Box::new(hypervisor));
         hypervisor.console().use_interrupts();
