@@ -138,7 +138,7 @@ fn legend(svg: &mut Svg, (x, y): (f64, f64), width: f64) -> f64 {
         (Use::Ram, Some(1), "a domain's RAM, in its colour"),
         (Use::SharedPages, Some(1), "pages that a domain shares with the hypervisor"),
         (Use::SharedMemory, None, "memory that domains share"),
-        (Use::Module, None, "module, device tree or plan, free after boot"),
+        (Use::Module, None, "device tree; module or plan, free after boot"),
         (Use::Reserved, None, "reserved for firmware or devices"),
         (Use::Free, None, "free"),
     ];

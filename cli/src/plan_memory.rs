@@ -48,7 +48,7 @@ pub(crate) enum Use {
     SharedPages,
     /// Memory that domains share.
     SharedMemory,
-    /// The device tree of the host; free when the domains are constructed.
+    /// The device tree of the host, which stays where it is.
     DeviceTree,
     /// A module; free when the domains are constructed.
     Module,

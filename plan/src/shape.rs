@@ -49,7 +49,7 @@ pub struct Plan {
     /// construction (`boot_only`). Sorted.
     pub free: Vec<Range>,
     /// RAM that holds modules and the host's device tree, in whole frames: needed until the domains are
-    /// constructed, then free, or nobody's with `static_heap`. Sorted.
+    /// constructed. Then modules are free, or nobody's with `static_heap`; the tree stays as it is. Sorted.
     pub boot_only: Vec<Range>,
     /// RAM outside of `static_heap` that is nobody's. Sorted.
     pub idle: Vec<Range>,

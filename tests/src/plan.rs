@@ -30,6 +30,7 @@ pub fn scenarios() -> Vec<Scenario> {
         on(Gic::V2),
         on(Gic::V3),
         Scenario::new("plan: the desk writes the tree that dom0 finds", dom0),
+        Scenario::new("plan: as much memory is free for dom0 as the desk says, to the page", free),
         Scenario::new("plan: the desk says what boot says of a console nine nodes deep", deep),
     ]
 }
@@ -171,6 +172,37 @@ fn pieces() -> String {
         format!(" 0x0 {base:#x} 0x0 {size:#x}")
     });
     others.fold(first, |all, one| all + &one)
+}
+
+/// What the plan leaves free, and what modules and planning itself give back.
+fn free(setup: &Setup) -> Result<()> {
+    const FREE: [&str; 3] = ["free", "kernel of domain 0", "image, for planning"];
+    let mut system = system(setup);
+    system.dom0 = Some(Dom0::plain(setup.guest("kept")?, 64, "bench.sleep_ms=1"));
+    let prepared = Prepared::new(&system)?;
+    let text = command::output(&mut xenite("plan", &prepared, setup.hypervisor.file()))?;
+    let memory = text.lines().skip_while(|line| !line.starts_with("host memory")).skip(1);
+    let (mut bytes, mut found) = (0, 0);
+    for line in memory.take_while(|line| !line.is_empty()) {
+        let mut words = line.split_whitespace();
+        let mut address = || {
+            let digits = words.next().and_then(|word| word.strip_prefix("0x")).context("no address")?;
+            u64::from_str_radix(digits, 16).context("no address")
+        };
+        let (base, end) = (address()?, address()?);
+        if FREE.iter().any(|owner| line.ends_with(&format!("  {owner}"))) {
+            (bytes, found) = (bytes + end - base, found + 1);
+        }
+    }
+    ensure!(found >= FREE.len(), "the desk finds little that is free:\n{text}");
+    let told = prepared.start()?.expect_line("figure free_pages ", TINY)?;
+    let pages: u64 = told.split_whitespace().next().context("no number")?.parse()?;
+    ensure!(
+        pages * 4096 == bytes,
+        "dom0 is told of {pages} free pages; {} on the desk:\n{text}",
+        bytes / 4096
+    );
+    Ok(())
 }
 
 fn dom0(setup: &Setup) -> Result<()> {
