@@ -25,7 +25,6 @@ pub(crate) struct Cost {
     pub(crate) tables: Tables,
     /// Pieces of its memory, and those of them that are its own for good.
     pub(crate) pieces: [u64; 2],
-    pub(crate) tree_bytes: u64,
 }
 
 /// The lines of the budget, for domains in order.
@@ -59,7 +58,6 @@ pub(crate) fn lines(sizes: &Sizes, board: &Board, domains: &[Cost]) -> Vec<Budge
         if cost.is_dom0 {
             line(format!("domain {id}'s control of the others"), sizes.control_domain);
         }
-        line(format!("device tree of domain {id}"), cost.tree_bytes);
     }
     lines
 }

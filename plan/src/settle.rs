@@ -68,7 +68,6 @@ pub(crate) fn settle(
                 pv: draft.interface.is_some(),
                 pieces: pieces(draft, memory),
                 tables: tables(map, board, draft, memory),
-                tree_bytes: u64::try_from(draft.tree.len()).unwrap_or(u64::MAX),
             })
             .collect();
         let lines = budget::lines(&input.facts.sizes, board, &costs);
