@@ -178,7 +178,9 @@ pub trait Machine: Sync + core::fmt::Debug {
     /// Copies to where the loaded vCPU wants something. False where not all of it is there, is memory, and
     /// may be written by the guest's kernel; some may have been written.
     fn write_guest<const KNOWN: bool>(&self, of: Of<'_, Self::GuestMap>, at: u64, from: &[u8]) -> bool;
-    /// A handle of the frame of RAM where the loaded guest's kernel would write at this address.
+    /// A handle of the frame of RAM where the loaded guest's kernel would write at this address, if it is the domain's
+    /// own. Another's must not be held: the guest may give it back at any time, and what is written to it later would
+    /// be written to memory that its owner believes to have for itself again.
     fn hold_guest(&self, registers: &Registers, map: &Self::GuestMap, address: u64) -> Option<GuestFrame>;
     /// The guest address behind an address of the loaded vCPU's, for its own reading or writing.
     fn guest_address(

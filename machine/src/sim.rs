@@ -85,7 +85,11 @@ pub struct Sim {
     virtual_interface: Option<Range>,
     frames: &'static FrameTable,
     refused: AtomicU64,
+    meanwhile: Mutex<Option<Meanwhile>>,
 }
+
+/// What happens when the hypervisor is about to read at this guest address.
+type Meanwhile = (u64, Box<dyn FnOnce() + Send>);
 
 impl std::fmt::Debug for Sim {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -134,6 +138,7 @@ impl Sim {
             },
             frames,
             refused: AtomicU64::new(0),
+            meanwhile: Mutex::default(),
         };
         (sim, pool)
     }
@@ -157,6 +162,19 @@ impl Sim {
     /// Says that the hypervisor has asked for memory of its own and got none: here nobody keeps it from having some.
     pub fn refuse_allocation(&self) {
         self.refused.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// When the hypervisor is next about to read for a guest at this address of its, something else happens first: what
+    /// another processor does in the middle of a call.
+    pub fn meanwhile(&self, address: u64, act: impl FnOnce() + Send + 'static) {
+        *self.meanwhile.lock().expect("what happens") = Some((address, Box::new(act)));
+    }
+
+    fn let_happen(&self, address: u64) {
+        let due = self.meanwhile.lock().expect("what happens").take_if(|(at, _)| *at == address);
+        if let Some((_, act)) = due {
+            act();
+        }
     }
 
     /// Steps that a vCPU has computed.

@@ -1,9 +1,11 @@
 //! multicall: a list of calls for one entry into the hypervisor.
 //!
-//! Each entry is read, served, and given its result before the next. The page that it lies in is looked up once, and
-//! held until the list leaves it or comes to an entry that may change the caller's map: the result of that one goes where
-//! the map then says, since the page may be another domain's, which has just got it back. An entry that has more to do
-//! writes back its changed arguments; the list then goes on with it when the guest comes again.
+//! Each entry is read, served, and given its result before the next. A page of the caller's own that it lies in is
+//! looked up once, and held until the list leaves it or comes to an entry that may change the caller's map: the result
+//! of that one goes where the map then says. Whatever another vCPU does meanwhile, such a page is nobody else's as long
+//! as it is held. Where the page is another domain's, which may get it back at any time, each entry and each result is
+//! looked up. An entry that has more to do writes back its changed arguments; the list then goes on with it when the
+//! guest comes again.
 
 use abi::errno::Errno;
 use abi::hypercall as number;
@@ -62,8 +64,8 @@ fn is_to_pause<M: Machine>(hypervisor: &Hypervisor<M>, local: &Local<'_, M>, don
     done >= AT_A_STRETCH || hypervisor.must_look(local)
 }
 
-/// The page of an entry, and where in it the entry is; `None` where two pages have it, or none does that the caller
-/// could write.
+/// The page of an entry, and where in it the entry is; `None` where two pages have it, or none of the caller's own does
+/// that it could write.
 fn hold<M: Machine>(
     hypervisor: &Hypervisor<M>,
     current: &Current<'_, M>,
@@ -109,7 +111,7 @@ fn in_page<M: Machine>(
     }
 }
 
-/// Serves an entry that two pages have, or whose page it may take away.
+/// Serves an entry that two pages have, or one of another domain's, or whose page it may take away.
 #[cold]
 #[inline(never)]
 fn one<M: Machine>(

@@ -4,13 +4,16 @@ use abi::errno::Errno;
 use abi::grant_table as grant;
 use abi::hypercall::{EVENT_CHANNEL_OP, GRANT_TABLE_OP, MEMORY_OP, MULTICALL};
 use abi::memory::{XENMEM_DECREASE_RESERVATION, XENMEM_POPULATE_PHYSMAP};
-use machine::sim::Cpu;
+use hypervisor::grant::Wanted;
+use hypervisor::memory::{Change, Extent};
+use machine::contract::Machine;
+use machine::sim::{Cpu, on_processor};
 use model::arm64::AccessSize;
 
 use crate::calls::{SELF, accounted, error, hypercall, perform, perform_as, store, store_words};
 use crate::grants::{READ_WRITE, flags, page, write_entry};
 use crate::world::guest::RAM;
-use crate::world::{MIB, Setup};
+use crate::world::{MIB, Setup, System};
 
 const FAULT: i64 = error(Errno::Fault);
 /// What the entries read.
@@ -18,6 +21,8 @@ const ARGUMENT: u64 = RAM + MIB;
 /// The page that is given away, the first of 2 MiB of RAM.
 const PAGE: u64 = RAM + 4 * MIB;
 const HOLE: u64 = RAM + 64 * MIB;
+/// Where the domains see memory that they share.
+const SHARED: u64 = RAM + 128 * MIB;
 /// What is in an entry where its result will be.
 const NONE: u64 = 0x1234_5678;
 
@@ -110,5 +115,87 @@ fn a_list_in_a_page_of_another_domain_writes_nothing_there_once_an_entry_has_let
         assert_eq!(flags(&system, one, 8), READ_WRITE);
         assert_eq!(two.pv.as_ref().unwrap().events.lock().channels.used(1).map(|_| ()), None);
         assert_eq!(accounted(hypervisor), before);
+    }
+}
+
+/// What another vCPU of the caller's does while its list is served: it lets go of the page that the list lies in.
+#[derive(Clone, Copy, Debug)]
+enum Loss {
+    /// The mapping of a grant, whose page is its domain's alone from then on.
+    Grant,
+    /// The sight of memory that others have, too.
+    Shared,
+    /// A page of the domain's own.
+    Own,
+}
+
+/// What is lost, by another processor, and where the list lies; the page is nobody else's before the list has ended.
+fn loss(system: &System, loss: Loss) -> (u64, impl FnOnce() + Send + use<>) {
+    let (hypervisor, one, two) = (system.hypervisor, system.domain(1), system.domain(2));
+    let list = match loss {
+        Loss::Grant => HOLE,
+        Loss::Shared => SHARED,
+        Loss::Own => PAGE,
+    };
+    let lose = move || {
+        let free = hypervisor.machine.frames().free_frames();
+        match loss {
+            // Its first handle.
+            Loss::Grant => hypervisor.unmap_grant(two, 0, HOLE).unwrap(),
+            Loss::Shared => hypervisor.hide_in(two, SHARED >> 12).unwrap(),
+            Loss::Own => {
+                let (change, first) = (Change::Decrease, PAGE >> 12);
+                let extent = Extent { change, domain: two.index, first, order: 0 };
+                assert!(hypervisor.change_page(extent, u64::MAX));
+            }
+        }
+        assert_eq!(hypervisor.machine.frames().free_frames(), free, "{loss:?}");
+    };
+    if let Loss::Grant = loss {
+        write_entry(system, (one, 8), (2, PAGE >> 12, READ_WRITE));
+        let wanted = Wanted { reference: 8, at: HOLE, writable: true };
+        assert_eq!(hypervisor.map_grant(two, one, wanted).map(|(handle, _)| handle), Ok(0));
+    }
+    (list, lose)
+}
+
+#[test]
+fn what_another_vcpu_gives_back_while_a_list_lies_in_it_is_not_written_any_more() {
+    for kind in [Loss::Grant, Loss::Shared, Loss::Own] {
+        let mut setup = Setup::new(2, &[1, 1]).enhanced().options("xsm=dummy");
+        for (wish, role) in setup.domains.iter_mut().zip(["owner", "borrower"]) {
+            wish.shares.push(("memory", Some(role), [RAM + 256 * MIB, SHARED, MIB]));
+        }
+        let mut system = setup.construct();
+        let (hypervisor, before) = (system.hypervisor, accounted(system.hypervisor));
+        let (list, lose) = loss(&system, kind);
+        let (host, _) = page(&system, system.domain(2), list >> 12).unwrap();
+        let lose = std::sync::Mutex::new(Some(lose));
+        perform_as(&mut system, 2, move |cpu| {
+            let lose = lose.lock().unwrap().take();
+            async move {
+                cpu.set_vectors(RAM + 0x8000).await;
+                // Each entry reads another argument; the page is lost within the second one.
+                for entry in 0..4 {
+                    store(&cpu, ARGUMENT + entry * 8, &[SELF | SELF << 16]).await;
+                    let words = [EVENT_CHANNEL_OP, NONE, 6, ARGUMENT + entry * 8, 0, 0, 0, 0];
+                    store(&cpu, list + entry * 64, &words).await;
+                }
+                let lose = lose.unwrap();
+                hypervisor.machine.meanwhile(ARGUMENT + 8, || on_processor(1, lose));
+                let answer = hypercall(&cpu, MULTICALL, &[list, 4]).await;
+                // A page of its own is the domain's until the list has ended.
+                assert_eq!(answer, if let Loss::Own = kind { 0 } else { FAULT }, "{kind:?}");
+                assert_eq!(double(&cpu, list).await, None, "{kind:?}: it has lost the page");
+            }
+        });
+        let results = [0, 1, 2, 3].map(|entry| {
+            let mut result = [0; 8];
+            assert!(system.sim().peek(host + entry * 64 + 8, &mut result));
+            u64::from_le_bytes(result)
+        });
+        let rest = if let Loss::Own = kind { 0 } else { NONE };
+        assert_eq!(results, [0, rest, rest, rest], "{kind:?}");
+        assert_eq!(accounted(hypervisor), before, "{kind:?}");
     }
 }

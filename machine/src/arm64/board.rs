@@ -296,7 +296,7 @@ impl Machine for Board {
     }
 
     fn hold_guest(&self, _: &GuestRegisters, map: &GuestMap, address: u64) -> Option<GuestFrame> {
-        foreign::hold_guest(self.frames, &map.tables.lock(), address)
+        foreign::hold_guest(self.frames, &map.tables.lock(), map.vmid, address)
     }
 
     fn guest_address(&self, _: &GuestRegisters, _: &GuestMap, address: u64, write: bool) -> Option<u64> {

@@ -15,7 +15,7 @@ use core::sync::atomic::{AtomicBool, Ordering};
 use super::system::{barrier, read, write};
 use super::translation::FOREIGN;
 use crate::contract::{CacheAct, Word};
-use crate::frames::{FRAME_BYTES as FRAME, FRAME_SIZE, FrameTable, GuestFrame};
+use crate::frames::{FRAME_BYTES as FRAME, FRAME_SIZE, FrameTable, GuestFrame, OwnerIndex};
 use crate::stage2::Stage2;
 
 unsafe extern "C" {
@@ -449,10 +449,15 @@ pub(crate) fn write_guest<const KNOWN: bool>(
     unsafe { exchange_guest::<KNOWN>((table, map), Way::FromUs, address, ours) }
 }
 
-/// The frame where the loaded guest's kernel would write, held.
-pub(crate) fn hold_guest(table: &'static FrameTable, _map: &Stage2, address: u64) -> Option<GuestFrame> {
+/// The frame of the loaded guest's own where its kernel would write, held.
+pub(crate) fn hold_guest(
+    table: &'static FrameTable,
+    _map: &Stage2,
+    owner: OwnerIndex,
+    address: u64,
+) -> Option<GuestFrame> {
     // The table has no record of what is no RAM.
-    table.hold(output(translated!("at s12e1r, {}", "at s12e1w, {}", address, true), address)?)
+    table.hold_own(owner, output(translated!("at s12e1r, {}", "at s12e1w, {}", address, true), address)?)
 }
 
 /// The guest address behind an address of the loaded guest's.

@@ -244,9 +244,21 @@ impl FrameTable {
     /// still what was shown there has the map locked meanwhile.
     #[inline(always)]
     pub fn hold(&'static self, at: u64) -> Option<GuestFrame> {
+        self.hold_if(at, |record| (1..MOST).contains(&count_of(record)))
+    }
+
+    /// The same, of a frame that is this domain's own: it cannot become another one's while the handle exists.
+    #[inline]
+    pub(crate) fn hold_own(&'static self, owner: OwnerIndex, at: u64) -> Option<GuestFrame> {
+        let least = owned(owner);
+        self.hold_if(at, |record| (least..least.wrapping_add(MOST - 1)).contains(&(record & !KEPT)))
+    }
+
+    #[inline(always)]
+    fn hold_if(&'static self, at: u64, may: impl Fn(u32) -> bool) -> Option<GuestFrame> {
         let record = self.record_of(at / FRAME_SIZE)?;
         let counted = self.records.get(record)?.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |value| {
-            (1..MOST).contains(&count_of(value)).then(|| value.wrapping_add(1))
+            may(value).then(|| value.wrapping_add(1))
         });
         counted.ok().map(|_| GuestFrame { table: self, record, at: at & !(FRAME_SIZE - 1) })
     }

@@ -166,6 +166,28 @@ fn a_free_frame_cannot_be_held() {
     assert!(table.hold(0x4000_0000).is_none());
 }
 
+#[test]
+fn only_a_domain_s_own_frame_is_held_as_its_own_and_not_once_more_than_can_be_counted() {
+    let (table, frame) = a_frame_of(3);
+    let at = frame.address();
+    for other in [0, 2, 4, NO_DOMAIN] {
+        assert!(table.hold_own(other, at).is_none(), "{other}");
+    }
+    let count = || table.hold_own(3, at).map(|held| held.count());
+    assert_eq!(count(), Some(2));
+    // What it is not shown at present is its own, too.
+    table.keep(frame);
+    assert_eq!(count(), Some(2));
+    let mut held = Vec::new();
+    while let Some(more) = table.hold_own(3, at) {
+        held.push(more);
+    }
+    assert!(table.hold(at).is_none() && held.len() > 500_000);
+    held.clear();
+    drop(table.regain(3, at));
+    assert!(table.hold_own(3, at).is_none(), "it is free");
+}
+
 fn a_frame_of(owner: OwnerIndex) -> (&'static FrameTable, GuestFrame) {
     let pool = FramePool::new(&[range(0x1000, 0x3000), range(0x8000, 0x2000)]);
     let table: &'static FrameTable = Box::leak(Box::new(FrameTable::try_new(&pool).unwrap()));

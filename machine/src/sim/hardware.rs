@@ -274,6 +274,7 @@ impl Machine for Sim {
         at: u64,
         into: &mut [u8],
     ) -> bool {
+        self.let_happen(at);
         self.check_loaded(registers, map);
         self.foreign_read(map, at, into)
     }
@@ -290,7 +291,9 @@ impl Machine for Sim {
 
     fn hold_guest(&self, registers: &Registers, map: &GuestMap, address: u64) -> Option<GuestFrame> {
         self.check_loaded(registers, map);
-        self.frame_at(map, address).filter(|(.., writable)| *writable).map(|(frame, ..)| frame)
+        let tables = map.tables.lock();
+        let shown = tables.shown(address).filter(|shown| shown.writable)?;
+        self.frames.hold_own(map.domain, shown.host)
     }
 
     fn guest_address(&self, registers: &Registers, map: &GuestMap, address: u64, _: bool) -> Option<u64> {
