@@ -28,12 +28,13 @@ impl Memory {
         if !self.holds(at, into.len() as u64) {
             return false;
         }
-        for (address, byte) in (at..).zip(into) {
-            *byte = match self.frames.get(&(address / FRAME_SIZE)) {
-                None => UNTOUCHED,
-                Some(None) => 0,
-                Some(Some(frame)) => frame[(address % FRAME_SIZE) as usize],
-            };
+        for (number, offset, part) in parts(at, into.len()) {
+            let into = &mut into[part.clone()];
+            match self.frames.get(&number) {
+                None => into.fill(UNTOUCHED),
+                Some(None) => into.fill(0),
+                Some(Some(frame)) => into.copy_from_slice(&frame[offset..offset + part.len()]),
+            }
         }
         true
     }
@@ -43,10 +44,10 @@ impl Memory {
         if !self.holds(at, bytes.len() as u64) {
             return false;
         }
-        for (address, byte) in (at..).zip(bytes) {
-            let frame =
-                self.frames.entry(address / FRAME_SIZE).or_insert_with(|| Some(Box::new([UNTOUCHED; FRAME])));
-            frame.get_or_insert_with(|| Box::new([0; FRAME]))[(address % FRAME_SIZE) as usize] = *byte;
+        for (number, offset, part) in parts(at, bytes.len()) {
+            let frame = self.frames.entry(number).or_insert_with(|| Some(Box::new([UNTOUCHED; FRAME])));
+            let frame = frame.get_or_insert_with(|| Box::new([0; FRAME]));
+            frame[offset..offset + part.len()].copy_from_slice(&bytes[part]);
         }
         true
     }
@@ -68,6 +69,18 @@ impl Memory {
         };
         size == 0 || self.banks.iter().any(inside)
     }
+}
+
+/// What of so many bytes lies in which frame, and where in it.
+fn parts(at: u64, bytes: usize) -> impl Iterator<Item = (u64, usize, std::ops::Range<usize>)> {
+    let mut done = 0;
+    std::iter::from_fn(move || {
+        let address = at.checked_add(done as u64).filter(|_| done < bytes)?;
+        let offset = (address % FRAME_SIZE) as usize;
+        let part = done..bytes.min(done + FRAME - offset);
+        done = part.end;
+        Some((address / FRAME_SIZE, offset, part))
+    })
 }
 
 impl Modules for Memory {
