@@ -12,9 +12,9 @@ use core::sync::atomic::{AtomicU64, Ordering};
 pub(crate) const MEMBERS: usize = 4;
 /// Rounds without anything else.
 pub(crate) const ROUNDS: u64 = 100;
-/// Who works in which phase: one beside the leader; all beside the leader; all while the leader uses up whatever it can get; and all
-/// while it sleeps.
-pub(crate) const PHASES: [&[usize]; 4] = [&[2], &[0, 1, 2], &[0, 1, 2], &[0, 1, 2]];
+/// Who works in which phase: one beside the leader; all beside the leader; nobody while the leader uses up whatever it can get; all
+/// while it does that; and all while it sleeps.
+pub(crate) const PHASES: [&[usize]; 5] = [&[2], &[0, 1, 2], &[], &[0, 1, 2], &[0, 1, 2]];
 /// Where the word of the phase lies, behind those of the rounds, which are a cache line each.
 pub(crate) const PHASE: u64 = LINE * 16;
 const LINE: u64 = 64;
