@@ -417,8 +417,13 @@ fn no_room(
         0 => String::new(),
         bytes => format!(", {} of them in {}", Bytes(bytes), static_heap::PROPERTY),
     };
+    let pools = drafts.iter().filter_map(|draft| draft.wanted.pool_mib).map(tables::pool_bytes);
+    let of_pools = match pools.fold(0_u64, u64::saturating_add) {
+        0 => String::new(),
+        bytes => format!(", {} of it for {}", Bytes(bytes), tables::POOL),
+    };
     let took = format!(
-        "of {} of RAM{of_heap}, image {}, heap {}, modules and device tree {}, reserved {}; all domains ask for {}",
+        "of {} of RAM{of_heap}, image {}, heap {}{of_pools}, modules and device tree {}, reserved {}; all domains ask for {}",
         Bytes(ram),
         Bytes(input.image.size),
         Bytes(heap),
@@ -427,6 +432,7 @@ fn no_room(
         Bytes(asked),
     );
     match failure {
+        Failure::Heap(bytes) if tables::refuse_pool(drafts, (ground, *bytes), &took, report) => {}
         Failure::Heap(bytes) if !ground.static_heap.is_empty() => {
             static_heap::refuse_heap(&ground.open, *bytes, report);
         }

@@ -10,7 +10,8 @@ use crate::domains::dom0::Dom0;
 use crate::domains::{CHOSEN, Wanted};
 use crate::input::Input;
 use crate::modules::{Kind, Module};
-use crate::range::{FRAME_BYTES, RangeSet};
+use crate::placement::HEAP_GRANULE;
+use crate::range::{BLOCK_2_MIB, FRAME_BYTES, RangeSet};
 use crate::report::Report;
 use crate::shape::Range;
 use crate::shared_memory::{PLACE, SharedMemory};
@@ -78,6 +79,13 @@ pub(crate) struct Ground {
     pub(crate) idle: RangeSet,
     /// The part of the image that is free in the end.
     pub(crate) planning: Option<Range>,
+}
+
+impl Ground {
+    /// What the base of the heap is a multiple of: who has chosen the place may not have 2 MiB to lose.
+    pub(crate) const fn heap_align(&self) -> u64 {
+        if self.static_heap.is_empty() { BLOCK_2_MIB } else { HEAP_GRANULE }
+    }
 }
 
 /// Checks all claims against RAM and each other, and gives what is left.

@@ -72,6 +72,8 @@ pub(crate) struct Chosen<'a> {
     pub(crate) domains: Vec<Wanted<'a>>,
     /// What is left of the memory for the plan.
     pub(crate) boot_heap: u64,
+    /// It has been said that there is none.
+    is_full: bool,
 }
 
 /// Bytes that a domain takes in the plan beside its tree: its node's and modules' paths, claims, demands.
@@ -82,7 +84,7 @@ const STATIC_RANGE_BYTES: u64 = 512;
 /// Reads `/chosen`; faults are reported, and domains with faults left out.
 /// `boot_heap` bytes are there for the plan.
 pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Chosen<'a> {
-    let mut chosen = Chosen { dom0: None, domains: Vec::new(), boot_heap };
+    let mut chosen = Chosen { dom0: None, domains: Vec::new(), boot_heap, is_full: false };
     let Some(node) = fdt.chosen() else {
         report.refuse(CHOSEN, "", "the node is missing", "it holds the domains");
         return chosen;
@@ -95,8 +97,10 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
     for child in node.children() {
         if child.is_compatible("xen,domain") {
             count = count.saturating_add(1);
-            let bytes = DOMAIN_BYTES.saturating_add(static_bytes(&child, cells));
-            if count <= MOST_DOMAINS && chosen.spend(bytes, report) {
+            if count <= MOST_DOMAINS
+                && chosen.spend(DOMAIN_BYTES, report)
+                && chosen.spend_on_static_memory(&child, cells, report)
+            {
                 chosen.add(domain(&child, cells, has_dom0, report), report);
             }
             continue;
@@ -123,24 +127,43 @@ pub(crate) fn read<'a>(fdt: &Fdt<'a>, boot_heap: u64, report: &mut Report) -> Ch
     chosen
 }
 
-/// Bytes that a domain's static memory takes in the plan: its list is as long as the tree says.
-fn static_bytes(node: &Node<'_>, cells: Cells) -> u64 {
-    let bytes = node.property(properties::STATIC_MEMORY).map_or(0, |property| property.value.len());
-    let entry = u64::from(cells.address.saturating_add(cells.size)).saturating_mul(4);
-    let ranges = u64::try_from(bytes).unwrap_or(u64::MAX).checked_div(entry).unwrap_or(0);
-    ranges.saturating_mul(STATIC_RANGE_BYTES)
-}
-
 impl<'a> Chosen<'a> {
-    /// Takes `bytes` from what is there for the plan; if that is too little, says so and gives false.
+    /// Takes `bytes` from what is there for the plan; if that is too little, gives false, and says so once.
     pub(crate) fn spend(&mut self, bytes: u64, report: &mut Report) -> bool {
         let left = self.boot_heap.checked_sub(bytes);
-        if left.is_none() {
+        if left.is_none() && !core::mem::replace(&mut self.is_full, true) {
             let hint = "fewer domains or vCPUs, or shorter bootargs";
             report.refuse(CHOSEN, "", "the plan needs more memory than boot has for it", hint);
         }
         self.boot_heap = left.unwrap_or(0);
         left.is_some()
+    }
+
+    /// The same for a list of ranges, each of which takes so many bytes. One that is too long takes nothing, since it is not
+    /// read.
+    pub(crate) fn spend_on_ranges(
+        &mut self,
+        (node, property): (&str, &str),
+        (ranges, bytes): (u64, u64),
+        report: &mut Report,
+    ) -> bool {
+        let left = self.boot_heap.checked_sub(ranges.saturating_mul(bytes));
+        if left.is_none() && !self.is_full {
+            let room = self.boot_heap.checked_div(bytes).unwrap_or(0);
+            let reason = format!("has {ranges} ranges, and boot has memory for a plan with {room} of them");
+            report.refuse(node, property, reason, "fewer and larger ranges");
+        }
+        self.boot_heap = left.unwrap_or(self.boot_heap);
+        left.is_some()
+    }
+
+    /// The same for a domain's static memory.
+    fn spend_on_static_memory(&mut self, node: &Node<'_>, cells: Cells, report: &mut Report) -> bool {
+        const NAME: &str = properties::STATIC_MEMORY;
+        let ranges =
+            node.property(NAME).and_then(|property| property.reg(cells)).map_or(0, |list| list.left());
+        let path = format!("{CHOSEN}/{}", node.name());
+        self.spend_on_ranges((&path, NAME), (ranges, STATIC_RANGE_BYTES), report)
     }
 
     /// Adds a domain, if it could be read.

@@ -7,7 +7,7 @@ use crate::budget::{self, Cost};
 use crate::claims::Ground;
 use crate::input::Input;
 use crate::placement::{self, Demand, HEAP_GRANULE, NoRoom};
-use crate::range::{BLOCK_2_MIB, FRAME_BYTES, RangeSet, insert_sorted_by_key};
+use crate::range::{FRAME_BYTES, RangeSet, insert_sorted_by_key};
 use crate::shape::{Board, BudgetLine, GicRegions, GuestMemory, Range};
 use crate::stage2::Mapping;
 use crate::tables::{self, Map, Tables};
@@ -42,18 +42,17 @@ pub(crate) fn settle(
         })
         .collect();
     let map = (ipa_bits(&input.facts), drafts.first().is_some_and(|draft| draft.wanted.is_dom0));
-    // Who has chosen the place may not have 2 MiB to lose, and has chosen it in such steps.
-    let (align, granule) = match ground.static_heap.is_empty() {
-        true => (BLOCK_2_MIB, FRAME_BYTES),
-        false => (HEAP_GRANULE, HEAP_GRANULE),
-    };
+    // Who has chosen the place has chosen it in such steps.
+    let granule = if ground.static_heap.is_empty() { FRAME_BYTES } else { HEAP_GRANULE };
     let mut heap_bytes = 0;
     for _ in 0..MOST_ROUNDS {
         let mut open = ground.open.clone();
         // The first round only finds out how large the heap must be.
         let heap = match heap_bytes {
             0 => None,
-            bytes => Some(placement::take_heap(&mut open, bytes, align).ok_or(Failure::Heap(bytes))?),
+            bytes => Some(
+                placement::take_heap(&mut open, bytes, ground.heap_align()).ok_or(Failure::Heap(bytes))?,
+            ),
         };
         let pages = shared_pages(input, drafts, &mut open).map_err(Failure::Pages)?;
         let memory =

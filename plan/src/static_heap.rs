@@ -33,6 +33,9 @@ pub(crate) fn read(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) 
         report.refuse(CHOSEN, PROPERTY, reason, "cells are those of the root");
         return ranges;
     };
+    if !chosen.spend_on_ranges((CHOSEN, PROPERTY), (entries.left(), RANGE_BYTES), report) {
+        return ranges;
+    }
     for (base, size) in entries {
         let range = Range::new(base, size).filter(|_| is_aligned(base | size, HEAP_GRANULE));
         let Some(range) = range else {
@@ -44,9 +47,6 @@ pub(crate) fn read(fdt: &Fdt<'_>, chosen: &mut Chosen<'_>, report: &mut Report) 
         if let Some(other) = ranges.iter().find(|other| other.overlaps(&range)) {
             report.refuse(CHOSEN, PROPERTY, format!("{range} overlaps {other}"), "name each range once");
             continue;
-        }
-        if !chosen.spend(RANGE_BYTES, report) {
-            return ranges;
         }
         ranges.push(range);
     }

@@ -18,8 +18,11 @@
 
 use alloc::format;
 
+use crate::assemble::Draft;
+use crate::claims::Ground;
 use crate::domains::Wanted;
-use crate::domains::properties::POOL;
+pub(crate) use crate::domains::properties::POOL;
+use crate::placement;
 use crate::range::{Bytes, FRAME_BYTES};
 use crate::report::Report;
 use crate::shape::{GuestMemory, Range};
@@ -137,9 +140,38 @@ pub(crate) fn check_pool(wanted: &Wanted<'_>, tables: Tables, report: &mut Repor
     report.refuse(&wanted.path, POOL, reason, &hint);
 }
 
+/// Where a heap of `bytes` has no place since one of the pools, which are a part of it, is too large, says so and gives true.
+pub(crate) fn refuse_pool(
+    drafts: &[Draft<'_, '_>],
+    (ground, bytes): (&Ground, u64),
+    took: &str,
+    report: &mut Report,
+) -> bool {
+    let pools = drafts.iter().filter_map(|draft| Some((draft.wanted, draft.wanted.pool_mib?)));
+    let Some((wanted, mib)) = pools.max_by_key(|(_, mib)| *mib) else { return false };
+    let free = drafts.iter().filter(|draft| draft.wanted.static_memory.is_empty());
+    let asked = free.fold(0_u64, |sum, draft| sum.saturating_add(draft.wanted.memory));
+    let largest = placement::largest_heap(&ground.open, ground.heap_align());
+    let room = largest.min(ground.open.total().saturating_sub(asked));
+    let rest = bytes.saturating_sub(pool_bytes(mib));
+    let most = room.saturating_sub(rest).checked_div(pool_bytes(1)).unwrap_or(0);
+    if most == 0 {
+        return false;
+    }
+    let reason = format!("is {mib}, for which the hypervisor has no memory ({took})");
+    let hint = format!("at most {most}; without it the domain has as many tables as its memory needs");
+    report.refuse(&wanted.path, POOL, reason, &hint);
+    true
+}
+
 /// Tables in a pool of so many MiB.
 pub(crate) fn of_pool(mib: u32) -> u32 {
     mib.saturating_mul(256)
+}
+
+/// Bytes of a pool of so many MiB.
+pub(crate) fn pool_bytes(mib: u32) -> u64 {
+    bytes(of_pool(mib))
 }
 
 /// Bytes of so many table frames.

@@ -119,6 +119,14 @@ pub struct RegEntries<'a> {
     cells: Cells,
 }
 
+impl RegEntries<'_> {
+    /// Pairs that are to come.
+    pub(crate) fn left(&self) -> u64 {
+        let bytes = u64::from(self.cells.address.saturating_add(self.cells.size)).saturating_mul(4);
+        u64::try_from(self.rest.len()).unwrap_or(u64::MAX).checked_div(bytes).unwrap_or(0)
+    }
+}
+
 impl Iterator for RegEntries<'_> {
     type Item = (u64, u64);
 

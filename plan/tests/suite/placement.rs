@@ -278,11 +278,54 @@ fn a_pool_is_as_large_as_the_owner_says_and_holds_the_map() {
     for (value, words) in [
         (&[0; 4][..], "is 0, but the domain's map takes"),
         (&[0; 8], "has 8 bytes, not the 4 of one cell"),
-        (&[0xff; 4], "no room for the hypervisor's heap"),
+        (&[0xff; 4], "is 4294967295, for which the hypervisor has no memory"),
     ] {
         let mut world = World::with_a_domain();
         world.domain().set("xen,domain-p2m-mem-mb", value);
         let text = world.refusals();
         assert!(text.contains(words), "{text}");
     }
+}
+
+/// What is said of a tree whose domain has such a pool, and, by it, the largest pool that it could have.
+#[track_caller]
+fn most_of_pool(world: &mut World, mib: u32) -> u32 {
+    world.domain().set("xen,domain-p2m-mem-mb", &mib.to_be_bytes());
+    let refusals = world.read().unwrap_err();
+    let [refusal] = &refusals[..] else { panic!("{refusals:?}") };
+    let place = (refusal.node.as_str(), refusal.property.as_str());
+    assert_eq!(place, ("/chosen/domU1", "xen,domain-p2m-mem-mb"), "{refusal}");
+    assert!(
+        refusal.reason.starts_with(&format!("is {mib}, for which the hypervisor has no memory (of 1 GiB"))
+    );
+    let most = refusal.hint.strip_prefix("at most ").and_then(|rest| rest.split_once(';')).expect("a hint").0;
+    most.parse().expect("a number")
+}
+
+#[test]
+fn a_pool_above_all_memory_is_told_how_large_it_could_be() {
+    let heaps: [&[u64]; 3] =
+        [&[], &[0x6001_0000, 300 * MIB], &[0x6001_0000, 100 * MIB, 0x7000_0000, 200 * MIB]];
+    for heap in heaps {
+        let mut world = World::with_a_domain();
+        world
+            .chosen()
+            .set("xen,static-heap", &heap.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<_>>());
+        if heap.is_empty() {
+            world.chosen().remove("xen,static-heap");
+        }
+        let most = most_of_pool(&mut world, 4096);
+        // One more has no place either, or leaves too little for the domain.
+        world.domain().set("xen,domain-p2m-mem-mb", &(most + 1).to_be_bytes());
+        let refusals = world.refusals();
+        assert!(refusals.contains(" of it for xen,domain-p2m-mem-mb"), "{heap:?}: {refusals}");
+        world.domain().set("xen,domain-p2m-mem-mb", &most.to_be_bytes());
+        assert_eq!(world.plan().domains[0].table_frames, most * 256);
+    }
+    // Without room for anything else it is not the pool.
+    let mut world = World::with_a_domain();
+    world.domain().set("xen,domain-p2m-mem-mb", &4_u32.to_be_bytes());
+    world.facts.sizes.fixed = 2 * GIB;
+    let refusals = world.refusals();
+    assert!(refusals.contains("/chosen: memory: no room for the hypervisor's heap of "), "{refusals}");
 }

@@ -205,8 +205,35 @@ fn static_ranges_are_limited_by_the_memory_for_the_plan_only() {
     let plan = world.plan();
     assert_eq!(plan.domains[1].memory.len(), 400);
     crate::placement::check_conserved(&plan, &world).unwrap();
-    let text = spread(1000).refusals();
-    assert!(text.contains("/chosen: the plan needs more memory than boot has for it"), "{text}");
+    // The third domain has no room any more, and a fourth one, which asks for little, is looked at.
+    let mut world = spread(1000);
+    world.add(domain("domU4", 64 << 10, 0));
+    let refusals = world.read().unwrap_err();
+    let [many, other] = &refusals[..] else { panic!("{refusals:?}") };
+    assert_eq!((many.node.as_str(), many.property.as_str()), ("/chosen/domU3", "xen,static-mem"));
+    assert!(many.reason.starts_with("has 1000 ranges, and boot has memory for a plan with "), "{many}");
+    assert_eq!((other.node.as_str(), other.property.as_str()), ("/chosen/domU4", "cpus"));
+    // As many as it says there is room for.
+    let room: u64 = many.reason.split(' ').rev().nth(2).unwrap().parse().unwrap();
+    let mut world = spread(1000);
+    for (count, is_room) in [(room, true), (room + 1, false)] {
+        world.tree.at("/chosen/domU3").set("xen,static-mem", &vec![0; count as usize * 16]);
+        assert_eq!(world.refusals().contains("boot has memory"), !is_room, "{count}");
+    }
+}
+
+#[test]
+fn a_static_heap_of_too_many_ranges_is_refused_once() {
+    let mut world = World::with_a_domain();
+    world.facts.sizes.boot_heap = 64 << 10;
+    let ranges: Vec<u64> = (0..300).flat_map(|part| [0x6000_0000 + part * 0x2_0000, 0x1_0000]).collect();
+    let bytes: Vec<u8> = ranges.iter().flat_map(|number| number.to_be_bytes()).collect();
+    world.chosen().set("xen,static-heap", &bytes);
+    let refusals = world.read().unwrap_err();
+    assert_eq!(refusals.len(), 1, "{refusals:?}");
+    let text = refusals[0].to_string();
+    assert!(text.starts_with("/chosen: xen,static-heap: has 300 ranges, and boot has memory for"), "{text}");
+    assert!(text.ends_with("\n    hint: fewer and larger ranges"), "{text}");
 }
 
 #[test]
@@ -550,8 +577,11 @@ fn a_plan_that_would_not_fit_in_memory_during_boot_is_refused() {
     let mut world = World::with_a_domain();
     for bytes in [4095, 4096, 8191] {
         world.facts.sizes.boot_heap = bytes;
-        assert!(
-            world.refusals().contains("/chosen: the plan needs more memory than boot has for it"),
+        let refusals = world.read().unwrap_err();
+        let said = "the plan needs more memory than boot has for it";
+        assert_eq!(
+            refusals.iter().map(|refusal| refusal.reason.as_str()).collect::<Vec<_>>(),
+            [said],
             "{bytes}"
         );
     }
