@@ -246,6 +246,11 @@ impl Sim {
         self.wire.lock().expect("the wire").output.clone()
     }
 
+    /// Nobody will ask for what the console has shown so far.
+    pub fn forget_output(&self) {
+        self.wire.lock().expect("the wire").output = Vec::new();
+    }
+
     /// The console's FIFO takes so many bytes at most, and empties by [`Sim::carry`] only.
     pub fn limit_console(&self, depth: usize) {
         self.wire.lock().expect("the wire").depth = Some(depth);
