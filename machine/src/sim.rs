@@ -226,6 +226,11 @@ impl Sim {
         })
     }
 
+    /// A test acts as this processor: it does not sleep, and has its loop before it.
+    pub fn rouse(&self, cpu: CpuIndex) {
+        self.processor(cpu).asleep = false;
+    }
+
     /// Domain id and number of the vCPU that is loaded on a processor.
     pub fn loaded(&self, cpu: CpuIndex) -> Option<(u16, usize)> {
         self.processor(cpu).loaded.as_ref().map(|loaded| (loaded.domain, loaded.index))

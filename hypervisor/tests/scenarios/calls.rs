@@ -8,7 +8,7 @@ use abi::sysctl::{SYSCTL_U, XEN_SYSCTL_INTERFACE_VERSION};
 use hypervisor::domain::{Controlled, Domain};
 use hypervisor::hypervisor::Hypervisor;
 use machine::contract::Machine;
-use machine::sim::{Cpu, Sim, on_processor};
+use machine::sim::{Cpu, Sim};
 use model::arm64::AccessSize;
 
 use crate::world::{Journal, System};
@@ -115,7 +115,7 @@ pub(crate) fn accounted(hypervisor: &Hypervisor<Sim>) -> u64 {
 pub(crate) fn relinquish(system: &mut System, domain: &Domain<Sim>, what: &str) {
     let hypervisor = system.hypervisor;
     let mut steps = 0;
-    while !on_processor(0, || hypervisor.relinquish(Controlled { domain }, 0)) {
+    while !system.act_as(0, || hypervisor.relinquish(Controlled { domain }, 0)) {
         system.round(100);
         steps += 1;
         assert!(steps < 20_000, "{what}: d{} does not go", domain.id);

@@ -20,7 +20,7 @@ use hypervisor::event::channel::Binding;
 use hypervisor::hypervisor::Hypervisor;
 use machine::contract::Machine;
 use machine::lock::Rank;
-use machine::sim::{Cpu, Sim, on_processor, spin};
+use machine::sim::{Cpu, Sim, spin};
 use machine::stage2::Kind;
 use model::arm64::AccessSize;
 use model::arm64::gic::Version;
@@ -568,7 +568,7 @@ fn run(story: Story) {
         // A wait ends without a reason, as it may.
         let cpu = system.random.below(system.locals.len() as u64) as usize;
         let vcpu = system.random.below(u64::from(HOSTILE) * VCPUS as u64) as usize;
-        on_processor(cpu, || hypervisor.wake(&hypervisor.vcpus[vcpu], cpu));
+        system.act_as(cpu, || hypervisor.wake(&hypervisor.vcpus[vcpu], cpu));
         if round % 100 == 99 {
             audit(&system, story);
         }

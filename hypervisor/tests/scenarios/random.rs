@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use machine::sim::{Cpu, Insight, on_processor};
+use machine::sim::{Cpu, Insight};
 use model::arm64::gic::Version;
 use model::arm64::{AccessSize, Cause, SystemRegister, Trap};
 
@@ -309,12 +309,13 @@ fn run(cpus: u32, version: Version, list_registers: usize, seed: u64, turns: u64
 
 /// What comes from outside: a wait ends without a reason (as it may), somebody types.
 fn disturb(system: &mut System) {
-    let (hypervisor, random) = (system.hypervisor, &mut system.random);
-    let cpu = random.below(system.locals.len() as u64) as usize;
-    if random.chance(2) {
-        let vcpu = &hypervisor.vcpus[random.below(3) as usize];
-        on_processor(cpu, || hypervisor.wake(vcpu, cpu));
+    let hypervisor = system.hypervisor;
+    let cpu = system.random.below(system.locals.len() as u64) as usize;
+    if system.random.chance(2) {
+        let vcpu = &hypervisor.vcpus[system.random.below(3) as usize];
+        system.act_as(cpu, || hypervisor.wake(vcpu, cpu));
     }
+    let random = &mut system.random;
     if random.chance(20) {
         let keys = [1, 1, 1, 1, b'h', b'q', b'\r', b'x', 0, 0xff];
         let typed: Vec<u8> = (0..random.below(50)).map(|_| random.pick(&keys)).collect();

@@ -3,7 +3,7 @@
 
 use hypervisor::domain::Controlled;
 use machine::contract::Machine;
-use machine::sim::{Cpu, on_processor};
+use machine::sim::Cpu;
 use machine::stage2::Kind;
 use model::arm64::AccessSize;
 use plan::Range;
@@ -76,7 +76,7 @@ fn destroy(system: &mut System, index: usize) {
     let hypervisor = system.hypervisor;
     let domain = &hypervisor.domains[index];
     for _ in 0..20_000 {
-        if on_processor(0, || hypervisor.relinquish(Controlled { domain }, 0)) {
+        if system.act_as(0, || hypervisor.relinquish(Controlled { domain }, 0)) {
             assert_eq!(domain.map.owned_bytes(), 0);
             return;
         }

@@ -469,6 +469,12 @@ impl System {
         }
     }
 
+    /// Acts as a processor that goes on with its loop afterwards: it asks for no interrupt of its own.
+    pub(crate) fn act_as<R>(&self, cpu: usize, act: impl FnOnce() -> R) -> R {
+        self.sim().rouse(cpu);
+        on_processor(cpu, act)
+    }
+
     /// Each processor, in some order, until it has nothing to do; then the clock moves.
     pub(crate) fn round(&mut self, ticks: u64) {
         let mut order: Vec<usize> = (0..self.locals.len()).collect();
