@@ -3,7 +3,7 @@
 use plan::{Channel, ChannelEnd, MOST_DOM0_PORTS, MOST_DOMAIN_PORTS};
 
 use crate::refusals::{Row, check_in};
-use crate::world::{File, KERNEL_BYTES, Node, VIRT_GICV3, World, domain, kernel_node};
+use crate::world::{Node, VIRT_GICV3, World, domain};
 
 const ONE: u32 = 0x101;
 const TWO: u32 = 0x102;
@@ -31,13 +31,7 @@ fn joined() -> World {
 /// `joined`, and dom0.
 fn with_dom0() -> World {
     let mut world = joined();
-    world.chosen().set("#address-cells", &2_u32.to_be_bytes());
-    world.chosen().set("#size-cells", &2_u32.to_be_bytes());
-    let base = 0x5400_0000;
-    let kernel = File { base, ..world.files.files[0].clone() };
-    world.files.files.push(kernel);
-    world.add(kernel_node(base, KERNEL_BYTES));
-    world.command_line("dom0_mem=128M");
+    world.add_dom0();
     world
 }
 

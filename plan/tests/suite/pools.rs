@@ -3,7 +3,7 @@
 use plan::{Pool, Scheduler, Share};
 
 use crate::refusals::{Row, check_in};
-use crate::world::{File, KERNEL_BYTES, Node, VIRT_GICV3, World, domain, kernel_node};
+use crate::world::{Node, VIRT_GICV3, World, domain};
 
 /// Phandle of a processor, and of the node of a pool.
 const fn cpu(number: u32) -> u32 {
@@ -86,13 +86,7 @@ fn the_pool_with_the_boot_processor_changes_places_with_the_first() {
 #[test]
 fn dom0_is_in_the_first_pool_and_has_as_many_vcpus_as_that_has_processors() {
     let mut world = pooled();
-    world.chosen().set("#address-cells", &2_u32.to_be_bytes());
-    world.chosen().set("#size-cells", &2_u32.to_be_bytes());
-    let base = 0x5400_0000;
-    let kernel = File { base, ..world.files.files[0].clone() };
-    world.files.files.push(kernel);
-    world.add(kernel_node(base, KERNEL_BYTES));
-    world.command_line("dom0_mem=128M");
+    world.add_dom0();
     world.chosen().set("xenite,sched-weight", &512_u32.to_be_bytes());
     world.chosen().set("xenite,sched-cap", &200_u32.to_be_bytes());
     let plan = world.plan();

@@ -5,9 +5,7 @@ use plan::{GuestMemory, Plan, Range, SharedRegion, SharedView};
 use crate::golden::{observed, text_of};
 use crate::placement::check_conserved;
 use crate::refusals::check_alone;
-use crate::world::{
-    File, GIB, KERNEL_BYTES, MIB, Node, RAM_BASE, VIRT_GICV2, VIRT_GICV3, World, domain, kernel_node,
-};
+use crate::world::{GIB, MIB, Node, RAM_BASE, VIRT_GICV2, VIRT_GICV3, World, domain};
 
 const AT: u64 = 0x9800_0000;
 
@@ -42,14 +40,8 @@ fn world() -> World {
 /// `world` with a dom0 of 128 MiB that has the region at its own address.
 fn with_dom0(role: &str) -> World {
     let mut world = world_of(&[Some("borrower"), Some("borrower")]);
-    world.chosen().set("#address-cells", &2_u32.to_be_bytes());
-    world.chosen().set("#size-cells", &2_u32.to_be_bytes());
-    let base = 0x5400_0000;
-    let kernel = File { base, ..world.files.files[0].clone() };
-    world.files.files.push(kernel);
-    world.add(kernel_node(base, KERNEL_BYTES));
+    world.add_dom0();
     world.add(share("shm@98000000", "one", Some(role), &[AT, AT, 2 * MIB]));
-    world.command_line("dom0_mem=128M");
     world
 }
 

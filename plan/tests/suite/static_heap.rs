@@ -3,7 +3,7 @@
 use plan::{Plan, Range};
 
 use crate::placement::check_conserved;
-use crate::world::{File, GIB, KERNEL_BYTES, MIB, RAM_BASE, VIRT_GICV3, World, domain, kernel_node};
+use crate::world::{GIB, MIB, RAM_BASE, VIRT_GICV3, World, domain};
 
 fn set(world: &mut World, ranges: &[(u64, u64)]) {
     let bytes: Vec<u8> =
@@ -64,12 +64,7 @@ fn a_heap_need_not_begin_at_2_mib() {
 fn dom0_lies_in_the_ranges_too() {
     let ranges = [(0x6000_0000, 512 * MIB)];
     let mut world = world(&ranges);
-    world.chosen().set("#address-cells", &2_u32.to_be_bytes());
-    world.chosen().set("#size-cells", &2_u32.to_be_bytes());
-    let kernel = File { base: 0x5400_0000, ..world.files.files[0].clone() };
-    world.files.files.push(kernel);
-    world.add(kernel_node(0x5400_0000, KERNEL_BYTES));
-    world.command_line("dom0_mem=128M");
+    world.add_dom0();
     let plan = world.plan();
     check_inside(&plan, &ranges);
     check_conserved(&plan, &world).unwrap();

@@ -238,6 +238,17 @@ impl World {
         self.tree.at("/chosen").children.push(domain);
     }
 
+    /// Adds a dom0 of 128 MiB, with a kernel of its own like that of the domains.
+    pub(crate) fn add_dom0(&mut self) {
+        const KERNEL: u64 = 0x5400_0000;
+        self.chosen().set("#address-cells", &2_u32.to_be_bytes());
+        self.chosen().set("#size-cells", &2_u32.to_be_bytes());
+        let kernel = File { base: KERNEL, ..self.files.files[0].clone() };
+        self.files.files.push(kernel);
+        self.add(kernel_node(KERNEL, KERNEL_BYTES));
+        self.command_line("dom0_mem=128M");
+    }
+
     pub(crate) fn domain(&mut self) -> &mut Node {
         self.tree.at("/chosen/domU1")
     }
