@@ -9,6 +9,21 @@ use guests::{gic, platform};
 
 use super::{sample, take};
 
+/// Takes an interrupt and ends it: x11 is the address of the GICv2 CPU interface, or 0; x14 is scratch. It ends at label 4.
+macro_rules! acknowledged {
+    () => {
+        "cbz x11, 3f
+        ldr w14, [x11, #0xc]
+        str w14, [x11, #0x10]
+        b 4f
+        3: mrs x14, S3_0_C12_C12_0
+        dsb sy
+        msr S3_0_C12_C12_1, x14
+        4: isb"
+    };
+}
+pub(super) use acknowledged;
+
 // Vectors for the measured sequences only. Those run with interrupts let in and everything they use in registers:
 // x15 takes the counter at entry, x13 after the end of interrupt, x12 becomes 1, x14 is scratch; x11 is the address
 // of the GICv2 CPU interface, or 0.
@@ -44,14 +59,9 @@ bench_vectors:
     nop
     .endr
     msr     cntv_ctl_el0, xzr
-    cbz     x11, 3f
-    ldr     w14, [x11, #0xc]
-    str     w14, [x11, #0x10]
-    b       4f
-3:  mrs     x14, S3_0_C12_C12_0
-    dsb     sy
-    msr     S3_0_C12_C12_1, x14
-4:  isb
+    "#,
+    acknowledged!(),
+    r#"
     mrs     x13, cntvct_el0
     add     sp, sp, #256
     mov     x12, #1
@@ -68,13 +78,17 @@ struct Times {
     eoi: u64,
 }
 
-/// Runs a sequence with the vectors above; `x10` is what the sequence calls the time of raising.
+/// Runs a sequence with the vectors above; `x10` is what the sequence calls the time of raising. It has two values in x0 and
+/// x1, or registers of its own choice.
 macro_rules! interrupted {
-    ([$($line:literal),*], $one:expr, $two:expr) => {{
+    ([$($line:literal),*], $one:expr, $two:expr) => {
+        interrupted!([$($line),*]; inout("x0") $one => _, inout("x1") $two => _, out("x16") _, out("x17") _)
+    };
+    ([$($line:literal),*]; $($registers:tt)*) => {{
         let (raised, entry, eoi): (u64, u64, u64);
         let interface = if gic::version() == 2 { gic::interface(0) } else { 0 };
         // SAFETY: the handler changes x12 to x15 only; the vectors of the runtime are back before interrupts are
-        // masked for good, and none is pending then.
+        // masked for good, and none is pending then. What a hypercall among the lines writes belongs to the caller.
         unsafe {
             asm!(
                 "mrs x9, vbar_el1",
@@ -88,10 +102,8 @@ macro_rules! interrupted {
                 "msr daifset, #2",
                 "msr vbar_el1, x9",
                 "isb",
-                inout("x0") $one => _, inout("x1") $two => _, in("x11") interface,
-                out("x9") _, out("x10") raised, out("x12") _, out("x13") eoi, out("x14") _, out("x15") entry,
-                out("x16") _, out("x17") _,
-                options(nostack)
+                in("x11") interface, out("x9") _, out("x10") raised, out("x12") _, out("x13") eoi, out("x14") _,
+                out("x15") entry, $($registers)*, options(nostack)
             );
         }
         Times { raised, entry, eoi }
@@ -150,35 +162,20 @@ fn sleeping_timer(distance: u64) -> Times {
 /// A hypercall that is under way when the virtual timer becomes due, `distance` ticks after its start: how many ticks
 /// after that the handler begins.
 pub(super) fn late(distance: u64, [number, x0, x1, x2]: [u64; 4]) -> u64 {
-    let (raised, entry): (u64, u64);
-    let interface = if gic::version() == 2 { gic::interface(0) } else { 0 };
-    // SAFETY: as above; what the hypercall writes belongs to the caller.
-    unsafe {
-        asm!(
-            "mrs x9, vbar_el1",
-            "adrp x14, bench_vectors",
-            "add x14, x14, :lo12:bench_vectors",
-            "msr vbar_el1, x14",
-            "mov x12, #0",
-            "isb",
-            "msr daifclr, #2",
+    let times = interrupted!(
+        [
             "mrs x10, cntvct_el0",
             "add x10, x10, x17",
             "msr cntv_cval_el0, x10",
             "mov x14, #1",
             "msr cntv_ctl_el0, x14",
             "hvc #0xea1",
-            "5: cbz x12, 5b",
-            "msr daifset, #2",
-            "msr vbar_el1, x9",
-            "isb",
-            inout("x0") x0 => _, inout("x1") x1 => _, inout("x2") x2 => _, inout("x3") 0u64 => _,
-            inout("x4") 0u64 => _, inout("x16") number => _, inout("x17") distance => _, in("x11") interface,
-            out("x9") _, out("x10") raised, out("x12") _, out("x13") _, out("x14") _, out("x15") entry,
-            options(nostack)
-        );
-    }
-    entry - raised
+            "5: cbz x12, 5b"
+        ];
+        inout("x0") x0 => _, inout("x1") x1 => _, inout("x2") x2 => _, inout("x3") 0u64 => _,
+        inout("x4") 0u64 => _, inout("x16") number => _, inout("x17") distance => _
+    );
+    times.entry - times.raised
 }
 
 /// An event to oneself, by the structure at `argument`: ticks to the first instruction of the handler, and to after

@@ -11,25 +11,17 @@ use guests::xen::{EVENT_CHANNEL_OP, SCHED_OP, event};
 use guests::{gic, platform, registers, report};
 
 use super::hypercall::{hypercall, on, unmeasured};
+use super::interrupts::acknowledged;
 use super::{grants, is_wanted, rounds, running, sample, upcall};
 
 /// Milliseconds until the second is asleep.
 const SETTLED: u64 = 5;
 
-/// Sleeps, takes the interrupt by hand, and sleeps again unless there is an event, whose traces it clears. x11 is the
-/// address of the GICv2 CPU interface, or 0; x23 vcpu_info, x24 the word with the pending bit, x14 scratch.
+/// Behind a sleep at label 2 and its interrupt: sleeps again unless there is an event, whose traces it clears. x23 is
+/// vcpu_info, x24 the word with the pending bit, x14 scratch.
 macro_rules! taken {
     () => {
-        "2: wfi
-        cbz x11, 3f
-        ldr w14, [x11, #0xc]
-        str w14, [x11, #0x10]
-        b 4f
-        3: mrs x14, S3_0_C12_C12_0
-        dsb sy
-        msr S3_0_C12_C12_1, x14
-        4: isb
-        ldrb w14, [x23]
+        "ldrb w14, [x23]
         cbz w14, 2b
         strb wzr, [x23]
         str xzr, [x23, #8]
@@ -46,6 +38,8 @@ fn round(argument: &mut event::Words) -> u64 {
             "isb",
             "mrs x20, cntvct_el0",
             "hvc #0xea1",
+            "2: wfi",
+            acknowledged!(),
             taken!(),
             "mrs x21, cntvct_el0",
             inout("x0") event::SEND => _, inout("x1") core::ptr::from_mut(argument) => _, inout("x2") 0u64 => _,
@@ -63,7 +57,7 @@ fn wait() {
     // SAFETY: as above.
     unsafe {
         asm!(
-            taken!(), out("x14") _, in("x11") if gic::version() == 2 { gic::interface(0) } else { 0 },
+            "2: wfi", acknowledged!(), taken!(), out("x14") _, in("x11") if gic::version() == 2 { gic::interface(0) } else { 0 },
             in("x23") upcall::information(), in("x24") upcall::pending(), options(nostack)
         );
     }
