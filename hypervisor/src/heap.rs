@@ -44,7 +44,7 @@ impl IndexedHeap {
         Some((member, self.key_of(member)))
     }
 
-    /// The only member, and its key; `None` where there is none, or more than one, for all that can be told at once.
+    /// The only member, and its key; `None` where there is none, or more than one.
     #[inline]
     pub fn only(&self) -> Option<(u32, u64)> {
         Some((self.only, self.only_key)).filter(|(only, _)| *only != ABSENT)
@@ -70,6 +70,7 @@ impl IndexedHeap {
         }
         let member = *self.order.first()?;
         self.remove_many(member);
+        self.set_only();
         Some(member)
     }
 
@@ -146,6 +147,7 @@ impl IndexedHeap {
         }
         self.remove_many(member);
         self.push(member, key);
+        self.set_only();
     }
 
     fn push(&mut self, member: u32, key: u64) {
@@ -163,7 +165,21 @@ impl IndexedHeap {
             self.only = ABSENT;
             return true;
         }
-        self.remove_many(member)
+        let was_in = self.remove_many(member);
+        self.set_only();
+        was_in
+    }
+
+    /// Puts the last one of many beside the heap.
+    #[inline]
+    fn set_only(&mut self) {
+        if let [last] = self.order.as_slice() {
+            (self.only, self.only_key) = (*last, self.key_of(*last));
+            if let Some(place) = self.position.get_mut(index(self.only)) {
+                *place = ABSENT;
+            }
+            self.order.clear();
+        }
     }
 
     #[inline(never)]
@@ -279,6 +295,7 @@ mod tests {
                 }
                 prop_assert_eq!(heap.first(), plain.first().map(|(key, member)| (*member, *key)));
                 prop_assert_eq!(heap.is_empty(), plain.is_empty());
+                prop_assert_eq!(heap.only().is_some(), plain.len() == 1);
                 prop_assert_eq!(heap.members().collect::<BTreeSet<_>>(), plain.iter().map(|(_, m)| *m).collect());
                 let odd = plain.iter().find(|(_, member)| member % 2 == 1).map(|(key, member)| (*member, *key));
                 prop_assert_eq!(heap.first_where(|member| member % 2 == 1), odd);
