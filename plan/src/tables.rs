@@ -11,7 +11,7 @@
 //!
 //! dom0 serves all others and maps their pages all the time: where it has given up RAM, or where its tree says that it may, in
 //! its extended regions. In place of [`FOREIGN_TABLES`] it gets what it takes to fill these with single pages. They
-//! are all of the RAM that it was not given, so where that is much, it gets [`CONTROL_TABLES`], or a quarter.
+//! are all of the RAM that it was not given, so where that is much, it gets [`CONTROL_TABLES`] and what a quarter takes.
 //!
 //! Where the owner says how large the pool is (`xen,domain-p2m-mem-mb`), it has all that, if that is enough for the
 //! map as it is at boot.
@@ -36,9 +36,9 @@ const FOREIGN_TABLES: u32 = 32;
 /// Tables for single pages at fixed places, such as the xenstore page.
 const LOOSE_TABLES: u32 = 4;
 
-/// Tables for what dom0 maps of others, if it can map so much: 384 MiB at scattered places, three times what it can
-/// have mapped of grants, and three of the steps in which Linux takes extended regions.
-const CONTROL_TABLES: u32 = 192;
+/// Tables for what dom0 maps of others, if it can map so much, beside those for a quarter of its extended regions: 160 MiB
+/// at scattered places, which is more than it can have mapped of grants.
+const CONTROL_TABLES: u32 = 80;
 
 /// Tables that taking a map apart needs at a time: a block of 1 GiB, then one of 2 MiB in it.
 const LAST_TABLES: u32 = 2;
@@ -94,7 +94,7 @@ pub(crate) fn count(map: &Map<'_>) -> Tables {
             _ => {
                 let filled = merged(mapped, map.extended.iter().map(in_pages));
                 let all = stage2::table_frames(map.ipa_bits, filled).saturating_sub(split);
-                all.min(CONTROL_TABLES.max(all / 4))
+                all.min(CONTROL_TABLES.saturating_add(all / 4))
             }
         };
         split.saturating_sub(boot).saturating_add(foreign).saturating_add(LOOSE_TABLES)

@@ -104,12 +104,10 @@ fn dom0_can_fill_its_extended_regions_with_single_pages() {
 fn dom0_on_a_large_board_can_fill_a_quarter_of_its_extended_regions() {
     let memory = [piece(0x4800_0000, 0x4800_0000, BLOCK_2_MIB)];
     let window = Range { base: 0x4020_0000, size: 0x4_0000 };
-    for (mib, foreign) in
-        [(384, 192), (386, 192), (1024, 192), (2048, (1024 + 2) / 4), (8192, (4096 + 8) / 4)]
-    {
+    for (mib, foreign) in [(100, 50 + 1), (384, 80 + 48), (1024, 80 + 128), (8192, 80 + (4096 + 8) / 4)] {
         let extended = [Range { base: 0x8000_0000, size: mib << 20 }];
         let map = Map { grant_window: Some(window), extended: &extended, ..plain(&memory) };
-        // All of 384 MiB are 192 tables and one above them.
+        // All of 100 MiB are 50 tables and one above them.
         assert_eq!(count(&map), Tables { boot: 3, spare: 1 + 1 + foreign + LOOSE_TABLES }, "{mib} MiB");
     }
 }
