@@ -285,16 +285,15 @@ impl<M: Machine> Hypervisor<M> {
     #[inline]
     fn upcall_from(&self, local: &mut Local<'_, M>, vcpu: &Vcpu) {
         let running_on = vcpu.owe_upcall();
-        if vcpu.unblock()
-            && let Some(call) = self.runnable_here(vcpu)
-        {
+        if vcpu.unblock() {
+            let Some(call) = self.runnable_here(vcpu) else { return };
             if call.cpu == local.index && call.by != 0 {
                 local.ask_by(call.by);
             } else {
                 self.answer(call, local.index);
             }
-        }
-        if let Some(cpu) = running_on.filter(|cpu| *cpu != local.index) {
+        } else if let Some(cpu) = running_on.filter(|cpu| *cpu != local.index) {
+            // Who waited does not go on in its guest before the scheduler has been asked.
             self.machine.kick(cpu);
         }
     }
