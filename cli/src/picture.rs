@@ -9,7 +9,7 @@ mod labels;
 mod ladder;
 
 use crate::plan_ledger::{Guest, Ledger, about};
-use crate::plan_memory::Use;
+use crate::plan_memory::{Use, bytes_of};
 use crate::svg::{Area, Face, GREY, INK, Svg, lines};
 
 const MARGIN: f64 = 28.0;
@@ -48,7 +48,7 @@ pub(crate) fn draw(ledger: &Ledger) -> String {
     if !is_beside {
         y = links(&mut svg, ledger, (MARGIN, y));
     }
-    let (image, heap) = (about(ledger.assumed.image.size), about(ledger.heap.size));
+    let (image, heap) = (about(bytes_of(&ledger.memory, Use::Image)), about(ledger.heap.size));
     y = panel(&mut svg, (MARGIN, y), &format!("What the hypervisor keeps: image {image}, heap {heap}"));
     y += heap::draw(&mut svg, ledger, (MARGIN, y), width - MARGIN * 2.0) + GAP;
     y = legend(&mut svg, (MARGIN, y), width);

@@ -60,6 +60,11 @@ pub(crate) enum Use {
     Unused,
 }
 
+/// Bytes that are used like this.
+pub(crate) fn bytes_of(memory: &[Stretch], purpose: Use) -> u64 {
+    memory.iter().filter(|stretch| stretch.purpose == purpose).map(|stretch| stretch.size).sum()
+}
+
 /// Every byte of the banks, in order.
 pub(crate) fn of(plan: &Plan, desk: &Desk) -> Vec<Stretch> {
     let claims = claims(plan, desk);

@@ -2,6 +2,7 @@
 
 use super::colours;
 use crate::plan_ledger::{Ledger, about};
+use crate::plan_memory::{Use, bytes_of};
 use crate::svg::{Area, Face, Svg, cut};
 
 /// Width of a column of lines.
@@ -14,7 +15,7 @@ const LONGEST: f64 = 110.0;
 /// Draws the panel at a place, at most so wide, and gives its height.
 pub(crate) fn draw(svg: &mut Svg, ledger: &Ledger, (x, y): (f64, f64), width: f64) -> f64 {
     let mut lines: Vec<(&str, u64)> =
-        vec![("the image, with its stacks and tables", ledger.assumed.image.size)];
+        vec![("the image, with its stacks and tables", bytes_of(&ledger.memory, Use::Image))];
     lines.extend(ledger.heap.budget.iter().map(|line| (line.what.as_str(), line.bytes)));
     lines.push(("spare, by rounding up the heap", ledger.heap.spare));
     let columns = ((width / COLUMN) as usize).clamp(1, 4).min(lines.len().div_ceil(8));
