@@ -81,6 +81,17 @@ impl<'h, M: Machine> Local<'h, M> {
         (self.refill, self.stale) = (true, true);
     }
 
+    /// A vCPU that stops running here looks at its interrupts itself when it runs again, if they have changed. Whether they
+    /// have.
+    #[inline]
+    fn leave_refill(&mut self, vcpu: &Vcpu) -> bool {
+        let refill = core::mem::take(&mut self.refill);
+        if refill {
+            vcpu.call();
+        }
+        refill
+    }
+
     /// The timer has fired and is off.
     pub fn deadline_has_passed(&mut self) {
         self.armed = NEVER;

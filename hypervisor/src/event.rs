@@ -286,7 +286,7 @@ impl<M: Machine> Hypervisor<M> {
     fn upcall_from(&self, local: &mut Local<'_, M>, vcpu: &Vcpu) {
         let running_on = vcpu.owe_upcall();
         if vcpu.unblock() {
-            let Some(call) = self.runnable_here(vcpu) else { return };
+            let Some(call) = self.runnable(vcpu) else { return };
             if call.cpu == local.index && call.by != 0 {
                 local.ask_by(call.by);
             } else {

@@ -228,14 +228,9 @@ impl<M: Machine> Hypervisor<M> {
         }
     }
 
-    /// The same; what the scheduler wants for it is left to the caller.
-    pub fn runnable(&self, vcpu: &Vcpu) -> Option<Call> {
-        self.runnable_here(vcpu)
-    }
-
-    /// The same, compiled into a caller that is often run.
+    /// The same; what the scheduler wants for it is left to the caller, into which this is compiled.
     #[inline(always)]
-    pub fn runnable_here(&self, vcpu: &Vcpu) -> Option<Call> {
+    pub fn runnable(&self, vcpu: &Vcpu) -> Option<Call> {
         let now = self.machine.now();
         vcpu.runstate.lock().change(Doing::Runnable, now);
         self.pools.get(vcpu.seat.pool)?.wake(vcpu.seat, now)

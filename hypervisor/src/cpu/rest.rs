@@ -23,9 +23,7 @@ impl<M: Machine> Hypervisor<M> {
                 local.current = Some(current);
                 return false;
             }
-            if core::mem::take(&mut local.refill) {
-                current.vcpu.call();
-            }
+            local.leave_refill(current.vcpu);
             self.account(&current, Doing::Blocked, now);
             self.await_deadline(local, &current, None, now);
         }
@@ -39,12 +37,8 @@ impl<M: Machine> Hypervisor<M> {
         local.current = Some(rested);
         self.interrupt(local);
         let Some(rested) = local.current.take() else { return };
-        if core::mem::take(&mut local.refill) {
-            rested.vcpu.call();
-            self.wake(rested.vcpu, local.index);
-        }
-        // Its timer's interrupt is in a list register.
-        if rested.state.registers.timer.in_flight {
+        // A timer's interrupt is in a list register already.
+        if local.leave_refill(rested.vcpu) || rested.state.registers.timer.in_flight {
             self.wake(rested.vcpu, local.index);
         }
         local.rested = Some(rested);

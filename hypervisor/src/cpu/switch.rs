@@ -115,9 +115,7 @@ impl<M: Machine> Hypervisor<M> {
     ) {
         let (cpu, vcpu, domain) = (local.index, current.vcpu, current.domain);
         self.machine.save(cpu, &mut current.state.registers);
-        if core::mem::take(&mut local.refill) {
-            vcpu.call();
-        }
+        local.leave_refill(vcpu);
         let doing = doing(vcpu, leaving);
         if doing == Doing::Offline || current.state.registers.timer.in_flight {
             self.settle_interrupts(cpu, &mut current, doing, now);
