@@ -86,6 +86,11 @@ impl Ground {
     pub(crate) const fn heap_align(&self) -> u64 {
         if self.static_heap.is_empty() { BLOCK_2_MIB } else { HEAP_GRANULE }
     }
+
+    /// What the size of the heap is a multiple of: who has chosen the place has chosen it in such steps.
+    pub(crate) const fn heap_granule(&self) -> u64 {
+        if self.static_heap.is_empty() { FRAME_BYTES } else { HEAP_GRANULE }
+    }
 }
 
 /// Checks all claims against RAM and each other, and gives what is left.

@@ -73,10 +73,10 @@ pub(crate) fn take_heap(open: &mut RangeSet, bytes: u64, align: u64) -> Option<R
     Some(heap)
 }
 
-/// Bytes of the largest heap that could be taken so.
-pub(crate) fn largest_heap(open: &RangeSet, align: u64) -> u64 {
+/// Bytes of the largest heap that could be taken so, in steps of `granule`.
+pub(crate) fn largest_heap(open: &RangeSet, align: u64, granule: u64) -> u64 {
     let largest = open.iter().filter_map(|range| range.end().checked_sub(align_up(range.base, align)?)).max();
-    align_down(largest.unwrap_or(0), HEAP_GRANULE)
+    align_down(largest.unwrap_or(0), granule)
 }
 
 /// dom0's first piece has so much, if it asks for so much: room for its kernel, tree and ramdisk.

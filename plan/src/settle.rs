@@ -6,7 +6,7 @@ use crate::assemble::{Draft, ipa_bits};
 use crate::budget::{self, Cost};
 use crate::claims::Ground;
 use crate::input::Input;
-use crate::placement::{self, Demand, HEAP_GRANULE, NoRoom};
+use crate::placement::{self, Demand, NoRoom};
 use crate::range::{FRAME_BYTES, RangeSet, insert_sorted_by_key};
 use crate::shape::{Board, BudgetLine, GicRegions, GuestMemory, Range};
 use crate::stage2::Mapping;
@@ -42,8 +42,6 @@ pub(crate) fn settle(
         })
         .collect();
     let map = (ipa_bits(&input.facts), drafts.first().is_some_and(|draft| draft.wanted.is_dom0));
-    // Who has chosen the place has chosen it in such steps.
-    let granule = if ground.static_heap.is_empty() { FRAME_BYTES } else { HEAP_GRANULE };
     let mut heap_bytes = 0;
     for _ in 0..MOST_ROUNDS {
         let mut open = ground.open.clone();
@@ -70,7 +68,7 @@ pub(crate) fn settle(
             })
             .collect();
         let lines = budget::lines(&input.facts.sizes, board, &costs);
-        let needed = budget::heap_bytes(&lines, granule);
+        let needed = budget::heap_bytes(&lines, ground.heap_granule());
         match heap.filter(|heap| heap.size >= needed) {
             Some(heap) => return Ok(Settled { heap, memory, pages, costs, lines, open }),
             None => heap_bytes = needed.max(heap_bytes),

@@ -151,7 +151,7 @@ pub(crate) fn refuse_pool(
     let Some((wanted, mib)) = pools.max_by_key(|(_, mib)| *mib) else { return false };
     let free = drafts.iter().filter(|draft| draft.wanted.static_memory.is_empty());
     let asked = free.fold(0_u64, |sum, draft| sum.saturating_add(draft.wanted.memory));
-    let largest = placement::largest_heap(&ground.open, ground.heap_align());
+    let largest = placement::largest_heap(&ground.open, ground.heap_align(), ground.heap_granule());
     let room = largest.min(ground.open.total().saturating_sub(asked));
     let rest = bytes.saturating_sub(pool_bytes(mib));
     let most = room.saturating_sub(rest).checked_div(pool_bytes(1)).unwrap_or(0);
