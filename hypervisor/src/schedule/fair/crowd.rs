@@ -73,6 +73,15 @@ impl Entry {
 
     pub(super) fn set_affinity(&mut self, affinity: Affinity) {
         (self.affinity, self.is_free) = (affinity, affinity == Affinity::FREE);
+        self.note_plain();
+    }
+
+    fn set_share(&mut self, share: Share) {
+        self.share = share;
+        self.note_plain();
+    }
+
+    fn note_plain(&mut self) {
         self.is_plain = self.is_free && !self.is_capped();
     }
 
@@ -321,7 +330,7 @@ impl Crowd {
         if self.get(first)?.is_capped() {
             return None;
         }
-        let entry = self.get_mut(vcpu).filter(|entry| entry.is_free && !entry.is_capped())?;
+        let entry = self.get_mut(vcpu).filter(|entry| entry.is_plain)?;
         (entry.state, entry.woken, entry.cpu) = (State::Queued, false, cpu);
         entry.virtual_time = entry.virtual_time.max(key.saturating_add(1));
         let time = entry.virtual_time;
@@ -362,8 +371,7 @@ impl Crowd {
     pub(super) fn set_share(&mut self, group: usize, share: Share) {
         let mut awake = 0_u32;
         for entry in self.entries.iter_mut().filter(|entry| entry.group == group) {
-            entry.share = share;
-            entry.set_affinity(entry.affinity);
+            entry.set_share(share);
             awake = awake.saturating_add(u32::from(!matches!(entry.state, State::New | State::Asleep)));
         }
         if let Some(group) = self.groups.get_mut(group) {
